@@ -1,0 +1,127 @@
+# Ballast: build, test, install. `make help` says what there is.
+#
+# Everything goes to $(BUILD); variants build beside each other: SAN=1 (ASan and UBSan) in
+# build/san, FAULTS=1 (the seam of common/sys.h) in build/faults.
+
+VERSION := 0.1.0
+
+PREFIX ?= /usr
+BINDIR ?= $(PREFIX)/bin
+SBINDIR ?= $(PREFIX)/sbin
+LIBEXECDIR ?= $(PREFIX)/libexec
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+
+CFLAGS ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+
+variant := $(if $(filter 1,$(SAN)),/san)$(if $(filter 1,$(FAULTS)),/faults)
+BUILD ?= build$(variant)
+
+warnings := -Wall -Wextra -Wshadow -Wconversion -Wformat=2 -Wmissing-prototypes $(if $(filter 1,$(WERROR)),-Werror)
+base_cflags := -std=gnu17 $(warnings) -fstack-protector-strong -fPIE -ffunction-sections -fdata-sections
+base_cppflags := -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DBL_VERSION='"$(VERSION)"' $(if $(filter 1,$(FAULTS)),-DBL_FAULTS)
+base_ldflags := -pie -Wl,-z,relro,-z,now -Wl,--gc-sections
+ifeq ($(SAN),1)
+base_cflags += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+base_ldflags += -fsanitize=address,undefined
+else
+base_cppflags += $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+endif
+
+# The libraries that each program loads; the hook's short list is its start-up time.
+pkgs_common := libcjson
+pkgs_hook := libcjson libseccomp libcap
+pkgs_agent := libcjson libmicrohttpd libcrypto
+pkgs_fetch := libcjson libcurl libssl libcrypto
+pkgs_cli := libcjson yaml-0.1
+pkgs_all := libcjson libseccomp libcap libmicrohttpd libcrypto libcurl libssl yaml-0.1
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs_all) 2>/dev/null)
+libs_of = $(shell $(PKG_CONFIG) --libs $(pkgs_$(1)))
+
+programs := hook agent fetch cli
+binary_hook := ballast-hook
+binary_agent := ballastd
+binary_fetch := ballast-fetch
+binary_cli := ballast
+binaries := $(foreach p,$(programs),$(BUILD)/$(binary_$(p))) $(BUILD)/ballast-shim
+
+sources = $(wildcard $(1)/*.c) $(wildcard $(1)/*/*.c)
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+all: $(binaries)
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@$(if $(Q),echo "  CC    $<")
+	$(Q)$(CC) $(base_cppflags) $(CPPFLAGS) $(base_cflags) $(pkg_cflags) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/common.a: $(call objects,$(call sources,common))
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+# A program's objects but main.o, so that unit tests can link them.
+define program_rules
+$(BUILD)/$(1).a: $$(call objects,$$(filter-out $(1)/main.c,$$(call sources,$(1))))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(Q)$$(AR) rcs $$@ $$^
+
+$(BUILD)/$(binary_$(1)): $(BUILD)/$(1)/main.o $(BUILD)/$(1).a $(BUILD)/common.a
+	@$$(if $$(Q),echo "  LD    $$@")
+	$$(Q)$$(CC) $$(base_ldflags) $$(CFLAGS) $$(LDFLAGS) $$^ -o $$@ -Wl,--as-needed $$(call libs_of,$(1))
+endef
+$(foreach p,$(programs),$(eval $(call program_rules,$(p))))
+
+# ---- The shim: static, by musl where there is one (0.15 ms and 36 kB against 0.65 ms and 700 kB).
+SHIM_CC ?= $(shell command -v musl-gcc 2>/dev/null || echo $(CC))
+shim_multiarch := $(shell $(CC) -print-multiarch 2>/dev/null)
+shim_common := common/err.c common/buf.c common/log.c common/spec.c common/sys.c
+shim_objects := $(patsubst %.c,$(BUILD)/static/%.o,$(call sources,shim) $(shim_common))
+shim_cflags := -std=gnu17 $(warnings) -Os -g -fstack-protector-strong -fno-pie -ffunction-sections -fdata-sections
+shim_cppflags := -I. -D_GNU_SOURCE -DBL_VERSION='"$(VERSION)"' -idirafter /usr/include -idirafter /usr/include/$(shim_multiarch) $(if $(filter 1,$(FAULTS)),-DBL_FAULTS)
+
+$(BUILD)/static/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@$(if $(Q),echo "  CC    $< (static)")
+	$(Q)$(SHIM_CC) $(shim_cppflags) $(CPPFLAGS) $(shim_cflags) -MMD -MP -c $< -o $@
+
+$(BUILD)/ballast-shim: $(shim_objects)
+	@$(if $(Q),echo "  LD    $@")
+	$(Q)$(SHIM_CC) -static -no-pie -Wl,--gc-sections -Wl,-z,relro,-z,now -s $(LDFLAGS) $^ -o $@
+
+# ---- Unit tests: tests/unit/<program>/test_<file>.c, linked with that program's objects.
+unit_sources := $(wildcard tests/unit/*/test_*.c)
+unit_binaries := $(patsubst %.c,$(BUILD)/%,$(unit_sources))
+$(BUILD)/shim.a: $(call objects,$(filter-out shim/main.c,$(call sources,shim)))
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+pkgs_shim := libcjson
+
+.SECONDEXPANSION:
+$(unit_binaries): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $$(if $$(filter common,$$(firstword $$(subst /, ,$$*))),,$(BUILD)/$$(firstword $$(subst /, ,$$*)).a) $(BUILD)/common.a
+	@$(if $(Q),echo "  LD    $@")
+	$(Q)$(CC) $(base_ldflags) $(CFLAGS) $(LDFLAGS) $^ -o $@ -Wl,--as-needed -lcmocka -lm $(call libs_of,$(firstword $(subst /, ,$*)))
+
+unit-binaries: $(unit_binaries)
+
+unit: $(unit_binaries)
+	$(Q)tests/run-unit $(BUILD)
+
+help:
+	@echo "make            build the five programs into $(BUILD)/"
+	@echo "make unit       build and run the unit tests (no root)"
+	@echo "variants: SAN=1 (sanitizers), FAULTS=1 (failing system calls), WERROR=1, V=1"
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+.PHONY: all unit unit-binaries help clean
+.DELETE_ON_ERROR:

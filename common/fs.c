@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/sys.h"
+
+int bl_fs_open_beneath(int dirfd, const char *path, int flags, struct bl_err *err)
+{
+	int fd = bl_sys_openat2(dirfd, path, flags, 0,
+				BL_RESOLVE_BENEATH | BL_RESOLVE_NO_SYMLINKS |
+					BL_RESOLVE_NO_MAGICLINKS);
+
+	return fd < 0 ? bl_err_sys(err, -fd, "open '%s'", path) : fd;
+}
+
+int bl_fs_read_file(int dirfd, const char *path, struct bl_buf *buf, struct bl_err *err)
+{
+	/* O_NONBLOCK: a FIFO in the place of the file must not hold us up. */
+	auto_fd fd = bl_sys_openat(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+	struct stat st;
+	int r;
+
+	if (fd < 0)
+		return bl_err_sys(err, -fd, "open '%s'", path);
+	r = bl_sys_fstat(fd, &st);
+	if (r < 0)
+		return bl_err_sys(err, -r, "stat '%s'", path);
+	if (!S_ISREG(st.st_mode))
+		return bl_err_refuse(err, "'%s' is no regular file", path);
+	r = bl_buf_read(buf, fd, err);
+	if (r < 0)
+		bl_err_wrap(err, "'%s': ", path);
+	return r;
+}
+
+/* Fills the new file fd; nothing is durable yet. */
+static int fill(int fd, const void *data, size_t len, mode_t mode)
+{
+	int r = bl_sys_write_all(fd, data, len);
+
+	if (r == 0)
+		r = bl_sys_fchmod(fd, mode);
+	return r < 0 ? r : bl_sys_fsync(fd);
+}
+
+int bl_fs_write_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
+		     struct bl_err *err)
+{
+	char temporary[NAME_MAX + 1];
+	auto_fd fd = -1;
+	int n;
+	int r;
+
+	n = snprintf(temporary, sizeof(temporary), ".%s.%d", name, (int)getpid());
+	if (n < 0 || (size_t)n >= sizeof(temporary))
+		return bl_err_sys(err, ENAMETOOLONG, "write '%s'", name);
+	(void)bl_sys_unlinkat(dirfd, temporary, 0);
+	fd = bl_sys_openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return bl_err_sys(err, -fd, "create '%s'", temporary);
+	r = fill(fd, data, len, mode);
+	if (r == 0)
+		r = bl_sys_renameat2(dirfd, temporary, dirfd, name, 0);
+	if (r < 0) {
+		(void)unlinkat(dirfd, temporary, 0);
+		return bl_err_sys(err, -r, "write '%s'", name);
+	}
+	r = bl_sys_fsync(dirfd);
+	return r < 0 ? bl_err_sys(err, -r, "fsync the directory of '%s'", name) : 0;
+}
+
+int bl_fs_open_dir(int dirfd, const char *name, mode_t mode, bool create, struct bl_err *err)
+{
+	int fd;
+
+	if (create) {
+		int r = bl_sys_mkdirat(dirfd, name, mode);
+
+		if (r < 0 && r != -EEXIST)
+			return bl_err_sys(err, -r, "create directory '%s'", name);
+	}
+	fd = bl_sys_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	return fd < 0 ? bl_err_sys(err, -fd, "open directory '%s'", name) : fd;
+}
+
+/* Removes what is in the directory fd (which stays the caller's); recursion is bounded by depth. */
+static int remove_inside(int fd, dev_t device, int depth, struct bl_err *err)
+{
+	int copy = bl_sys_openat(fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *entry;
+
+	if (!dir)
+		return bl_err_sys(err, copy < 0 ? -copy : errno, "read directory");
+	if (depth > 4096)
+		return bl_err_sys(err, ELOOP, "remove: too deep");
+	while ((entry = readdir(dir))) {
+		auto_fd sub = -1;
+		struct stat st;
+		int r;
+
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		r = bl_sys_unlinkat(fd, entry->d_name, 0);
+		if (r == 0 || r == -ENOENT)
+			continue;
+		if (r != -EISDIR && r != -EPERM)
+			return bl_err_sys(err, -r, "remove '%s'", entry->d_name);
+		sub = bl_fs_open_dir(fd, entry->d_name, 0, false, err);
+		if (sub < 0)
+			return sub;
+		r = bl_sys_fstat(sub, &st);
+		if (r < 0 || st.st_dev != device)
+			return bl_err_sys(err, r < 0 ? -r : EXDEV, "remove '%s'", entry->d_name);
+		r = remove_inside(sub, device, depth + 1, err);
+		if (r < 0)
+			return r;
+		r = bl_sys_unlinkat(fd, entry->d_name, AT_REMOVEDIR);
+		if (r < 0 && r != -ENOENT)
+			return bl_err_sys(err, -r, "remove '%s'", entry->d_name);
+	}
+	return 0;
+}
+
+int bl_fs_remove_tree(int dirfd, const char *name, struct bl_err *err)
+{
+	auto_fd fd = -1;
+	struct stat st;
+	int r = bl_sys_fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return bl_err_sys(err, -r, "stat '%s'", name);
+	if (!S_ISDIR(st.st_mode)) {
+		r = bl_sys_unlinkat(dirfd, name, 0);
+		return r < 0 && r != -ENOENT ? bl_err_sys(err, -r, "remove '%s'", name) : 0;
+	}
+	fd = bl_fs_open_dir(dirfd, name, 0, false, err);
+	if (fd < 0)
+		return fd;
+	r = remove_inside(fd, st.st_dev, 0, err);
+	if (r < 0)
+		return r;
+	r = bl_sys_unlinkat(dirfd, name, AT_REMOVEDIR);
+	return r < 0 ? bl_err_sys(err, -r, "remove '%s'", name) : 0;
+}

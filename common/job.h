@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between agent and fetch: one process a job, `ballast-fetch job`. The agent trusts nothing of it.
+ *
+ * Descriptor 0 is one JSON object, then end of file:
+ *
+ *   {"schema":1,
+ *    "mode":"fetch" | "resolve",           resolve: list and promise, bring nothing (authorisation)
+ *    "item":{...},                         one weights item, canonical (common/weights.h)
+ *    "config":{"endpoints","allowed_origins","allowed_networks","ca_file","proxy","file_roots"},
+ *    "secret":"...",                       content of auth_secret_name, if any
+ *    "identity_token":"...",               OIDC token, if any
+ *    "revision":"...",                     pin: the resolved revision of an unfinished download
+ *    "known":[{"path","size","etag",...}]} files of the last look (members as in "files" below):
+ *                                          one whose promise is the same is not opened
+ *
+ * Descriptor 3 is a SOCK_SEQPACKET; each message is one JSON object of at most
+ * BL_MAX_JOB_MESSAGE bytes. From fetch:
+ *
+ *   {"type":"files","files":[{"path","size","sha256"?,"etag"?,"generation"?,"git_sha1"?,"md5"?,
+ *                   "crc32c"?,"unchanged"?:true}...]}      as many as needed, before "manifest"
+ *   {"type":"manifest","files":N,"bytes":B,"revision"?:"...","credential":true|false}
+ *                   credential: the origin wanted one (the answer without it was or would be
+ *                   refused, or the source is of a kind that is never public)
+ *   {"type":"open","path":"..."}           answered by one of
+ *        {"type":"file","have":[[from,to)...]} with one descriptor (SCM_RIGHTS) of a regular file,
+ *              opened for reading and writing: bytes go to their offsets; `have` is on disk already
+ *        {"type":"skip"}                   the agent has that content: nothing is to be brought
+ *   {"type":"have","path","ranges":[[from,to)...]}   durable progress for the journal, now and then
+ *   {"type":"progress","bytes":N}          bytes that have arrived in this job so far
+ *   {"type":"done","path":"...","size":N}  all written, descriptor closed, origin's digests that
+ *                   fetch can compute agree; the agent takes the SHA-256 once no writer is left
+ *        answered by {"type":"ok"} | {"type":"again","detail"} (bytes did not have the digest)
+ *   {"type":"error","class":"...","detail":"..."}    then exit 1
+ *   {"type":"end"}                         then exit 0
+ *
+ * Replies to `open` and `done` come in the order of the requests; several may be under way. The
+ * detail is one line for a person that ends with the next step and holds no secret.
+ */
+#ifndef BL_JOB_H
+#define BL_JOB_H
+
+#define BL_JOB_FD 3
+#define BL_JOB_SCHEMA 1
+
+/* Error classes, and the agent's HTTP status for each. */
+#define BL_JOB_CONFIG "config"		   /* 422: the item or the operator's configuration is wrong */
+#define BL_JOB_NOT_FOUND "not_found"	   /* 404: no such repository, revision, bucket, object */
+#define BL_JOB_UNAUTHORIZED "unauthorized" /* 401: no credential, or it was not accepted */
+#define BL_JOB_FORBIDDEN "forbidden"	   /* 403: accepted, but not allowed (gated, policy, SSRF) */
+#define BL_JOB_ORIGIN "origin"		   /* 502: the origin or the way to it fails; retry */
+#define BL_JOB_CORRUPT "corrupt"	   /* 502: content does not verify */
+#define BL_JOB_HOSTILE "hostile"	   /* 422: a listing that is refused whole */
+#define BL_JOB_SPACE "space"		   /* 507: no room */
+#define BL_JOB_INTERNAL "internal"	   /* 500 */
+
+#endif

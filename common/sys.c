@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/sys.h"
+
+#include <errno.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+
+/* From <linux/stat.h>, which cannot stand beside every C library's <sys/stat.h>. */
+#ifndef STATX_MNT_ID
+#define STATX_MNT_ID 0x1000U
+#endif
+
+#define OPENAT2_TRIES 64
+
+/* ---- The seam ---- */
+
+#ifdef BL_FAULTS
+
+static const struct {
+	const char *name;
+	int number;
+} fault_errnos[] = {
+	{"EPERM", EPERM},   {"ENOENT", ENOENT}, {"EIO", EIO},	      {"EBADF", EBADF},
+	{"EAGAIN", EAGAIN}, {"ENOMEM", ENOMEM}, {"EACCES", EACCES},   {"EBUSY", EBUSY},
+	{"EEXIST", EEXIST}, {"EXDEV", EXDEV},	{"ENODEV", ENODEV},   {"ENOTDIR", ENOTDIR},
+	{"EISDIR", EISDIR}, {"EINVAL", EINVAL}, {"ENFILE", ENFILE},   {"EMFILE", EMFILE},
+	{"EFBIG", EFBIG},   {"ENOSPC", ENOSPC}, {"EROFS", EROFS},     {"EMLINK", EMLINK},
+	{"ELOOP", ELOOP},   {"ENOSYS", ENOSYS}, {"EDQUOT", EDQUOT},   {"EOVERFLOW", EOVERFLOW},
+	{"ESRCH", ESRCH},   {"EINTR", EINTR},	{"ESTALE", ESTALE},   {"EOPNOTSUPP", EOPNOTSUPP},
+	{"EUSERS", EUSERS}, {"EPIPE", EPIPE},	{"ETXTBSY", ETXTBSY}, {"ENXIO", ENXIO},
+};
+
+#define FAULT_RULES 16
+
+static struct fault_rule {
+	char call[32];
+	char what[16];
+	unsigned long nth; /* 0: every */
+	unsigned long seen;
+} fault_rules[FAULT_RULES];
+static size_t fault_count;
+
+__attribute__((constructor)) static void fault_init(void)
+{
+	const char *text = getenv("BL_FAULT");
+	auto_free char *copy = text ? strdup(text) : NULL;
+	char *save = NULL;
+
+	for (char *rule = copy ? strtok_r(copy, ",", &save) : NULL;
+	     rule && fault_count < FAULT_RULES; rule = strtok_r(NULL, ",", &save)) {
+		struct fault_rule *to = &fault_rules[fault_count];
+		char *what = strchr(rule, ':');
+		char *nth = what ? strchr(what + 1, ':') : NULL;
+
+		if (!what)
+			continue;
+		*what++ = '\0';
+		if (nth)
+			*nth++ = '\0';
+		strncpy(to->call, rule, sizeof(to->call) - 1);
+		strncpy(to->what, what, sizeof(to->what) - 1);
+		to->nth = nth ? strtoul(nth, NULL, 10) : 0;
+		fault_count++;
+	}
+}
+
+/* The errno that this call is to fail with, or 0. */
+static int fault(const char *call)
+{
+	for (size_t i = 0; i < fault_count; i++) {
+		struct fault_rule *rule = &fault_rules[i];
+
+		if (strcmp(rule->call, call) != 0)
+			continue;
+		rule->seen++;
+		if (rule->nth && rule->seen != rule->nth)
+			continue;
+		if (strcmp(rule->what, "KILL") == 0)
+			(void)kill(getpid(), SIGKILL);
+		if (strcmp(rule->what, "STOP") == 0)
+			(void)kill(getpid(), SIGSTOP);
+		for (size_t e = 0; e < sizeof(fault_errnos) / sizeof(*fault_errnos); e++)
+			if (strcmp(rule->what, fault_errnos[e].name) == 0)
+				return fault_errnos[e].number;
+	}
+	return 0;
+}
+
+void bl_sys_point(const char *name)
+{
+	(void)fault(name);
+}
+
+#define FAULT(call)                                                                                \
+	do {                                                                                       \
+		int bl_fault = fault(call);                                                        \
+		if (bl_fault)                                                                      \
+			return -bl_fault;                                                          \
+	} while (0)
+#else
+#define FAULT(call)                                                                                \
+	do {                                                                                       \
+	} while (0)
+#endif
+
+/* Returns from the caller with the result of a call, or -errno. */
+#define RETURN_CALL(call, expression)                                                              \
+	do {                                                                                       \
+		long bl_result;                                                                    \
+		FAULT(call);                                                                       \
+		bl_result = (long)(expression);                                                    \
+		return bl_result < 0 ? -errno : (int)bl_result;                                    \
+	} while (0)
+
+/* ---- Mounts ---- */
+
+int bl_sys_open_tree_clone(int dirfd, const char *path, bool recursive)
+{
+	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
+			 (recursive ? AT_RECURSIVE : 0U);
+
+	RETURN_CALL("open_tree", syscall(SYS_open_tree, dirfd, path, flags));
+}
+
+int bl_sys_mount_setattr(int fd, uint64_t set, uint64_t clear, bool recursive)
+{
+	struct mount_attr attr = {.attr_set = set, .attr_clr = clear, .propagation = MS_PRIVATE};
+	unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U);
+
+	RETURN_CALL("mount_setattr",
+		    syscall(SYS_mount_setattr, fd, "", flags, &attr, sizeof(attr)));
+}
+
+int bl_sys_move_mount(int from, int to)
+{
+	RETURN_CALL("move_mount", syscall(SYS_move_mount, from, "", to, "",
+					  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
+}
+
+int bl_sys_fsopen(const char *filesystem)
+{
+	RETURN_CALL("fsopen", syscall(SYS_fsopen, filesystem, FSOPEN_CLOEXEC));
+}
+
+int bl_sys_fsconfig_flag(int fs, const char *key)
+{
+	RETURN_CALL("fsconfig", syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, key, NULL, 0));
+}
+
+int bl_sys_fsconfig_string(int fs, const char *key, const char *value)
+{
+	RETURN_CALL("fsconfig", syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0));
+}
+
+int bl_sys_fsconfig_create(int fs)
+{
+	RETURN_CALL("fsconfig", syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0));
+}
+
+int bl_sys_fsmount(int fs, unsigned set)
+{
+	RETURN_CALL("fsmount", syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, set));
+}
+
+int bl_sys_umount2(const char *path, int flags)
+{
+	RETURN_CALL("umount2", syscall(SYS_umount2, path, flags));
+}
+
+/* ---- Paths on handles ---- */
+
+int bl_sys_openat2(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
+		.mode = mode,
+		.resolve = resolve,
+	};
+	long fd;
+	int tries = 0;
+
+	FAULT("openat2");
+	do {
+		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+	} while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < OPENAT2_TRIES)));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int bl_sys_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+	int fd;
+
+	FAULT("openat");
+	do {
+		fd = openat(dirfd, path, flags | O_CLOEXEC, mode);
+	} while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+int bl_sys_mkdirat(int dirfd, const char *name, mode_t mode)
+{
+	RETURN_CALL("mkdirat", mkdirat(dirfd, name, mode));
+}
+
+int bl_sys_mkfifoat(int dirfd, const char *name, mode_t mode)
+{
+	RETURN_CALL("mkfifoat", mkfifoat(dirfd, name, mode));
+}
+
+int bl_sys_unlinkat(int dirfd, const char *name, int flags)
+{
+	RETURN_CALL("unlinkat", unlinkat(dirfd, name, flags));
+}
+
+int bl_sys_linkat(int olddir, const char *oldname, int newdir, const char *newname, int flags)
+{
+	RETURN_CALL("linkat", linkat(olddir, oldname, newdir, newname, flags));
+}
+
+int bl_sys_renameat2(int olddir, const char *oldname, int newdir, const char *newname,
+		     unsigned flags)
+{
+	RETURN_CALL("renameat2",
+		    syscall(SYS_renameat2, olddir, oldname, newdir, newname, flags));
+}
+
+int bl_sys_fstatat(int dirfd, const char *name, struct stat *ret, int flags)
+{
+	RETURN_CALL("fstatat", fstatat(dirfd, name, ret, flags));
+}
+
+int bl_sys_fstat(int fd, struct stat *ret)
+{
+	RETURN_CALL("fstat", fstat(fd, ret));
+}
+
+int bl_sys_fchmod(int fd, mode_t mode)
+{
+	RETURN_CALL("fchmod", fchmod(fd, mode));
+}
+
+int bl_sys_fchownat(int dirfd, const char *name, uid_t uid, gid_t gid, int flags)
+{
+	RETURN_CALL("fchownat", fchownat(dirfd, name, uid, gid, flags));
+}
+
+int bl_sys_mount_id(int dirfd, const char *path, uint64_t *ret)
+{
+	/* struct statx of statx(2): stx_mask first, stx_mnt_id at byte 144. */
+	union {
+		struct {
+			uint32_t mask;
+			uint8_t skipped[140];
+			uint64_t mount_id;
+		} as;
+		uint8_t whole[256];
+	} buf = {.whole = {0}};
+
+	FAULT("statx");
+	if (syscall(SYS_statx, dirfd, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		    STATX_MNT_ID, &buf) < 0)
+		return -errno;
+	if (!(buf.as.mask & STATX_MNT_ID))
+		return -EOPNOTSUPP;
+	*ret = buf.as.mount_id;
+	return 0;
+}
+
+/* ---- Bytes ---- */
+
+int bl_sys_write_all(int fd, const void *data, size_t len)
+{
+	const char *at = data;
+
+	FAULT("write");
+	while (len > 0) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int bl_sys_pwrite_all(int fd, const void *data, size_t len, off_t offset)
+{
+	const char *at = data;
+
+	FAULT("pwrite");
+	while (len > 0) {
+		ssize_t n = pwrite(fd, at, len, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		offset += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+ssize_t bl_sys_read(int fd, void *data, size_t len)
+{
+	ssize_t n;
+
+	FAULT("read");
+	do {
+		n = read(fd, data, len);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+ssize_t bl_sys_pread(int fd, void *data, size_t len, off_t offset)
+{
+	ssize_t n;
+
+	FAULT("pread");
+	do {
+		n = pread(fd, data, len, offset);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+int bl_sys_fsync(int fd)
+{
+	RETURN_CALL("fsync", fsync(fd));
+}
+
+int bl_sys_fdatasync(int fd)
+{
+	RETURN_CALL("fdatasync", fdatasync(fd));
+}
+
+int bl_sys_ftruncate(int fd, off_t length)
+{
+	RETURN_CALL("ftruncate", ftruncate(fd, length));
+}
+
+int bl_sys_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+	RETURN_CALL("fallocate", fallocate(fd, mode, offset, length));
+}
+
+/* ---- Processes and namespaces ---- */
+
+int bl_sys_pidfd_open(pid_t pid)
+{
+	RETURN_CALL("pidfd_open", syscall(SYS_pidfd_open, pid, 0));
+}
+
+int bl_sys_pidfd_send_signal(int pidfd, int signal)
+{
+	RETURN_CALL("pidfd_send_signal", syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0));
+}
+
+int bl_sys_setns(int fd, int nstype)
+{
+	RETURN_CALL("setns", setns(fd, nstype));
+}
+
+int bl_sys_unshare(int flags)
+{
+	RETURN_CALL("unshare", unshare(flags));
+}
+
+int bl_sys_close_from(unsigned first)
+{
+	struct rlimit limit;
+
+	FAULT("close_range");
+	if (syscall(SYS_close_range, first, ~0U, 0) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EPERM)
+		return -errno;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	/* Descriptors above a limit that was lowered later would be missed: refuse to guess. */
+	if (limit.rlim_max > 1048576)
+		return -ENOSYS;
+	for (unsigned fd = first; fd < limit.rlim_max; fd++)
+		(void)close((int)fd);
+	return 0;
+}

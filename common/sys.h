@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * System calls, each returning >= 0 or -errno. This file alone uses syscall(2) and <linux/mount.h>:
+ * what the C library lacks is here, and so is every call whose failure a test must be able to
+ * cause (files, mounts, namespaces, identity). Call these rather than the C library's where they
+ * exist; interrupted calls (EINTR) are retried here where that is right, close() never.
+ *
+ * The seam. Built with -DBL_FAULTS (make FAULTS=1; never installed), BL_FAULT in the environment
+ * holds rules "CALL:WHAT[:NTH][,...]": the NTH (default: every) call of bl_sys_CALL fails with the
+ * errno WHAT (ENOSPC), or WHAT is KILL (SIGKILL to ourselves before the call) or STOP (SIGSTOP).
+ * bl_sys_point("name") is a place without a call where KILL and STOP work just so. In a normal
+ * build none of it exists.
+ */
+#ifndef BL_SYS_H
+#define BL_SYS_H
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+/* ---- Mounts (mount_setattr(2), open_tree(2), fsopen(2) ...; Linux 5.12 and later) ---- */
+
+/* Attributes of bl_sys_mount_setattr(), as in <linux/mount.h>. */
+#define BL_MOUNT_RDONLY 0x1U
+#define BL_MOUNT_NOSUID 0x2U
+#define BL_MOUNT_NODEV 0x4U
+#define BL_MOUNT_NOEXEC 0x8U
+
+/* A detached clone of the mount at path (a handle with path ""): close-on-exec descriptor. */
+int bl_sys_open_tree_clone(int dirfd, const char *path, bool recursive);
+/* Sets attributes on the mount that fd (of open_tree or fsmount) is, and makes it private. */
+int bl_sys_mount_setattr(int fd, uint64_t set, uint64_t clear, bool recursive);
+/* Attaches the detached mount `from` on the handle `to` (an O_PATH descriptor). */
+int bl_sys_move_mount(int from, int to);
+int bl_sys_fsopen(const char *filesystem);
+int bl_sys_fsconfig_flag(int fs, const char *key);
+int bl_sys_fsconfig_string(int fs, const char *key, const char *value);
+int bl_sys_fsconfig_create(int fs);
+/* A detached mount of the created filesystem with the attributes `set`. */
+int bl_sys_fsmount(int fs, unsigned set);
+int bl_sys_umount2(const char *path, int flags);
+
+/* ---- Paths on handles ---- */
+
+#define BL_RESOLVE_NO_XDEV 0x01U
+#define BL_RESOLVE_NO_MAGICLINKS 0x02U
+#define BL_RESOLVE_NO_SYMLINKS 0x04U
+#define BL_RESOLVE_BENEATH 0x08U
+#define BL_RESOLVE_IN_ROOT 0x10U
+
+/* openat2(2); O_CLOEXEC is added. EAGAIN (a racing rename) is retried a bounded number of times. */
+int bl_sys_openat2(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve);
+int bl_sys_openat(int dirfd, const char *path, int flags, mode_t mode); /* O_CLOEXEC is added */
+int bl_sys_mkdirat(int dirfd, const char *name, mode_t mode);
+int bl_sys_mkfifoat(int dirfd, const char *name, mode_t mode);
+int bl_sys_unlinkat(int dirfd, const char *name, int flags);
+int bl_sys_linkat(int olddir, const char *oldname, int newdir, const char *newname, int flags);
+/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE or 0. */
+int bl_sys_renameat2(int olddir, const char *oldname, int newdir, const char *newname,
+		     unsigned flags);
+int bl_sys_fstatat(int dirfd, const char *name, struct stat *ret, int flags);
+int bl_sys_fstat(int fd, struct stat *ret);
+int bl_sys_fchmod(int fd, mode_t mode);
+int bl_sys_fchownat(int dirfd, const char *name, uid_t uid, gid_t gid, int flags);
+/* The id of the mount that a path lies on (statx(2), STATX_MNT_ID; it may be used again later). */
+int bl_sys_mount_id(int dirfd, const char *path, uint64_t *ret);
+
+/* ---- Bytes ---- */
+
+int bl_sys_write_all(int fd, const void *data, size_t len);  /* whole, or -errno */
+int bl_sys_pwrite_all(int fd, const void *data, size_t len, off_t offset);
+ssize_t bl_sys_read(int fd, void *data, size_t len);
+ssize_t bl_sys_pread(int fd, void *data, size_t len, off_t offset);
+int bl_sys_fsync(int fd);
+int bl_sys_fdatasync(int fd);
+int bl_sys_ftruncate(int fd, off_t length);
+int bl_sys_fallocate(int fd, int mode, off_t offset, off_t length);
+
+/* ---- Processes and namespaces ---- */
+
+int bl_sys_pidfd_open(pid_t pid);
+int bl_sys_pidfd_send_signal(int pidfd, int signal);
+int bl_sys_setns(int fd, int nstype);
+int bl_sys_unshare(int flags);
+/* close_range(2) from first on; where the kernel lacks it, by /proc/self/fd or the rlimit. */
+int bl_sys_close_from(unsigned first);
+
+/* ---- The seam ---- */
+
+#ifdef BL_FAULTS
+void bl_sys_point(const char *name);
+#else
+static inline void bl_sys_point(const char *name)
+{
+	(void)name;
+}
+#endif
+
+#endif
