@@ -48,7 +48,7 @@ binary_hook := ballast-hook
 binary_agent := ballastd
 binary_fetch := ballast-fetch
 binary_cli := ballast
-binaries := $(foreach p,$(programs),$(BUILD)/$(binary_$(p))) $(BUILD)/ballast-shim
+binaries := $(foreach p,$(programs),$(if $(wildcard $(p)/main.c),$(BUILD)/$(binary_$(p)))) $(if $(wildcard shim/main.c),$(BUILD)/ballast-shim)
 
 sources = $(wildcard $(1)/*.c) $(wildcard $(1)/*/*.c)
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -111,17 +111,36 @@ $(unit_binaries): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $$(if $$(filter
 unit-binaries: $(unit_binaries)
 
 unit: $(unit_binaries)
-	$(Q)tests/run-unit $(BUILD)
+	$(Q)tests/run-unit $(BUILD) $(T)
+
+# ---- Tests of the built programs; T=hook runs what has "hook" in its name. Root, but for unit.
+system: $(binaries)
+	$(Q)tests/run-system $(BUILD) $(T)
+
+# Everything, on a bare Debian too: installs what is missing, so the build comes after it, anew.
+check:
+	$(Q)tests/install-deps build test
+	$(Q)$(MAKE) --no-print-directory all unit-binaries SAN=$(SAN) FAULTS=
+	$(Q)$(MAKE) --no-print-directory all SAN=$(SAN) FAULTS=1
+	$(Q)tests/run-check $(BUILD) $(T)
+
+deps:
+	$(Q)tests/install-deps build test lint
 
 help:
 	@echo "make            build the five programs into $(BUILD)/"
+	@echo "make check      as root: install Debian packages that are missing, build, run every test"
 	@echo "make unit       build and run the unit tests (no root)"
-	@echo "variants: SAN=1 (sanitizers), FAULTS=1 (failing system calls), WERROR=1, V=1"
+	@echo "make system     build and run the system tests (root)"
+	@echo "make deps       as root: install the Debian packages of packaging/debian-packages"
+	@echo "make clean      remove build/"
+	@echo "variants: SAN=1 (sanitizers), FAULTS=1 (failing system calls), WERROR=1, V=1;"
+	@echo "          T=hook: only tests with \"hook\" in their file's name"
 
 clean:
 	rm -rf build
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-.PHONY: all unit unit-binaries help clean
+.PHONY: all unit unit-binaries system check deps help clean
 .DELETE_ON_ERROR:
