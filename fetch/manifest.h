@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a source consists of: a list of files with what the origin promises of each. Names come
+ * from an origin and are hostile: they are checked here, once, for every source, and refused, never
+ * repaired. The patterns of the item are applied as files are added, so that what is not wanted
+ * costs no memory; everything kept lies in one arena with a stated maximum.
+ */
+#ifndef BL_FETCH_MANIFEST_H
+#define BL_FETCH_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/json.h"
+
+struct bl_err;
+
+#define BL_MANIFEST_MAX_MEMORY (24 * 1024 * 1024) /* bytes that a listing may take */
+#define BL_MANIFEST_MAX_DEPTH  64		  /* directories in one path */
+#define BL_MANIFEST_MAX_NAME   255		  /* bytes of one part of a path */
+#define BL_MANIFEST_MAX_PATH   3072 /* bytes of a path; leaves room for the tree's own */
+#define BL_MANIFEST_MAX_SIZE   (INT64_C(1) << 52) /* bytes of a file; JSON carries it exactly */
+
+/* A promise's digest; `len` 0 where the origin makes none. */
+struct bl_digest {
+	unsigned char bytes[32];
+	unsigned char len;
+};
+
+/*
+ * One file. Given to bl_manifest_add() everything is borrowed; in a manifest everything is the
+ * manifest's. NULL and len 0 mean: not promised.
+ */
+struct bl_entry {
+	const char *path;	/* below the item's directory, as listed */
+	int64_t size;		/* bytes */
+	const char *etag;	/* strong ETag as the origin writes it, quotes included */
+	const char *generation; /* gs: decimal */
+	const char *locator;	/* the source's own: a key, a URL; where path does not say it all */
+	struct bl_digest sha256;
+	struct bl_digest git_sha1; /* over "blob <size>\0" and the content */
+	struct bl_digest md5;
+	struct bl_digest crc32c; /* 4 bytes, big-endian */
+	bool unchanged;		 /* same promise as in the last look: needs not be brought */
+};
+
+/* What became of a listed file, for `plan`. */
+enum bl_verdict { BL_KEPT, BL_NOT_ALLOWED, BL_IGNORED };
+typedef void bl_manifest_watch(void *ctx, const char *path, int64_t size, enum bl_verdict verdict,
+			       const char *pattern /* that took or dropped it, or NULL */);
+
+/* Values of bl_err.code have no room for it: a listing that is refused whole is -EBADMSG. */
+#define BL_MANIFEST_HOSTILE EBADMSG
+
+struct bl_manifest;
+
+/* Patterns are NULL-terminated lists or NULL, borrowed for the manifest's life. */
+int bl_manifest_new(const char *const *allow, const char *const *ignore, struct bl_manifest **ret,
+		    struct bl_err *err);
+void bl_manifest_free(struct bl_manifest **manifest);
+#define auto_manifest __attribute__((cleanup(bl_manifest_free))) struct bl_manifest *
+void bl_manifest_set_watch(struct bl_manifest *manifest, bl_manifest_watch *watch, void *ctx);
+
+/* Whether the patterns would keep this path: for sources that must ask more about each file. */
+bool bl_manifest_wants(const struct bl_manifest *manifest, const char *path);
+
+/*
+ * Adds a copy of the entry unless the patterns drop it. -EBADMSG for a name that is refused
+ * (dropped files' names too: a listing is refused whole), -EFBIG where the listing is too long.
+ */
+int bl_manifest_add(struct bl_manifest *manifest, const struct bl_entry *entry, struct bl_err *err);
+
+/*
+ * Sorts by path (bytes) and refuses two of one name and a file that is also a directory. A listing
+ * from which patterns leave nothing is -ENOENT with a message that names patterns and counts.
+ */
+int bl_manifest_finish(struct bl_manifest *manifest, struct bl_err *err);
+
+size_t bl_manifest_count(const struct bl_manifest *manifest);
+int64_t bl_manifest_bytes(const struct bl_manifest *manifest); /* sum of the sizes */
+/* The i-th file; the caller may set `unchanged`. */
+struct bl_entry *bl_manifest_at(struct bl_manifest *manifest, size_t i);
+/* By path, after finish; NULL if it is not there. */
+struct bl_entry *bl_manifest_find(struct bl_manifest *manifest, const char *path);
+
+/* What the revision that was listed is called (hf: the commit); NULL where there is none. */
+int bl_manifest_set_revision(struct bl_manifest *manifest, const char *revision,
+			     struct bl_err *err);
+const char *bl_manifest_revision(const struct bl_manifest *manifest);
+
+/* Marks as unchanged every file whose promise is the same in `known` (array as in common/job.h). */
+int bl_manifest_compare(struct bl_manifest *manifest, const bl_json *known, struct bl_err *err);
+
+/* Adds the entry to the array `list`, with the members that common/job.h gives. */
+int bl_manifest_entry_to_json(const struct bl_entry *entry, bl_json *list, struct bl_err *err);
+
+/* 0, or -EBADMSG with a reason: absolute, "..", ".", empty parts, backslash, control bytes, bad
+ * UTF-8, too long, too deep. */
+int bl_manifest_check_name(const char *path, struct bl_err *err);
+
+/* Hexadecimal or base64 text into a digest of exactly len bytes; -EINVAL if it is not one. */
+int bl_digest_from_hex(const char *hex, size_t len, struct bl_digest *ret);
+int bl_digest_from_base64(const char *base64, size_t len, struct bl_digest *ret);
+/* Lower-case hexadecimal into to[2 * len + 1]. */
+void bl_digest_to_hex(const struct bl_digest *digest, char *to);
+bool bl_digest_equal(const struct bl_digest *a, const struct bl_digest *b);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where fetch may connect to, and what the operator says about the way there. Two gates, both must
+ * open: the URL (scheme, no userinfo, a host) and, once the name is looked up, each address (not
+ * loopback, private, link-local, ... unless the operator allows it). The second runs where the
+ * socket is made, so that a name which resolves elsewhere the second time gains nothing.
+ */
+#ifndef BL_FETCH_NET_H
+#define BL_FETCH_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "common/json.h"
+
+struct bl_err;
+
+/* A URL taken apart by curl_url; texts are owned, host in lower case and without brackets. */
+struct bl_url {
+	char *text;	 /* normalised, without fragment */
+	char *scheme;	 /* "https" or "http" */
+	char *host;	 /* name or address; IPv6 without brackets */
+	unsigned port;	 /* always filled */
+	char *path;	 /* as on the wire, starts with "/" */
+	char *query;	 /* as on the wire without "?", NULL where there is none */
+	char *authority; /* what Host: says: host[:port], IPv6 bracketed, default port left out */
+	char *origin;	 /* "https://host:443": scheme, host and port, always all three */
+};
+
+void bl_url_done(struct bl_url *url);
+#define auto_url __attribute__((cleanup(bl_url_done))) struct bl_url
+
+/* Refuses all but http(s) without userinfo and control characters, of at most 16 KiB. The error
+ * never shows the query, where signatures lie. `base` (or NULL) makes a relative text absolute. */
+int bl_url_parse(const char *text, const struct bl_url *base, struct bl_url *ret,
+		 struct bl_err *err);
+
+/* Percent-encodes all but unreserved characters and, if keep_slash, "/". The caller frees;
+ * NULL when memory ran out. */
+char *bl_url_encode(const char *text, bool keep_slash);
+
+struct bl_net; /* the operator's configuration of everything that fetch needs */
+
+/* From the `config` object of common/job.h; unknown members are left to the agent. */
+int bl_net_new(const bl_json *config, struct bl_net **ret, struct bl_err *err);
+void bl_net_free(struct bl_net **net);
+#define auto_net __attribute__((cleanup(bl_net_free))) struct bl_net *
+
+/*
+ * The base URL that the operator set for a scheme ("hf", "s3", "gs", "azure", "r2", "cw", "bt",
+ * "sts"), without trailing slash, or NULL. Such an origin may be http and lie anywhere.
+ */
+const char *bl_net_endpoint(const struct bl_net *net, const char *scheme);
+
+/* NULL-terminated absolute directories below which file:// may read; NULL where none. */
+const char *const *bl_net_file_roots(const struct bl_net *net);
+const char *bl_net_ca_file(const struct bl_net *net); /* or NULL */
+/* The proxy's URL for this one, NULL where none is configured or no_proxy has the host. */
+const char *bl_net_proxy_for(const struct bl_net *net, const struct bl_url *url);
+
+/* Gate one: 0, or -EPERM with the reason and what the operator could allow. */
+int bl_net_check_url(const struct bl_net *net, const struct bl_url *url, struct bl_err *err);
+/* Gate two, for a connection that was asked for this URL (or for the proxy: url NULL). */
+bool bl_net_allows_address(const struct bl_net *net, const struct bl_url *url,
+			   const struct sockaddr *address);
+
+#endif
