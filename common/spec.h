@@ -45,6 +45,11 @@ enum bl_spec_flags {
 
 /* ---- Writing: append to a buffer whose maximum is BL_SPEC_MAX ---- */
 
+/*
+ * What the reader would refuse is refused here too: BL_EX_CONFIG and -EINVAL for a misshapen
+ * value (an empty text, a NUL, an environment variable without a name, a wrong run_as_user_id),
+ * -EFBIG where it does not fit.
+ */
 int bl_spec_begin(struct bl_buf *buf, struct bl_err *err);
 int bl_spec_add(struct bl_buf *buf, enum bl_spec_type type, const void *data, size_t len,
 		struct bl_err *err);
@@ -52,6 +57,7 @@ int bl_spec_add_text(struct bl_buf *buf, enum bl_spec_type type, const char *tex
 		     struct bl_err *err);
 int bl_spec_add_u32(struct bl_buf *buf, enum bl_spec_type type, uint32_t value, struct bl_err *err);
 int bl_spec_add_u64(struct bl_buf *buf, enum bl_spec_type type, uint64_t value, struct bl_err *err);
+int bl_spec_add_user(struct bl_buf *buf, uint32_t uid, uint32_t gid, struct bl_err *err);
 int bl_spec_end(struct bl_buf *buf, struct bl_err *err);
 
 /* ---- Reading: one record after the other out of a caller's bytes ---- */
