@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Both lists of patterns together: the verdict over each name, and after the last name what a
+ * person should know about the patterns themselves. See pattern.h.
+ */
+#include "fetch/pattern.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+
+static int init_list(struct bl_pattern_use **ret, size_t *ret_n, const char *const *list,
+		     struct bl_err *err)
+{
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	*ret = calloc(n ? n : 1, sizeof(**ret));
+	if (!*ret)
+		return bl_err_nomem(err);
+	*ret_n = n;
+	for (size_t i = 0; i < n; i++) {
+		struct bl_pattern_use *use = &(*ret)[i];
+		size_t len = strlen(list[i]);
+		int r = bl_pattern_compile(list[i], BL_PATTERN_GLOB, &use->glob, err);
+
+		use->text = list[i];
+		if (r == 0 && (strpbrk(list[i], "*?[") || list[i][len - 1] == '/'))
+			r = bl_pattern_compile(list[i], BL_PATTERN_FNMATCH, &use->fnmatch, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int bl_pattern_filter_init(struct bl_pattern_filter *filter, const char *const *allow,
+			   const char *const *ignore, struct bl_err *err)
+{
+	auto_pattern_filter made = {0};
+	int r = init_list(&made.allow, &made.n_allow, allow, err);
+
+	if (r < 0) {
+		bl_err_wrap(err, "allow_patterns: ");
+		return r;
+	}
+	r = init_list(&made.ignore, &made.n_ignore, ignore, err);
+	if (r < 0) {
+		bl_err_wrap(err, "ignore_patterns: ");
+		return r;
+	}
+	*filter = made;
+	made = (struct bl_pattern_filter){0};
+	return 0;
+}
+
+static void done_list(struct bl_pattern_use *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		bl_pattern_free(&list[i].glob);
+		bl_pattern_free(&list[i].fnmatch);
+		free(list[i].example);
+	}
+	free(list);
+}
+
+void bl_pattern_filter_done(struct bl_pattern_filter *filter)
+{
+	int saved = errno;
+
+	done_list(filter->allow, filter->n_allow);
+	done_list(filter->ignore, filter->n_ignore);
+	*filter = (struct bl_pattern_filter){0};
+	errno = saved;
+}
+
+/* Counts the name for each pattern; *ret_by is the first that matches. */
+static int judge_list(struct bl_pattern_use *list, size_t n, const char *name, const char **ret_by,
+		      struct bl_err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct bl_pattern_use *use = &list[i];
+
+		if (bl_pattern_match(use->glob, name)) {
+			use->matched++;
+			if (!*ret_by)
+				*ret_by = use->text;
+		} else if (use->fnmatch && bl_pattern_match(use->fnmatch, name)) {
+			use->fnmatch_only++;
+			if (!use->example && !(use->example = strdup(name)))
+				return bl_err_nomem(err);
+		}
+	}
+	return 0;
+}
+
+int bl_pattern_filter_judge(struct bl_pattern_filter *filter, const char *name,
+			    struct bl_pattern_verdict *ret, struct bl_err *err)
+{
+	const char *allowed = NULL;
+	const char *ignored = NULL;
+	int r = judge_list(filter->allow, filter->n_allow, name, &allowed, err);
+
+	if (r == 0)
+		r = judge_list(filter->ignore, filter->n_ignore, name, &ignored, err);
+	if (r < 0)
+		return r;
+	if (ignored)
+		*ret = (struct bl_pattern_verdict){false, BL_PATTERN_IGNORED, ignored};
+	else if (allowed)
+		*ret = (struct bl_pattern_verdict){true, BL_PATTERN_ALLOWED, allowed};
+	else if (filter->n_allow > 0)
+		*ret = (struct bl_pattern_verdict){false, BL_PATTERN_UNWANTED, NULL};
+	else
+		*ret = (struct bl_pattern_verdict){true, BL_PATTERN_NO_ALLOW, NULL};
+	filter->seen++;
+	filter->taken += ret->taken;
+	return 0;
+}
+
+static bool any_matches(const struct bl_pattern_use *list, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (bl_pattern_match(list[i].glob, name))
+			return true;
+	return false;
+}
+
+bool bl_pattern_filter_wants(const struct bl_pattern_filter *filter, const char *name)
+{
+	return (filter->n_allow == 0 || any_matches(filter->allow, filter->n_allow, name)) &&
+	       !any_matches(filter->ignore, filter->n_ignore, name);
+}
+
+int bl_pattern_verdict_text(const struct bl_pattern_verdict *verdict, struct bl_buf *to,
+			    struct bl_err *err)
+{
+	switch (verdict->reason) {
+	case BL_PATTERN_ALLOWED:
+		return bl_buf_putf(to, err, "allowed by \"%s\"", verdict->by);
+	case BL_PATTERN_IGNORED:
+		return bl_buf_putf(to, err, "ignored by \"%s\"", verdict->by);
+	case BL_PATTERN_UNWANTED:
+		return bl_buf_puts(to, "no allow pattern matches", err);
+	default:
+		return bl_buf_puts(to, "no allow patterns", err);
+	}
+}
+
+/* ---- What became of the patterns ---- */
+
+/* How many patterns of a list an error names; the rest are counted. */
+#define PATTERNS_TOLD 3
+
+static size_t tell_list(char *to, size_t size, const char *key, const struct bl_pattern_use *list,
+			size_t n)
+{
+	size_t at = 0;
+
+	to[0] = '\0';
+	for (size_t i = 0; i < n && i < PATTERNS_TOLD && at < size; i++)
+		at += (size_t)snprintf(to + at, size - at, "%s\"%.24s\" matches %zu",
+				       i ? ", " : key, list[i].text, list[i].matched);
+	if (n > PATTERNS_TOLD && at < size)
+		at += (size_t)snprintf(to + at, size - at, ", and %zu more", n - PATTERNS_TOLD);
+	return at;
+}
+
+static const struct bl_pattern_use *worst_misread(const struct bl_pattern_filter *filter)
+{
+	const struct bl_pattern_use *worst = NULL;
+
+	for (size_t i = 0; i < filter->n_allow; i++)
+		if (filter->allow[i].fnmatch_only > (worst ? worst->fnmatch_only : 0))
+			worst = &filter->allow[i];
+	return worst;
+}
+
+int bl_pattern_filter_check(const struct bl_pattern_filter *filter, struct bl_err *err)
+{
+	char allow[256];
+	char ignore[256];
+	const struct bl_pattern_use *misread = worst_misread(filter);
+	int r;
+
+	if (filter->taken > 0)
+		return 0;
+	tell_list(allow, sizeof(allow), "; allow_patterns: ", filter->allow, filter->n_allow);
+	tell_list(ignore, sizeof(ignore), "; ignore_patterns: ", filter->ignore, filter->n_ignore);
+	r = bl_err_set(err, BL_EX_CONFIG, ENOENT, "; change the patterns");
+	if (misread)
+		r = bl_err_set(err, BL_EX_CONFIG, ENOENT,
+			       "; '*' does not cross '/': write \"**/%.32s\" for files in "
+			       "subdirectories (%zu of them)",
+			       misread->text, misread->fnmatch_only);
+	bl_err_wrap(err, "the patterns leave nothing of the source's %zu files%s%s", filter->seen,
+		    allow, ignore);
+	return r;
+}
+
+/* What to write to get what fnmatch would have matched. */
+static int note_misread(const struct bl_pattern_use *use, struct bl_buf *to, struct bl_err *err)
+{
+	size_t len = strlen(use->text);
+
+	if (use->text[len - 1] == '/')
+		return bl_buf_putf(to, err,
+				   "\"%s\" matches no file; write \"%s**\" for all beneath it (%zu "
+				   "files, '%s' is one)\n",
+				   use->text, use->text, use->fnmatch_only, use->example);
+	return bl_buf_putf(to, err,
+			   "\"%s\" leaves out %zu files in subdirectories, such as '%s', that "
+			   "Python's fnmatch would match: '*' does not cross '/' here, write \"**/\" "
+			   "where directories may stand\n",
+			   use->text, use->fnmatch_only, use->example);
+}
+
+static int note_list(const char *key, const struct bl_pattern_use *list, size_t n,
+		     struct bl_buf *to, struct bl_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (list[i].matched > 0 && list[i].fnmatch_only == 0)
+			continue;
+		r = bl_buf_putf(to, err, "%s: ", key);
+		if (r == 0 && list[i].fnmatch_only > 0)
+			r = note_misread(&list[i], to, err);
+		else if (r == 0)
+			r = bl_buf_putf(to, err, "\"%s\" matches nothing\n", list[i].text);
+	}
+	return r;
+}
+
+int bl_pattern_filter_notes(const struct bl_pattern_filter *filter, struct bl_buf *to,
+			    struct bl_err *err)
+{
+	int r = note_list("allow_patterns", filter->allow, filter->n_allow, to, err);
+
+	return r < 0 ? r : note_list("ignore_patterns", filter->ignore, filter->n_ignore, to, err);
+}
