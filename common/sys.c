@@ -2,11 +2,15 @@
 #include "common/sys.h"
 
 #include <errno.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -39,6 +43,7 @@ static const struct {
 };
 
 #define FAULT_RULES 16
+#define FAULT_SKIP (-1)
 
 static struct fault_rule {
 	char call[32];
@@ -72,7 +77,7 @@ __attribute__((constructor)) static void fault_init(void)
 	}
 }
 
-/* The errno that this call is to fail with, or 0. */
+/* The errno that this call is to fail with, FAULT_SKIP, or 0. */
 static int fault(const char *call)
 {
 	for (size_t i = 0; i < fault_count; i++) {
@@ -87,6 +92,8 @@ static int fault(const char *call)
 			(void)kill(getpid(), SIGKILL);
 		if (strcmp(rule->what, "STOP") == 0)
 			(void)kill(getpid(), SIGSTOP);
+		if (strcmp(rule->what, "SKIP") == 0)
+			return FAULT_SKIP;
 		for (size_t e = 0; e < sizeof(fault_errnos) / sizeof(*fault_errnos); e++)
 			if (strcmp(rule->what, fault_errnos[e].name) == 0)
 				return fault_errnos[e].number;
@@ -103,7 +110,7 @@ void bl_sys_point(const char *name)
 	do {                                                                                       \
 		int bl_fault = fault(call);                                                        \
 		if (bl_fault)                                                                      \
-			return -bl_fault;                                                          \
+			return bl_fault == FAULT_SKIP ? 0 : -bl_fault;                             \
 	} while (0)
 #else
 #define FAULT(call)                                                                                \
@@ -394,4 +401,131 @@ int bl_sys_close_from(unsigned first)
 	for (unsigned fd = first; fd < limit.rlim_max; fd++)
 		(void)close((int)fd);
 	return 0;
+}
+
+/* ---- Identity and privileges ---- */
+
+int bl_sys_get_ids(struct bl_sys_ids *ret)
+{
+	FAULT("getids");
+	if (getresuid(&ret->real_uid, &ret->effective_uid, &ret->saved_uid) < 0 ||
+	    getresgid(&ret->real_gid, &ret->effective_gid, &ret->saved_gid) < 0)
+		return -errno;
+	/* An id that does not exist changes nothing and tells the present one. */
+	ret->fs_uid = (uid_t)syscall(SYS_setfsuid, -1);
+	ret->fs_gid = (gid_t)syscall(SYS_setfsgid, -1);
+	return 0;
+}
+
+/* The calls themselves, not the C library's: it would look for threads that are not there. */
+int bl_sys_setresuid(uid_t uid)
+{
+	RETURN_CALL("setresuid", syscall(SYS_setresuid, uid, uid, uid));
+}
+
+int bl_sys_setresgid(gid_t gid)
+{
+	RETURN_CALL("setresgid", syscall(SYS_setresgid, gid, gid, gid));
+}
+
+int bl_sys_setgroups(const gid_t *groups, size_t n)
+{
+	RETURN_CALL("setgroups", syscall(SYS_setgroups, n, groups));
+}
+
+int bl_sys_getgroups(gid_t *groups, size_t n)
+{
+	RETURN_CALL("getgroups", syscall(SYS_getgroups, n, groups));
+}
+
+int bl_sys_capget(struct bl_sys_caps *ret)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
+
+	FAULT("capget");
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	ret->effective = (uint64_t)data[1].effective << 32 | data[0].effective;
+	ret->permitted = (uint64_t)data[1].permitted << 32 | data[0].permitted;
+	ret->inheritable = (uint64_t)data[1].inheritable << 32 | data[0].inheritable;
+	return 0;
+}
+
+int bl_sys_capset(const struct bl_sys_caps *caps)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {
+		{(uint32_t)caps->effective, (uint32_t)caps->permitted, (uint32_t)caps->inheritable},
+		{(uint32_t)(caps->effective >> 32), (uint32_t)(caps->permitted >> 32),
+		 (uint32_t)(caps->inheritable >> 32)},
+	};
+
+	RETURN_CALL("capset", syscall(SYS_capset, &header, data));
+}
+
+int bl_sys_capbset_drop(unsigned cap)
+{
+	RETURN_CALL("capbset_drop", prctl(PR_CAPBSET_DROP, (unsigned long)cap, 0UL, 0UL, 0UL));
+}
+
+int bl_sys_capbset_read(unsigned cap)
+{
+	RETURN_CALL("capbset_read", prctl(PR_CAPBSET_READ, (unsigned long)cap, 0UL, 0UL, 0UL));
+}
+
+int bl_sys_ambient_clear(void)
+{
+	RETURN_CALL("ambient_clear",
+		    prctl(PR_CAP_AMBIENT, (unsigned long)PR_CAP_AMBIENT_CLEAR_ALL, 0UL, 0UL, 0UL));
+}
+
+int bl_sys_ambient_raise(unsigned cap)
+{
+	RETURN_CALL("ambient_raise", prctl(PR_CAP_AMBIENT, (unsigned long)PR_CAP_AMBIENT_RAISE,
+					   (unsigned long)cap, 0UL, 0UL));
+}
+
+int bl_sys_ambient_read(unsigned cap)
+{
+	RETURN_CALL("ambient_read", prctl(PR_CAP_AMBIENT, (unsigned long)PR_CAP_AMBIENT_IS_SET,
+					  (unsigned long)cap, 0UL, 0UL));
+}
+
+int bl_sys_set_keepcaps(bool keep)
+{
+	RETURN_CALL("set_keepcaps", prctl(PR_SET_KEEPCAPS, keep ? 1UL : 0UL, 0UL, 0UL, 0UL));
+}
+
+int bl_sys_set_no_new_privs(void)
+{
+	RETURN_CALL("set_no_new_privs", prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL));
+}
+
+int bl_sys_get_no_new_privs(void)
+{
+	RETURN_CALL("get_no_new_privs", prctl(PR_GET_NO_NEW_PRIVS, 0UL, 0UL, 0UL, 0UL));
+}
+
+int bl_sys_set_dumpable(bool dumpable)
+{
+	RETURN_CALL("set_dumpable", prctl(PR_SET_DUMPABLE, dumpable ? 1UL : 0UL, 0UL, 0UL, 0UL));
+}
+
+int bl_sys_set_subreaper(void)
+{
+	RETURN_CALL("set_subreaper", prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL));
+}
+
+int bl_sys_set_seccomp(const void *filter, unsigned short n)
+{
+	/* The kernel only reads the program, whatever its header says. */
+	struct sock_fprog program = {.len = n, .filter = (struct sock_filter *)(uintptr_t)filter};
+
+	RETURN_CALL("set_seccomp", syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
+}
+
+int bl_sys_get_seccomp(void)
+{
+	RETURN_CALL("get_seccomp", prctl(PR_GET_SECCOMP, 0UL, 0UL, 0UL, 0UL));
 }

@@ -7,7 +7,8 @@
  *
  * The seam. Built with -DBL_FAULTS (make FAULTS=1; never installed), BL_FAULT in the environment
  * holds rules "CALL:WHAT[:NTH][,...]": the NTH (default: every) call of bl_sys_CALL fails with the
- * errno WHAT (ENOSPC), or WHAT is KILL (SIGKILL to ourselves before the call) or STOP (SIGSTOP).
+ * errno WHAT (ENOSPC), or WHAT is KILL (SIGKILL to ourselves before the call), STOP (SIGSTOP) or
+ * SKIP (the call is not made and says 0: does the caller read back what it set?).
  * bl_sys_point("name") is a place without a call where KILL and STOP work just so. In a normal
  * build none of it exists.
  */
@@ -88,6 +89,38 @@ int bl_sys_setns(int fd, int nstype);
 int bl_sys_unshare(int flags);
 /* close_range(2) from first on; where the kernel lacks it, by /proc/self/fd or the rlimit. */
 int bl_sys_close_from(unsigned first);
+
+/* ---- Identity and privileges of this (single-threaded) process ---- */
+
+struct bl_sys_ids {
+	uid_t real_uid, effective_uid, saved_uid, fs_uid;
+	gid_t real_gid, effective_gid, saved_gid, fs_gid;
+};
+
+struct bl_sys_caps {
+	uint64_t effective, permitted, inheritable;
+};
+
+int bl_sys_get_ids(struct bl_sys_ids *ret);
+int bl_sys_setresuid(uid_t uid); /* real, effective and saved; with them the fs uid */
+int bl_sys_setresgid(gid_t gid);
+int bl_sys_setgroups(const gid_t *groups, size_t n);
+int bl_sys_getgroups(gid_t *groups, size_t n); /* returns how many; -EINVAL where n is too few */
+int bl_sys_capget(struct bl_sys_caps *ret);
+int bl_sys_capset(const struct bl_sys_caps *caps);
+int bl_sys_capbset_drop(unsigned cap);
+int bl_sys_capbset_read(unsigned cap); /* 0 or 1; -EINVAL for one that the kernel does not know */
+int bl_sys_ambient_clear(void);
+int bl_sys_ambient_raise(unsigned cap);
+int bl_sys_ambient_read(unsigned cap); /* as bl_sys_capbset_read() */
+int bl_sys_set_keepcaps(bool keep);
+int bl_sys_set_no_new_privs(void);
+int bl_sys_get_no_new_privs(void); /* 0 or 1 */
+int bl_sys_set_dumpable(bool dumpable);
+int bl_sys_set_subreaper(void);
+/* filter: n struct sock_filter; needs no_new_privs. */
+int bl_sys_set_seccomp(const void *filter, unsigned short n);
+int bl_sys_get_seccomp(void); /* SECCOMP_MODE_*; 0 is none */
 
 /* ---- The seam ---- */
 
