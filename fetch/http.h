@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "fetch/http_headers.h"
 #include "fetch/net.h"
 
 struct bl_err;
@@ -22,18 +23,6 @@ struct bl_err;
 #define BL_HTTP_MAX_HEADERS   (64 * 1024)	/* bytes of an answer's head */
 #define BL_HTTP_MAX_BODY      (8 * 1024 * 1024) /* bytes of an API answer, if max_body is 0 */
 #define BL_HTTP_MAX_REDIRECTS 5
-
-/* Headers, "Name: value" each. A value with a control character is refused when it is added. */
-struct bl_http_headers {
-	char **lines; /* owned, NULL-terminated; NULL while empty */
-	size_t count;
-};
-int bl_http_headers_add(struct bl_http_headers *headers, const char *name, const char *value,
-			struct bl_err *err);
-/* The value of the first of that name (any case), or NULL. Borrowed. */
-const char *bl_http_headers_get(const struct bl_http_headers *headers, const char *name);
-void bl_http_headers_done(struct bl_http_headers *headers);
-#define auto_headers __attribute__((cleanup(bl_http_headers_done))) struct bl_http_headers
 
 /* What a credential is worked out from: one request to one place. */
 struct bl_http_hop {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/json.h"
+#include "fetch/digest.h"
 
 struct bl_err;
 
@@ -21,12 +22,6 @@ struct bl_err;
 #define BL_MANIFEST_MAX_NAME   255		  /* bytes of one part of a path */
 #define BL_MANIFEST_MAX_PATH   3072 /* bytes of a path; leaves room for the tree's own */
 #define BL_MANIFEST_MAX_SIZE   (INT64_C(1) << 52) /* bytes of a file; JSON carries it exactly */
-
-/* A promise's digest; `len` 0 where the origin makes none. */
-struct bl_digest {
-	unsigned char bytes[32];
-	unsigned char len;
-};
 
 /*
  * One file. Given to bl_manifest_add() everything is borrowed; in a manifest everything is the
@@ -98,12 +93,5 @@ int bl_manifest_entry_to_json(const struct bl_entry *entry, bl_json *list, struc
 /* 0, or -EBADMSG with a reason: absolute, "..", ".", empty parts, backslash, control bytes, bad
  * UTF-8, too long, too deep. */
 int bl_manifest_check_name(const char *path, struct bl_err *err);
-
-/* Hexadecimal or base64 text into a digest of exactly len bytes; -EINVAL if it is not one. */
-int bl_digest_from_hex(const char *hex, size_t len, struct bl_digest *ret);
-int bl_digest_from_base64(const char *base64, size_t len, struct bl_digest *ret);
-/* Lower-case hexadecimal into to[2 * len + 1]. */
-void bl_digest_to_hex(const struct bl_digest *digest, char *to);
-bool bl_digest_equal(const struct bl_digest *a, const struct bl_digest *b);
 
 #endif

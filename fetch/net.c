@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "fetch/address.h"
+
+#define MAX_ENTRIES 1024 /* elements of any one list of the configuration */
+
+static const char *const endpoint_schemes[] = {"hf", "s3", "gs", "azure", "r2", "cw", "bt", "sts"};
+#define N_ENDPOINTS (sizeof(endpoint_schemes) / sizeof(*endpoint_schemes))
+
+struct bl_net {
+	char *endpoints[N_ENDPOINTS];	     /* base URLs as used */
+	char *endpoint_origins[N_ENDPOINTS]; /* their origins */
+	char **allowed_origins;		     /* as bl_url.origin writes them; NULL-terminated */
+	struct bl_network *networks;
+	size_t n_networks;
+	char **file_roots;
+	char *ca_file;
+	char *proxy;
+	char **no_proxy;
+};
+
+static void free_list(char **list)
+{
+	for (char **at = list; at && *at; at++)
+		free(*at);
+	free(list);
+}
+
+void bl_net_free(struct bl_net **pointer)
+{
+	struct bl_net *net = *pointer;
+	int saved = errno;
+
+	if (!net)
+		return;
+	for (size_t i = 0; i < N_ENDPOINTS; i++) {
+		free(net->endpoints[i]);
+		free(net->endpoint_origins[i]);
+	}
+	free_list(net->allowed_origins);
+	free(net->networks);
+	free_list(net->file_roots);
+	free(net->ca_file);
+	free(net->proxy);
+	free_list(net->no_proxy);
+	free(net);
+	*pointer = NULL;
+	errno = saved;
+}
+
+/* ---- Reading the configuration ---- */
+
+static int read_text(const bl_json *config, const char *key, char **ret, struct bl_err *err)
+{
+	const char *text = NULL;
+	int rc = bl_json_get_string(config, key, &text, err);
+
+	if (rc <= 0)
+		return rc;
+	*ret = strdup(text);
+	return *ret ? 0 : bl_err_nomem(err);
+}
+
+/* A member that is an array of strings, into a NULL-terminated list. */
+static int read_list(const bl_json *config, const char *key, char ***ret, struct bl_err *err)
+{
+	const bl_json *array = NULL;
+	int rc = bl_json_get_strings(config, key, &array, err);
+
+	if (rc <= 0)
+		return rc;
+	size_t n = bl_json_length(array);
+	if (n > MAX_ENTRIES)
+		return bl_err_config(err, "%s: more than %d entries", key, MAX_ENTRIES);
+	char **list = calloc(n + 1, sizeof(*list));
+	if (!list)
+		return bl_err_nomem(err);
+	*ret = list;
+	for (const bl_json *at = bl_json_first(array); at; at = bl_json_next(at)) {
+		*list = strdup(bl_json_string(at));
+		if (!*list++)
+			return bl_err_nomem(err);
+	}
+	return 0;
+}
+
+static int read_endpoints(struct bl_net *net, const bl_json *config, struct bl_err *err)
+{
+	const bl_json *endpoints = NULL;
+	int rc = bl_json_get_object(config, "endpoints", &endpoints, err);
+
+	if (rc <= 0)
+		return rc;
+	for (size_t i = 0; i < N_ENDPOINTS; i++) {
+		const char *text = NULL;
+
+		rc = bl_json_get_string(endpoints, endpoint_schemes[i], &text, err);
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			continue;
+		auto_url url = {0};
+		if ((rc = bl_url_parse(text, NULL, &url, err)) < 0) {
+			bl_err_wrap(err, "endpoints.%s: ", endpoint_schemes[i]);
+			return rc;
+		}
+		if (url.query)
+			return bl_err_config(err, "endpoints.%s: a base URL has no query",
+					     endpoint_schemes[i]);
+		net->endpoints[i] = TAKE_PTR(url.text);
+		net->endpoint_origins[i] = TAKE_PTR(url.origin);
+		for (size_t len = strlen(net->endpoints[i]);
+		     len && net->endpoints[i][len - 1] == '/'; len--)
+			net->endpoints[i][len - 1] = '\0';
+	}
+	return 0;
+}
+
+static int read_origins(struct bl_net *net, const bl_json *config, struct bl_err *err)
+{
+	int rc = read_list(config, "allowed_origins", &net->allowed_origins, err);
+
+	for (char **at = net->allowed_origins; rc >= 0 && at && *at; at++) {
+		auto_url url = {0};
+
+		if ((rc = bl_url_parse(*at, NULL, &url, err)) < 0) {
+			bl_err_wrap(err, "allowed_origins: ");
+			return rc;
+		}
+		if (strcmp(url.path, "/") != 0 || url.query)
+			return bl_err_config(err,
+					     "allowed_origins: '%.100s' is not "
+					     "scheme://host:port",
+					     *at);
+		free(*at);
+		*at = TAKE_PTR(url.origin);
+	}
+	return rc;
+}
+
+static int read_networks(struct bl_net *net, const bl_json *config, struct bl_err *err)
+{
+	char **texts = NULL;
+	int rc = read_list(config, "allowed_networks", &texts, err);
+	size_t n = 0;
+
+	while (texts && texts[n])
+		n++;
+	if (rc >= 0 && n) {
+		net->networks = calloc(n, sizeof(*net->networks));
+		if (!net->networks)
+			rc = bl_err_nomem(err);
+	}
+	for (size_t i = 0; rc >= 0 && i < n; i++)
+		if (bl_address_parse_network(texts[i], &net->networks[net->n_networks++]) < 0)
+			rc = bl_err_config(err,
+					   "allowed_networks: '%.100s' is not a network; "
+					   "write it as 10.0.0.0/8",
+					   texts[i]);
+	free_list(texts);
+	return rc;
+}
+
+static int read_proxy(struct bl_net *net, const bl_json *config, struct bl_err *err)
+{
+	const bl_json *proxy = NULL;
+	int rc = bl_json_get_object(config, "proxy", &proxy, err);
+
+	if (rc <= 0)
+		return rc;
+	if ((rc = read_text(proxy, "url", &net->proxy, err)) < 0 ||
+	    (rc = read_list(proxy, "no_proxy", &net->no_proxy, err)) < 0)
+		bl_err_wrap(err, "proxy.");
+	else if (!net->proxy)
+		rc = bl_err_config(err, "proxy.url: is missing");
+	else if (strncmp(net->proxy, "http://", 7) && strncmp(net->proxy, "https://", 8))
+		rc = bl_err_config(err, "proxy.url: must start with http:// or https://");
+	return rc;
+}
+
+int bl_net_new(const bl_json *config, struct bl_net **ret, struct bl_err *err)
+{
+	auto_net net = calloc(1, sizeof(*net));
+	int rc;
+
+	if (!net)
+		return bl_err_nomem(err);
+	if ((rc = read_endpoints(net, config, err)) < 0 ||
+	    (rc = read_origins(net, config, err)) < 0 ||
+	    (rc = read_networks(net, config, err)) < 0 ||
+	    (rc = read_list(config, "file_roots", &net->file_roots, err)) < 0 ||
+	    (rc = read_text(config, "ca_file", &net->ca_file, err)) < 0 ||
+	    (rc = read_proxy(net, config, err)) < 0)
+		return rc;
+	*ret = TAKE_PTR(net);
+	return 0;
+}
+
+/* ---- Asking it ---- */
+
+const char *bl_net_endpoint(const struct bl_net *net, const char *scheme)
+{
+	for (size_t i = 0; i < N_ENDPOINTS; i++)
+		if (strcmp(endpoint_schemes[i], scheme) == 0)
+			return net->endpoints[i];
+	return NULL;
+}
+
+const char *const *bl_net_file_roots(const struct bl_net *net)
+{
+	return (const char *const *)net->file_roots;
+}
+
+const char *bl_net_ca_file(const struct bl_net *net)
+{
+	return net->ca_file;
+}
+
+static bool is_operators(const struct bl_net *net, const char *origin)
+{
+	for (size_t i = 0; i < N_ENDPOINTS; i++)
+		if (net->endpoint_origins[i] && strcmp(net->endpoint_origins[i], origin) == 0)
+			return true;
+	for (char **at = net->allowed_origins; at && *at; at++)
+		if (strcmp(*at, origin) == 0)
+			return true;
+	return false;
+}
+
+static bool network_allows(const struct bl_net *net, const struct bl_network *address)
+{
+	if (bl_address_is_public(address))
+		return true;
+	for (size_t i = 0; i < net->n_networks; i++)
+		if (bl_address_in(address, &net->networks[i]))
+			return true;
+	return false;
+}
+
+int bl_net_check_url(const struct bl_net *net, const struct bl_url *url, struct bl_err *err)
+{
+	struct bl_network address;
+
+	if (is_operators(net, url->origin))
+		return 0;
+	if (strcmp(url->scheme, "https") != 0)
+		return bl_err_set(err, BL_EX_REFUSED, EPERM,
+				  "%.300s is not https; the operator can allow it in "
+				  "allowed_origins",
+				  url->origin);
+	if (bl_address_parse_network(url->host, &address) == 0 && !network_allows(net, &address))
+		return bl_err_set(err, BL_EX_REFUSED, EPERM,
+				  "%.300s is not an address of the public internet; the operator "
+				  "can allow it in allowed_origins or allowed_networks",
+				  url->origin);
+	return 0;
+}
+
+bool bl_net_allows_address(const struct bl_net *net, const struct bl_url *url,
+			   const struct sockaddr *from)
+{
+	struct bl_network address;
+
+	if (!url || is_operators(net, url->origin))
+		return true;
+	return bl_address_of(from, &address) == 0 && network_allows(net, &address);
+}
+
+/* One word of no_proxy: "*", a name (and all names below it), an address or a network. */
+static bool stands_for(const char *word, const struct bl_url *url)
+{
+	struct bl_network network, address;
+	size_t host = strlen(url->host);
+
+	if (strcmp(word, "*") == 0)
+		return true;
+	if (bl_address_parse_network(word, &network) == 0)
+		return bl_address_parse_network(url->host, &address) == 0 &&
+		       bl_address_in(&address, &network);
+	const char *colon = strrchr(word, ':');
+	size_t len = colon ? (size_t)(colon - word) : strlen(word);
+	if (colon && strtoul(colon + 1, NULL, 10) != url->port)
+		return false;
+	if (len && *word == '.') {
+		word++;
+		len--;
+	}
+	return len && host >= len && strncasecmp(url->host + host - len, word, len) == 0 &&
+	       (host == len || url->host[host - len - 1] == '.');
+}
+
+const char *bl_net_proxy_for(const struct bl_net *net, const struct bl_url *url)
+{
+	for (char **at = net->no_proxy; net->proxy && at && *at; at++)
+		if (stands_for(*at, url))
+			return NULL;
+	return net->proxy;
+}
