@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking apart what is no longer wanted. Any thread, but one collect at a time.
+ */
+#ifndef BL_GC_H
+#define BL_GC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bl_err;
+struct bl_cachedir;
+
+struct bl_gc_result {
+	uint64_t freed; /* bytes */
+	uint64_t trees, blobs, partials, leftovers;
+};
+
+struct bl_gc_options {
+	bool orphans;		 /* blobs that no tree has, too: the whole of blobs/ is looked at */
+	int64_t orphans_before;	 /* ... last changed before this (unix seconds) */
+	int64_t partials_before; /* downloads last written before this; 0: none */
+	const bool *stop;	 /* as in struct bl_digest_pace; may be NULL */
+};
+
+/*
+ * Removes retired trees and those of their blobs that nothing else has, what another session left
+ * half made, and what options (may be NULL) says. A step that fails does not keep it from the rest;
+ * the first failure is returned at the end, *ret is filled in any case.
+ */
+int bl_gc_collect(struct bl_cachedir *dirs, const struct bl_gc_options *options,
+		  struct bl_gc_result *ret, struct bl_err *err);
+
+/* Adds up what blobs/ and partial/ hold. */
+int bl_gc_measure(struct bl_cachedir *dirs, uint64_t *ret_bytes, struct bl_err *err);
+
+#endif

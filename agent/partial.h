@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file that is on its way, with the journal of what of it is on disk for certain.
+ *
+ *   partial/<key>.<nonce>.data      the bytes, full length from the start (so length says nothing)
+ *   partial/<key>.<nonce>.ranges    records of 32 bytes: from, to, nonce, check
+ *
+ * A record is written only after fdatasync() of the data, and names the nonce of the data file that
+ * it speaks of; so whatever a crash leaves of the two, a range that is read back was written. A
+ * torn or foreign record ends the journal. Losing records loses progress, nothing else.
+ *
+ * A partial is locked while it is open. Functions may be called from any thread, for one partial
+ * from one thread at a time.
+ */
+#ifndef BL_PARTIAL_H
+#define BL_PARTIAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/digest.h"
+
+struct bl_err;
+struct bl_cachedir;
+
+#define BL_PARTIAL_RANGES_MAX \
+	65536 /* ranges that are kept apart; beyond it the smallest are lost */
+
+struct bl_partial_range {
+	uint64_t from, to; /* [from, to) */
+};
+
+struct bl_partial {
+	struct bl_cachedir *dirs; /* borrowed */
+	int data;		  /* read-only: we are never a writer of what fetch writes */
+	int journal;
+	uint64_t size;
+	uint64_t nonce;
+	char name[96];			 /* "<key>.<nonce>", without the suffix */
+	struct bl_partial_range *ranges; /* sorted, apart */
+	size_t range_count;
+};
+
+/*
+ * Opens the partial of `key` and `size`, the one with most on disk that nobody has open, or makes
+ * one (space for it is allocated: -ENOSPC or -EDQUOT, BL_EX_RETRY). The key is any text that says
+ * whose bytes of which version of which file these are: tenant, source, path, size and what the
+ * origin promised; only its digest is kept. A file of another size is not taken up.
+ */
+int bl_partial_open(struct bl_cachedir *dirs, const char *key, uint64_t size,
+		    struct bl_partial **ret, struct bl_err *err);
+
+/* Closes it and leaves it on disk, to be opened again. */
+void bl_partial_close(struct bl_partial **partial);
+#define auto_partial __attribute__((cleanup(bl_partial_close))) struct bl_partial *
+
+/* A new descriptor, read-write, for the fetch process: send it, then close it. */
+int bl_partial_writer(const struct bl_partial *partial, struct bl_err *err);
+
+/* Notes ranges as durable: one fdatasync() of the data, then the journal. Blocks: on a worker. */
+int bl_partial_note(struct bl_partial *partial, const struct bl_partial_range *ranges, size_t count,
+		    struct bl_err *err);
+
+/* Bytes that the journal has. */
+uint64_t bl_partial_have(const struct bl_partial *partial);
+
+/* Removes it from disk and closes it. */
+void bl_partial_discard(struct bl_partial **partial);
+
+/*
+ * Removes downloads that nobody has open: those last written before `older_than` (unix seconds),
+ * or every one. Adds what was freed to *freed. Any thread.
+ */
+int bl_partial_collect(struct bl_cachedir *dirs, int64_t older_than, uint64_t *freed,
+		       struct bl_err *err);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store: what the agent knows of its cache in memory (trees, their last use and pins, leases,
+ * space), over the files of agent/cachedir.h. The loop's thread alone calls it; what blocks is
+ * done by worker threads on bl_store_dirs() with agent/{partial,blob,tree,gc,scrub}.h.
+ *
+ * The way of a download:
+ *
+ *   loop    bl_store_reserve(bytes that are missing)       perhaps wait for a collect on a worker
+ *   loop    bl_blob_check() and bl_cachedir_hold()         a file whose promised digest is there
+ *   loop    bl_partial_open(), bl_partial_writer()         a file that is to be brought
+ *   worker  bl_partial_note() ...                          now and then
+ *   worker  bl_blob_publish()                              on `done`; the blob is held
+ *   loop    bl_manifest_sort(), bl_manifest_digest(), bl_store_tree_hold()
+ *   worker  bl_tree_publish()
+ *   loop    bl_store_tree_added(), bl_ref_save(), bl_store_lease_put()
+ *   loop    bl_cachedir_unhold() each blob, bl_store_tree_unhold(), bl_store_unreserve()
+ *
+ * Eviction takes trees that no lease, pin or hold protects, oldest use first, only ever from the
+ * loop's thread: so a lease that was put is seen by every eviction after it (C2).
+ */
+#ifndef BL_STORE_H
+#define BL_STORE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "agent/digest.h"
+#include "common/json.h"
+
+struct bl_err;
+struct bl_cachedir;
+struct bl_store;
+
+struct bl_store_options {
+	const char *path;
+	uint64_t max_bytes;	 /* the cache's quota; 0: what the filesystem has */
+	uint64_t min_free_bytes; /* never use the filesystem's last so many bytes */
+	unsigned high_percent; /* of max_bytes (or the filesystem): above it eviction begins; 0: off
+				*/
+	unsigned low_percent;  /* ... and goes on down to this */
+	int64_t lease_grace;   /* seconds that an ended lease still protects */
+	int64_t partial_ttl;   /* seconds that an unfinished download is kept; 0: 7 days */
+	int64_t (*clock)(clockid_t id); /* milliseconds; NULL: clock_gettime(2) */
+};
+
+/*
+ * Opens the cache (see bl_cachedir_open() for what is refused). Reads names and leases, no content:
+ * ten thousand trees take well under a second. Leftovers are removed by the first bl_gc_collect().
+ */
+int bl_store_open(const struct bl_store_options *options, struct bl_store **ret,
+		  struct bl_err *err);
+void bl_store_close(struct bl_store **store);
+#define auto_store __attribute__((cleanup(bl_store_close))) struct bl_store *
+
+/* The handles, for worker threads; the store's until it is closed. */
+struct bl_cachedir *bl_store_dirs(const struct bl_store *store);
+
+/* ---- Trees ---- */
+
+struct bl_store_tree {
+	struct bl_digest name;
+	uint64_t files, bytes;
+	int64_t last_used; /* unix seconds */
+	unsigned leases;   /* live ones and those in their grace */
+	bool pinned;
+};
+
+/* 0, or -ENOENT (err untouched). Sizes are read from the manifest the first time. */
+int bl_store_tree_find(struct bl_store *store, const struct bl_digest *name,
+		       struct bl_store_tree *ret);
+size_t bl_store_tree_count(const struct bl_store *store);
+/* Every tree once, in no order: *position starts as 0. 1 and *ret, or 0 at the end. */
+int bl_store_tree_next(struct bl_store *store, size_t *position, struct bl_store_tree *ret);
+
+/* Its absolute path, and that of the overlay's empty lower layer. */
+int bl_store_tree_path(const struct bl_store *store, const struct bl_digest *name,
+		       char path[PATH_MAX]);
+int bl_store_empty_path(const struct bl_store *store, char path[PATH_MAX]);
+
+/*
+ * To be called before a tree is handed out: bl_tree_check(), and last use is now. -ENOENT: fetch
+ * it; -EBADMSG: it was damaged and is out of the way now (condemned): fetch what is missing of it.
+ */
+int bl_store_tree_use(struct bl_store *store, const struct bl_digest *name, struct bl_err *err);
+
+/* In flight: neither evicted nor removed, whether it is there already or not. Counted. */
+int bl_store_tree_hold(struct bl_store *store, const struct bl_digest *name, struct bl_err *err);
+void bl_store_tree_unhold(struct bl_store *store, const struct bl_digest *name);
+
+/* bl_tree_publish() has succeeded on a worker. */
+int bl_store_tree_added(struct bl_store *store, const struct bl_digest *name, struct bl_err *err);
+
+int bl_store_tree_pin(struct bl_store *store, const struct bl_digest *name, bool pin,
+		      struct bl_err *err); /* durable; -ENOENT */
+
+/* Removes it, and every ref to it, at an operator's word: -EBUSY while leased, held or pinned. */
+int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, struct bl_err *err);
+
+/*
+ * Takes a damaged tree out of the way, leased or not: those who have it mounted keep what they
+ * have.
+ */
+int bl_store_tree_condemn(struct bl_store *store, const struct bl_digest *name, struct bl_err *err);
+/* The same for every tree whose manifest has that blob. Returns how many. */
+int bl_store_blob_condemn(struct bl_store *store, const struct bl_digest *blob, struct bl_err *err);
+
+/* ---- Leases ---- */
+
+/* A lease is (boot id, pid, start_time); id is its label. */
+struct bl_store_lease {
+	char *id, *tenant, *container;
+	char boot_id[40];
+	pid_t pid;
+	uint64_t start_time;
+	struct bl_digest *trees; /* may be none yet */
+	size_t tree_count;
+	bl_json *extra;	  /* the caller's own object, kept with the record; or NULL */
+	int64_t ended_at; /* unix seconds, 0 while it lives */
+	int64_t seen_at;  /* seconds of CLOCK_BOOTTIME when the end was seen, ours */
+};
+
+/* This boot's id, as it stands in a lease. */
+const char *bl_store_boot_id(const struct bl_store *store);
+
+/*
+ * Writes the lease to disk, durably, and protects its trees from then on; everything is copied.
+ * One with the same boot id, pid and start_time is replaced, ended or not (trees that it named
+ * before and the new one does not are free). -ENOENT where a tree is not there.
+ */
+int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *lease,
+		       struct bl_err *err);
+
+/* The living lease of that label, else the one that ended last, else NULL. Valid until the next
+ * call of bl_store_lease_put(), _end(), _drop() or _expire(). */
+const struct bl_store_lease *bl_store_lease_find(const struct bl_store *store, const char *id);
+/* Every lease once, in no order; as with bl_store_tree_next(). */
+const struct bl_store_lease *bl_store_lease_next(const struct bl_store *store, size_t *position);
+
+/* Its process is dead: from now on the grace runs. Trees stay protected until it is over. Nothing
+ * happens where it had ended or is not there. */
+int bl_store_lease_end(struct bl_store *store, const char *boot_id, pid_t pid, uint64_t start_time,
+		       struct bl_err *err);
+
+/* Forgets ended leases whose grace is over. Returns seconds until the next one's is, or 0 when none
+ * runs. */
+int64_t bl_store_lease_expire(struct bl_store *store);
+
+/* ---- Space ---- */
+
+struct bl_store_usage {
+	uint64_t bytes;	   /* of blobs, downloads and what waits to be removed */
+	uint64_t reserved; /* promised to downloads and not yet allocated */
+	uint64_t limit;	   /* bytes that the cache may have in all, as things are */
+	uint64_t free;	   /* bytes that the filesystem has left */
+	size_t trees, pinned, leased;
+	uint64_t evictions, evicted_bytes; /* since the start */
+};
+int bl_store_usage(struct bl_store *store, struct bl_store_usage *ret, struct bl_err *err);
+
+/*
+ * Reserves bytes before a download. 0: they are yours until bl_store_unreserve(). 1: room is being
+ * made: run bl_gc_collect() on a worker, tell bl_store_collected(), ask again. -ENOSPC: all that
+ * may be evicted would not do; the message says how much is missing (BL_EX_RETRY), nothing was
+ * evicted for it.
+ */
+int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err);
+/* Gives bytes back: a partial was opened (its space is allocated then), or the download is over. */
+void bl_store_unreserve(struct bl_store *store, uint64_t bytes);
+
+/* Bytes came (a partial was opened or a blob published) that usage must count until the next count.
+ */
+void bl_store_grew(struct bl_store *store, uint64_t bytes);
+void bl_store_collected(struct bl_store *store, uint64_t freed);
+
+/* Retires trees above the high mark. 1: run bl_gc_collect() on a worker; 0: nothing to do. */
+int bl_store_trim(struct bl_store *store, struct bl_err *err);
+
+#endif
