@@ -162,6 +162,8 @@ static const char *compile_set(struct bl_pattern *pattern, const char *at)
 	const char *after = parse_set(pattern, at, &set);
 
 	if (!after) {
+		/* What was gathered is given back: a row of '[' would outgrow the array. */
+		pattern->n_ranges = set.first;
 		add_token(pattern, LITERAL)->code = '[';
 		return at;
 	}
