@@ -120,9 +120,14 @@ system: $(binaries)
 # Everything, on a bare Debian too: installs what is missing, so the build comes after it, anew.
 check:
 	$(Q)tests/install-deps build test
+	$(Q)tests/install-peers build
 	$(Q)$(MAKE) --no-print-directory all unit-binaries SAN=$(SAN) FAULTS=
 	$(Q)$(MAKE) --no-print-directory all SAN=$(SAN) FAULTS=1
 	$(Q)tests/run-check $(BUILD) $(T)
+
+# Other projects' clients and servers, for the tests that want them (pip, npm).
+peers:
+	$(Q)tests/install-peers build
 
 deps:
 	$(Q)tests/install-deps build test lint
@@ -133,6 +138,7 @@ help:
 	@echo "make unit       build and run the unit tests (no root)"
 	@echo "make system     build and run the system tests (root)"
 	@echo "make deps       as root: install the Debian packages of packaging/debian-packages"
+	@echo "make peers      other projects' clients and servers that fuller tests use (pip, npm)"
 	@echo "make clean      remove build/"
 	@echo "variants: SAN=1 (sanitizers), FAULTS=1 (failing system calls), WERROR=1, V=1;"
 	@echo "          T=hook: only tests with \"hook\" in their file's name"
@@ -142,5 +148,5 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-.PHONY: all unit unit-binaries system check deps help clean
+.PHONY: all unit unit-binaries system check peers deps help clean
 .DELETE_ON_ERROR:

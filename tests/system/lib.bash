@@ -14,6 +14,7 @@ TESTS=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 FIXTURES=$TESTS/fixtures
 BUILD=$(realpath "${BUILD:-$TESTS/../build}")
 FAULTS=$BUILD/faults # the programs with the seam of common/sys.h
+PEERS=$TESTS/../build/peers # what make peers installed
 PATH=$PATH:/usr/sbin:/sbin
 
 # ---- The test's directory, and its end
