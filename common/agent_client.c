@@ -15,10 +15,10 @@
 #include "common/contract.h"
 #include "common/err.h"
 
-#define HEAD_MAX 16384
+#define HEAD_MAX	   16384
 #define RECONNECT_FIRST_MS 20
-#define RECONNECT_MOST_MS 500
-#define UNIX_PREFIX "unix:"
+#define RECONNECT_MOST_MS  500
+#define UNIX_PREFIX	   "unix:"
 
 void bl_agent_answer_done(struct bl_agent_answer *answer)
 {
@@ -44,8 +44,8 @@ int bl_agent_parse_address(const char *text, const char **ret, struct bl_err *er
 	if (path[0] != '/')
 		return bl_err_config(err, "the agent's address '%s' is not unix:/PATH", text);
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return bl_err_config(err, "the agent's address '%s' is longer than a socket's can be",
-				     text);
+		return bl_err_config(
+			err, "the agent's address '%s' is longer than a socket's can be", text);
 	*ret = path;
 	return 0;
 }
@@ -364,7 +364,8 @@ static int read_head(const struct bl_agent *agent, int fd, struct bl_agent_head 
 		rest->max = ret->length;
 		if (buf.len - (size_t)(end - buf.data) > ret->length)
 			return malformed("it is longer than it says", err);
-		/* The whole body's room at once: it is bounded, and growing would need twice that. */
+		/* The whole body's room at once: it is bounded, and growing would need twice that.
+		 */
 		if (!bl_buf_reserve(rest, ret->length, err))
 			return -ENOMEM;
 		return bl_buf_append(rest, end, buf.len - (size_t)(end - buf.data), err);

@@ -31,12 +31,12 @@ struct bl_err;
 #define BL_AGENT_WATCH_MAX 4
 
 struct bl_agent {
-	const char *socket;    /* borrowed: the socket's path */
-	uid_t owner;	       /* who must listen there; 0 in every real use */
-	int64_t deadline;      /* on bl_agent_now()'s clock */
+	const char *socket;	       /* borrowed: the socket's path */
+	uid_t owner;		       /* who must listen there; 0 in every real use */
+	int64_t deadline;	       /* on bl_agent_now()'s clock */
 	int watch[BL_AGENT_WATCH_MAX]; /* borrowed: give up at once when one is readable (pidfds) */
 	size_t watch_count;
-	bool contacted;	       /* an answer has come before: a broken connection is tried again */
+	bool contacted; /* an answer has come before: a broken connection is tried again */
 };
 
 struct bl_agent_answer {
@@ -46,7 +46,7 @@ struct bl_agent_answer {
 };
 
 #define BL_AGENT_ANSWER_INIT ((struct bl_agent_answer){.body = BL_BUF_INIT(0)})
-#define auto_agent_answer __attribute__((cleanup(bl_agent_answer_done))) struct bl_agent_answer
+#define auto_agent_answer    __attribute__((cleanup(bl_agent_answer_done))) struct bl_agent_answer
 void bl_agent_answer_done(struct bl_agent_answer *answer);
 
 /* Milliseconds of CLOCK_BOOTTIME: the clock of deadlines, which a change of the date leaves be. */

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Read-only mounts of published weights: built detached on the host's side, attached by handle in
- * a container. Used by the hook, and by the agent for a late attach; one code, one set of rules.
+ * Read-only mounts of published weights, and small file systems of our own, built detached on the
+ * host's side; common/attach.h puts them into a container. Used by the hook, and by the agent for
+ * a late attach; one code, one set of rules.
  *
- *   what                      system calls                                          where
- *   plain bind                open_tree(CLONE), mount_setattr                       host
- *   read-only superblock      fsopen overlay, two lower layers, fsmount, setattr    host
- *   file of such a tree       open_tree(CLONE) out of the overlay, mount_setattr    host
- *   target                    openat2(IN_ROOT, ...), mkdirat on handles             container
- *   attach                    move_mount handle to handle                           container
+ *   what                      system calls                                          file
+ *   plain bind                open_tree(CLONE), mount_setattr                       mount.c
+ *   read-only superblock      fsopen overlay, two lower layers, fsmount, setattr    mount.c
+ *   file of such a tree       open_tree(CLONE) out of the overlay, mount_setattr    mount.c
+ *   tmpfs of our own          fsopen tmpfs, fsmount; fspick, reconfigure, setattr   mount.c
+ *   the container             setns, statx, /proc/PID/root or the rootfs's path     attach.c
+ *   target                    openat2(IN_ROOT, ...), mkdirat on handles             attach_target.c
+ *   attach                    move_mount handle to handle                           attach.c
  */
 #ifndef BL_MOUNT_H
 #define BL_MOUNT_H
@@ -37,5 +40,29 @@ struct bl_mount_source {
  * system call is an error, never a weaker mount.
  */
 int bl_mount_build(const struct bl_mount_source *source, struct bl_err *err);
+
+/* The source of every superblock that is ours, as mountinfo shows it. */
+#define BL_MOUNT_NAME "ballast"
+
+/*
+ * A new, empty, detached tmpfs, writable until bl_mount_seal(): its root is 0755 and root's; files
+ * are made with its descriptor as directory. `label` (or NULL) is the container's mountLabel.
+ */
+int bl_mount_tmpfs(size_t bytes, const char *label, struct bl_err *err);
+
+/* Makes the tmpfs read-only, superblock and mount; nosuid, nodev, and noexec unless `exec`. */
+int bl_mount_seal(int mount, bool exec, struct bl_err *err);
+
+/*
+ * The empty read-only thing that keeps a target's place while its weights are on their way: an
+ * empty directory, or an empty file.
+ */
+int bl_mount_placeholder(enum bl_mount_kind kind, const char *label, struct bl_err *err);
+
+/*
+ * What a failed system call of this family means: a call that the kernel lacks or that is denied
+ * is a refusal (never a reason for something weaker), all else an internal error.
+ */
+int bl_mount_err(struct bl_err *err, int errnum, const char *call);
 
 #endif

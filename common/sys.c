@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/capability.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -175,6 +177,16 @@ int bl_sys_fsconfig_create(int fs)
 int bl_sys_fsmount(int fs, unsigned set)
 {
 	RETURN_CALL("fsmount", syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, set));
+}
+
+int bl_sys_fspick(int fd)
+{
+	RETURN_CALL("fspick", syscall(SYS_fspick, fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH));
+}
+
+int bl_sys_fsconfig_reconfigure(int fs)
+{
+	RETURN_CALL("fsconfig", syscall(SYS_fsconfig, fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0));
 }
 
 int bl_sys_umount2(const char *path, int flags)
@@ -382,6 +394,35 @@ int bl_sys_setns(int fd, int nstype)
 int bl_sys_unshare(int flags)
 {
 	RETURN_CALL("unshare", unshare(flags));
+}
+
+int bl_sys_fchdir(int fd)
+{
+	RETURN_CALL("fchdir", fchdir(fd));
+}
+
+/* Makes every permitted capability effective. */
+static int raise_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {{0}};
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	data[0].effective = data[0].permitted;
+	data[1].effective = data[1].permitted;
+	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+int bl_sys_setfsids(uid_t uid, gid_t gid)
+{
+	FAULT("setfsids");
+	/* Both return the id before, never an error: the second call shows what the first did. */
+	(void)setfsgid(gid);
+	(void)setfsuid(uid);
+	if ((gid_t)setfsgid((gid_t)-1) != gid || (uid_t)setfsuid((uid_t)-1) != uid)
+		return -EPERM;
+	return raise_capabilities();
 }
 
 int bl_sys_close_from(unsigned first)

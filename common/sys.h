@@ -43,6 +43,9 @@ int bl_sys_fsconfig_string(int fs, const char *key, const char *value);
 int bl_sys_fsconfig_create(int fs);
 /* A detached mount of the created filesystem with the attributes `set`. */
 int bl_sys_fsmount(int fs, unsigned set);
+/* The superblock of the mount that fd is the root of, to be configured anew; then make it so. */
+int bl_sys_fspick(int fd);
+int bl_sys_fsconfig_reconfigure(int fs);
 int bl_sys_umount2(const char *path, int flags);
 
 /* ---- Paths on handles ---- */
@@ -87,6 +90,12 @@ int bl_sys_pidfd_open(pid_t pid);
 int bl_sys_pidfd_send_signal(int pidfd, int signal);
 int bl_sys_setns(int fd, int nstype);
 int bl_sys_unshare(int flags);
+int bl_sys_fchdir(int fd);
+/*
+ * The ids that files are made with and checked by (setfsuid(2), this thread's). The capabilities
+ * that the kernel takes from a thread whose file system uid is not 0 are made effective again.
+ */
+int bl_sys_setfsids(uid_t uid, gid_t gid);
 /* close_range(2) from first on; where the kernel lacks it, by /proc/self/fd or the rlimit. */
 int bl_sys_close_from(unsigned first);
 
