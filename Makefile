@@ -121,9 +121,28 @@ system: $(binaries)
 check:
 	$(Q)tests/install-deps build test
 	$(Q)tests/install-peers build
-	$(Q)$(MAKE) --no-print-directory all unit-binaries SAN=$(SAN) FAULTS=
-	$(Q)$(MAKE) --no-print-directory all SAN=$(SAN) FAULTS=1
+	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all unit-binaries SAN=$(SAN) FAULTS=
+	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all SAN=$(SAN) FAULTS=1
 	$(Q)tests/run-check $(BUILD) $(T)
+
+# ---- What a machine can check. Each .c file has a stamp, so that clang-tidy sees only what changed.
+checked := $(foreach d,common hook shim agent fetch cli,$(call sources,$(d)))
+tidy_stamps := $(patsubst %.c,build/lint/%.tidy,$(checked))
+
+build/lint/%.tidy: %.c .clang-tidy $$(wildcard common/*.h $$(firstword $$(subst /, ,$$*))/*.h $$(firstword $$(subst /, ,$$*))/*/*.h)
+	@mkdir -p $(@D)
+	@$(if $(Q),echo "  TIDY  $<")
+	$(Q)clang-tidy --quiet $< -- -std=gnu17 $(base_cppflags) $(pkg_cflags) >$@.log 2>/dev/null || { grep -E ' (error|warning): ' $@.log; exit 1; }
+	@rm -f $@.log; touch $@
+
+tidy: $(tidy_stamps)
+
+lint:
+	$(Q)ok=0; $(MAKE) --no-print-directory --keep-going -j$(shell nproc) tidy || ok=1; tests/lint || ok=1; exit $$ok
+
+# The files that git knows; clang-format 14, as in Debian 12.
+format:
+	$(Q)git ls-files '*.[ch]' | xargs clang-format -i
 
 # Other projects' clients and servers, for the tests that want them (pip, npm).
 peers:
@@ -138,6 +157,8 @@ help:
 	@echo "make unit       build and run the unit tests (no root)"
 	@echo "make system     build and run the system tests (root)"
 	@echo "make deps       as root: install the Debian packages of packaging/debian-packages"
+	@echo "make lint       clang-tidy, cppcheck, shellcheck, and the rules of docs/architecture.md"
+	@echo "make format     clang-format on every C file"
 	@echo "make peers      other projects' clients and servers that fuller tests use (pip, npm)"
 	@echo "make clean      remove build/"
 	@echo "variants: SAN=1 (sanitizers), FAULTS=1 (failing system calls), WERROR=1, V=1;"
@@ -148,5 +169,5 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-.PHONY: all unit unit-binaries system check peers deps help clean
+.PHONY: all unit unit-binaries system check lint tidy format peers deps help clean
 .DELETE_ON_ERROR:

@@ -149,7 +149,7 @@ static int connect_once(const struct bl_agent *agent, struct bl_err *err)
 		return bl_err_sys(err, errno, "socket");
 	if (strlen(agent->socket) >= sizeof(address.sun_path))
 		return unavailable(agent, ENAMETOOLONG, err);
-	strcpy(address.sun_path, agent->socket);
+	memcpy(address.sun_path, agent->socket, strlen(agent->socket) + 1);
 	while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		if (errno == EINTR)
 			continue;

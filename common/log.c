@@ -204,8 +204,9 @@ static void write_json(struct line *line, enum bl_log_level level, const char *m
 	add(line, "}");
 }
 
-static void write_line(enum bl_log_level level, const struct bl_log_field *fields, size_t n,
-		       const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static void
+write_line(enum bl_log_level level, const struct bl_log_field *fields, size_t n, const char *fmt,
+	   va_list ap)
 {
 	int saved = errno;
 	struct line line = {.len = 0};

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash disable=SC2034,SC2154,SC2119,SC2120
 # What the system tests share; a .bats file says `load lib` and, in most cases,
 #
 #   setup() { use_test_dir; }
