@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/fsuid.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -442,6 +443,34 @@ int bl_sys_close_from(unsigned first)
 	for (unsigned fd = first; fd < limit.rlim_max; fd++)
 		(void)close((int)fd);
 	return 0;
+}
+
+/* ---- Signals ---- */
+
+int bl_sys_sigmask(uint64_t mask)
+{
+	RETURN_CALL("sigmask",
+		    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask)));
+}
+
+int bl_sys_signals_default(void)
+{
+	/* struct kernel_sigaction of the 64-bit architectures: SIG_DFL, no flags, no mask. */
+	static const uint64_t plain[4];
+
+	FAULT("signals_default");
+	for (int n = 1; n <= BL_SIGNALS; n++) {
+		if (n == SIGKILL || n == SIGSTOP)
+			continue;
+		if (syscall(SYS_rt_sigaction, n, plain, NULL, sizeof(uint64_t)) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int bl_sys_signalfd(uint64_t mask)
+{
+	RETURN_CALL("signalfd", syscall(SYS_signalfd4, -1, &mask, sizeof(mask), SFD_CLOEXEC));
 }
 
 /* ---- Identity and privileges ---- */

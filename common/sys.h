@@ -99,6 +99,15 @@ int bl_sys_setfsids(uid_t uid, gid_t gid);
 /* close_range(2) from first on; where the kernel lacks it, by /proc/self/fd or the rlimit. */
 int bl_sys_close_from(unsigned first);
 
+/* ---- Signals as the kernel counts them: all 64, those that the C library keeps too ---- */
+
+#define BL_SIGNALS 64
+#define BL_SIGNAL_BIT(n) (1ULL << ((n) - 1))
+
+int bl_sys_sigmask(uint64_t mask);   /* blocks exactly these */
+int bl_sys_signals_default(void);    /* every disposition is the default one */
+int bl_sys_signalfd(uint64_t mask);  /* blocking, close-on-exec */
+
 /* ---- Identity and privileges of this (single-threaded) process ---- */
 
 struct bl_sys_ids {

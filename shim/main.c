@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * ballast-shim: PID 1 in somebody else's image. It gets ready what the server is to find, gives up
+ * what the server is not to have, and becomes the server, or stays as its init. In order:
+ *
+ *   descriptors, signals, working directory    nothing of the runtime's is handed on
+ *   orders                                     /run/ballast/spec, checked whole
+ *   gate                                       the weights, where they come late
+ *   user, env, owned                           as root, where the container is root's
+ *   privileges                                 dropped and read back
+ *   command                                    executed, by the child where the shim stays
+ *
+ * Nothing that fails here lets the server run. The last word goes to stderr and, where Kubernetes
+ * has put that file, to /dev/termination-log.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/spec.h"
+#include "common/sys.h"
+#include "shim/command.h"
+#include "shim/env.h"
+#include "shim/exit.h"
+#include "shim/gate.h"
+#include "shim/init.h"
+#include "shim/orders.h"
+#include "shim/owned.h"
+#include "shim/privileges.h"
+#include "shim/user.h"
+
+#define TERMINATION_LOG "/dev/termination-log"
+#define MESSAGE_MAX 2048
+
+struct shim {
+	bool init;	   /* --init */
+	char *const *rest; /* COMMAND and its arguments */
+	int last_word;	   /* /dev/termination-log, or -1 */
+	struct bl_orders orders;
+	struct bl_user user;
+	struct bl_env env;
+	struct bl_command command;
+};
+
+static void say(const char *fmt, ...)
+{
+	char text[MESSAGE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	bl_log(BL_LOG_INFO, "%s", text);
+}
+
+/* The exit status for an error, after its message has been told. */
+static int tell(const struct shim *shim, const struct bl_err *err)
+{
+	bool known = err->code == BL_SHIM_NOT_EXECUTABLE || err->code == BL_SHIM_NOT_FOUND ||
+		     err->code > BL_SHIM_SIGNALLED;
+
+	bl_log(BL_LOG_ERROR, "%s", err->msg);
+	if (shim->last_word >= 0) {
+		char line[MESSAGE_MAX];
+		size_t len = bl_log_escape(line, sizeof(line), err->msg);
+
+		(void)bl_sys_write_all(shim->last_word, line, len);
+	}
+	return known ? err->code : BL_SHIM_FAILED;
+}
+
+/*
+ * Only 0 to 2 are handed on, and they must be there: a file that took the number of one of them
+ * would be the server's output.
+ */
+static int set_up_descriptors(struct bl_err *err)
+{
+	int ret = bl_sys_close_from(STDERR_FILENO + 1);
+
+	if (ret < 0)
+		return bl_err_sys(err, -ret, "closing inherited descriptors");
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		/* Not close-on-exec, unlike what bl_sys_openat() would give. */
+		if (open("/dev/null", O_RDWR | O_NOCTTY) != fd)
+			return bl_err_refuse(err, "descriptor %d is closed, and there is no "
+						  "/dev/null to put in its place", fd);
+	}
+	return 0;
+}
+
+static int open_last_word(void)
+{
+	auto_fd fd = bl_sys_openat(AT_FDCWD, TERMINATION_LOG,
+				   O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+	struct stat st;
+
+	if (fd < 0 || bl_sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -1;
+	return TAKE_FD(fd);
+}
+
+/* A working directory outside of the root is a way out of the container (runc once left one). */
+static int check_directory(struct bl_err *err)
+{
+	char cwd[BL_MAX_PATH + 1];
+
+	if (getcwd(cwd, sizeof(cwd)) && cwd[0] == '/')
+		return 0;
+	return bl_err_refuse(err, "the working directory is not inside the container, or is gone");
+}
+
+static int parse_options(struct shim *shim, char *const *argv, struct bl_err *err)
+{
+	if (argv[0])
+		argv++;
+	for (; *argv && (*argv)[0] == '-'; argv++) {
+		if (strcmp(*argv, "--") == 0) {
+			argv++;
+			break;
+		}
+		if (strcmp(*argv, "--init") != 0)
+			return bl_err_config(err, "unknown option %s; usage: " BL_BOX_SHIM
+						  " [--init] [--] [COMMAND [ARG...]]", *argv);
+		shim->init = true;
+	}
+	shim->rest = argv;
+	return 0;
+}
+
+static int get_ready(struct shim *shim, char *const *image_env, struct bl_err *err)
+{
+	struct bl_orders *orders = &shim->orders;
+	int ret = bl_orders_read(orders, BL_BOX_SPEC, err);
+
+	if (ret >= 0 && (orders->flags & BL_SPEC_FLAG_DEFERRED))
+		ret = bl_gate_wait(BL_BOX_GATE, orders, say, err);
+	if (ret >= 0)
+		ret = bl_user_resolve(&shim->user, orders, err);
+	if (ret >= 0)
+		ret = bl_env_build(&shim->env, (const char *const *)image_env, orders, &shim->user,
+				   say, err);
+	if (ret >= 0)
+		ret = bl_command_choose(&shim->command, orders, shim->rest, err);
+	if (ret >= 0 && !(orders->flags & BL_SPEC_FLAG_NO_CHOWN))
+		bl_owned_give(&shim->user, shim->env.home, say);
+	return ret;
+}
+
+/* The server; or why there is none. */
+static int become(struct shim *shim, struct bl_err *err)
+{
+	int ret = bl_sys_signals_default();
+
+	if (ret >= 0)
+		ret = bl_sys_sigmask(0);
+	if (ret < 0)
+		return bl_err_sys(err, -ret, "resetting signals");
+	return bl_command_exec(&shim->command, &shim->env, err);
+}
+
+/* What only the server needed: a waiting init keeps next to nothing. */
+static void let_go(struct shim *shim)
+{
+	bl_command_done(&shim->command);
+	bl_env_done(&shim->env);
+	bl_orders_done(&shim->orders);
+	if (shim->last_word >= 0)
+		(void)close(TAKE_FD(shim->last_word));
+}
+
+static int run(struct shim *shim, char *const *argv, char *const *image_env, struct bl_err *err)
+{
+	struct bl_init init;
+	int ret = check_directory(err);
+
+	if (ret >= 0)
+		ret = parse_options(shim, argv, err);
+	if (ret < 0)
+		return ret;
+	ret = bl_sys_sigmask(~0ULL);
+	if (ret < 0)
+		return bl_err_sys(err, -ret, "blocking signals");
+	ret = get_ready(shim, image_env, err);
+	if (ret < 0)
+		return ret;
+	ret = bl_privileges_drop(&(struct bl_privileges){
+		.user = &shim->user,
+		.keep = shim->orders.keep_caps,
+		.filter = shim->orders.filter,
+		.filter_count = shim->orders.filter_count,
+	}, err);
+	if (ret < 0)
+		return ret;
+	if (!shim->init && !(shim->orders.flags & BL_SPEC_FLAG_INIT))
+		return become(shim, err);
+	ret = bl_init_start(&init, err);
+	if (ret <= 0)
+		return ret < 0 ? ret : become(shim, err);
+	let_go(shim);
+	return bl_init_serve(&init);
+}
+
+int main(int argc, char **argv, char **envp)
+{
+	static struct shim shim; /* all zero: not in the file, and no page until it is used */
+	struct bl_err err = {.msg = ""};
+	int ret;
+
+	(void)argc;
+	shim.last_word = -1;
+	bl_log_init("ballast", BL_LOG_TEXT, BL_LOG_INFO);
+	ret = set_up_descriptors(&err);
+	if (ret >= 0) {
+		shim.last_word = open_last_word();
+		ret = run(&shim, argv, envp, &err);
+	}
+	return ret >= 0 ? ret : tell(&shim, &err);
+}
