@@ -37,9 +37,9 @@ endif
 pkgs_common := libcjson
 pkgs_hook := libcjson libseccomp libcap
 pkgs_agent := libcjson libmicrohttpd libcrypto
-pkgs_fetch := libcjson libcurl libssl libcrypto
+pkgs_fetch := libcjson libcurl libssl libcrypto expat
 pkgs_cli := libcjson yaml-0.1
-pkgs_all := libcjson libseccomp libcap libmicrohttpd libcrypto libcurl libssl yaml-0.1
+pkgs_all := libcjson libseccomp libcap libmicrohttpd libcrypto libcurl libssl expat yaml-0.1
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs_all) 2>/dev/null)
 libs_of = $(shell $(PKG_CONFIG) --libs $(pkgs_$(1)))
 
