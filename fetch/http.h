@@ -54,6 +54,7 @@ struct bl_http_request {
 	size_t body_len;
 	size_t max_body;	/* 0: BL_HTTP_MAX_BODY */
 	unsigned max_redirects; /* 0: a 3xx is the answer */
+	bool head_only;		/* the body is not wanted: broken off at its first byte */
 	bool retry_post;	/* a POST that may be made twice */
 	/* Sees each 3xx answer that is about to be followed; negative refuses. Or NULL. */
 	int (*redirected)(void *ctx, const struct bl_http_headers *answer, struct bl_err *err);
@@ -77,6 +78,9 @@ int bl_http_new(const struct bl_net *net, struct bl_http **ret, struct bl_err *e
 void bl_http_free(struct bl_http **http);
 #define auto_http __attribute__((cleanup(bl_http_free))) struct bl_http *
 const struct bl_net *bl_http_net(const struct bl_http *http);
+
+/* What all handles of the job share (libcurl's CURLSH): names looked up, TLS sessions. */
+void *bl_http_share(const struct bl_http *http);
 
 /*
  * Makes the request and waits for the whole answer. Any status is success (0): the source says what

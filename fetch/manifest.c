@@ -8,7 +8,7 @@
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
-#include "fetch/pattern.h"
+#include "fetch/name.h"
 
 #define BLOCK (256 * 1024) /* bytes of an arena's block */
 
@@ -19,7 +19,7 @@ struct block {
 };
 
 struct bl_manifest {
-	const char *const *allow, *const *ignore; /* borrowed */
+	struct bl_pattern_filter filter;
 	bl_manifest_watch *watch;
 	void *watch_ctx;
 	struct block *blocks;
@@ -27,20 +27,20 @@ struct bl_manifest {
 	struct bl_entry *entries;
 	size_t count, room;
 	int64_t bytes;
-	size_t listed, not_allowed, ignored;
 	char *revision;
 };
 
 int bl_manifest_new(const char *const *allow, const char *const *ignore, struct bl_manifest **ret,
 		    struct bl_err *err)
 {
-	struct bl_manifest *manifest = calloc(1, sizeof(*manifest));
+	auto_manifest manifest = calloc(1, sizeof(*manifest));
 
 	if (!manifest)
 		return bl_err_nomem(err);
-	manifest->allow = allow && *allow ? allow : NULL;
-	manifest->ignore = ignore && *ignore ? ignore : NULL;
-	*ret = manifest;
+	int rc = bl_pattern_filter_init(&manifest->filter, allow, ignore, err);
+	if (rc < 0)
+		return rc;
+	*ret = TAKE_PTR(manifest);
 	return 0;
 }
 
@@ -57,6 +57,7 @@ void bl_manifest_free(struct bl_manifest **pointer)
 		free(block);
 		block = next;
 	}
+	bl_pattern_filter_done(&manifest->filter);
 	free(manifest->entries);
 	free(manifest->revision);
 	free(manifest);
@@ -70,115 +71,16 @@ void bl_manifest_set_watch(struct bl_manifest *manifest, bl_manifest_watch *watc
 	manifest->watch_ctx = ctx;
 }
 
-/* ---- Names ---- */
-
-/* The length of the UTF-8 sequence at c, 0 if it is none (overlong, surrogate, beyond U+10FFFF). */
-static size_t utf8_length(const unsigned char *c)
-{
-	if (c[0] < 0x80)
-		return 1;
-	if (c[0] >= 0xc2 && c[0] <= 0xdf)
-		return (c[1] & 0xc0) == 0x80 ? 2 : 0;
-	if ((c[0] & 0xf0) == 0xe0) {
-		if ((c[1] & 0xc0) != 0x80 || (c[2] & 0xc0) != 0x80)
-			return 0;
-		if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f))
-			return 0;
-		return 3;
-	}
-	if (c[0] >= 0xf0 && c[0] <= 0xf4) {
-		if ((c[1] & 0xc0) != 0x80 || (c[2] & 0xc0) != 0x80 || (c[3] & 0xc0) != 0x80)
-			return 0;
-		if ((c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f))
-			return 0;
-		return 4;
-	}
-	return 0;
-}
-
-static const char *bad_bytes(const char *path)
-{
-	const unsigned char *c = (const unsigned char *)path;
-
-	while (*c) {
-		size_t len = utf8_length(c);
-
-		if (len == 0)
-			return "bytes that are no UTF-8";
-		if (*c < ' ' || *c == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0))
-			return "a control character";
-		if (*c == '\\')
-			return "a backslash";
-		c += len;
-	}
-	return NULL;
-}
-
-static const char *bad_parts(const char *path)
-{
-	size_t depth = 0;
-
-	if (*path == '/')
-		return "an absolute path";
-	for (const char *part = path;; part++) {
-		size_t len = strcspn(part, "/");
-
-		if (len == 0)
-			return "an empty part";
-		if ((len == 1 && part[0] == '.') || (len == 2 && part[0] == '.' && part[1] == '.'))
-			return "a part '.' or '..'";
-		if (len > BL_MANIFEST_MAX_NAME)
-			return "a part of more than 255 bytes";
-		if (++depth > BL_MANIFEST_MAX_DEPTH)
-			return "more than 64 directories";
-		part += len;
-		if (!*part)
-			return NULL;
-	}
-}
-
-int bl_manifest_check_name(const char *path, struct bl_err *err)
-{
-	const char *reason = strlen(path) > BL_MANIFEST_MAX_PATH ? "more than 3072 bytes" : NULL;
-
-	if (!reason)
-		reason = bad_bytes(path);
-	if (!reason)
-		reason = bad_parts(path);
-	if (!reason)
-		return 0;
-	return bl_err_set(err, BL_EX_CONFIG, BL_MANIFEST_HOSTILE,
-			  "the listing is refused: the name '%.120s' has %s; rename it at the "
-			  "source",
-			  path, reason);
-}
-
 /* ---- Adding ---- */
-
-static enum bl_verdict judge(const struct bl_manifest *manifest, const char *path,
-			     const char **pattern)
-{
-	*pattern = NULL;
-	for (const char *const *at = manifest->ignore; at && *at; at++)
-		if (bl_pattern_matches(*at, path)) {
-			*pattern = *at;
-			return BL_IGNORED;
-		}
-	if (!manifest->allow)
-		return BL_KEPT;
-	for (const char *const *at = manifest->allow; *at; at++)
-		if (bl_pattern_matches(*at, path)) {
-			*pattern = *at;
-			return BL_KEPT;
-		}
-	return BL_NOT_ALLOWED;
-}
 
 bool bl_manifest_wants(const struct bl_manifest *manifest, const char *path)
 {
-	const char *pattern;
+	return bl_pattern_filter_wants(&manifest->filter, path);
+}
 
-	return judge(manifest, path, &pattern) == BL_KEPT;
+const struct bl_pattern_filter *bl_manifest_filter(const struct bl_manifest *manifest)
+{
+	return &manifest->filter;
 }
 
 static int too_long(struct bl_err *err)
@@ -236,7 +138,7 @@ static int check_promise(const struct bl_manifest *manifest, const struct bl_ent
 {
 	if (entry->size < 0 || entry->size > BL_MANIFEST_MAX_SIZE ||
 	    entry->size > BL_MANIFEST_MAX_SIZE - manifest->bytes)
-		return bl_err_set(err, BL_EX_CONFIG, BL_MANIFEST_HOSTILE,
+		return bl_err_set(err, BL_EX_CONFIG, EBADMSG,
 				  "the listing is refused: '%.200s' has an impossible size",
 				  entry->path);
 	return 0;
@@ -244,18 +146,15 @@ static int check_promise(const struct bl_manifest *manifest, const struct bl_ent
 
 int bl_manifest_add(struct bl_manifest *manifest, const struct bl_entry *entry, struct bl_err *err)
 {
-	const char *pattern;
-	int rc = bl_manifest_check_name(entry->path, err);
+	struct bl_pattern_verdict verdict;
+	int rc = bl_name_check(entry->path, strlen(entry->path), err);
 
-	if (rc < 0 || (rc = check_promise(manifest, entry, err)) < 0)
+	if (rc < 0 || (rc = check_promise(manifest, entry, err)) < 0 ||
+	    (rc = bl_pattern_filter_judge(&manifest->filter, entry->path, &verdict, err)) < 0)
 		return rc;
-	enum bl_verdict verdict = judge(manifest, entry->path, &pattern);
-	manifest->listed++;
-	manifest->ignored += verdict == BL_IGNORED;
-	manifest->not_allowed += verdict == BL_NOT_ALLOWED;
 	if (manifest->watch)
-		manifest->watch(manifest->watch_ctx, entry->path, entry->size, verdict, pattern);
-	if (verdict != BL_KEPT)
+		manifest->watch(manifest->watch_ctx, entry, &verdict);
+	if (!verdict.taken)
 		return 0;
 	struct bl_entry copy = *entry;
 	if ((rc = make_room(manifest, err)) < 0 ||
@@ -276,63 +175,27 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const struct bl_entry *)a)->path, ((const struct bl_entry *)b)->path);
 }
 
-static int explain_empty(const struct bl_manifest *manifest, struct bl_err *err)
+static int check_collisions(struct bl_manifest *manifest, struct bl_err *err)
 {
-	if (manifest->listed == 0)
-		return bl_err_set(err, BL_EX_CONFIG, ENOENT,
-				  "the source has no files; check its path");
-	if (manifest->not_allowed)
-		return bl_err_set(err, BL_EX_CONFIG, ENOENT,
-				  "none of the %zu files is left: allow_patterns (first: '%.60s') "
-				  "took none of %zu, ignore_patterns dropped %zu; '*' does not "
-				  "cross '/', '**/' does",
-				  manifest->listed, manifest->allow[0], manifest->not_allowed,
-				  manifest->ignored);
-	return bl_err_set(err, BL_EX_CONFIG, ENOENT,
-			  "none of the %zu files is left: ignore_patterns (first: '%.60s') dropped "
-			  "them all",
-			  manifest->listed, manifest->ignore[0]);
-}
+	auto_free const char **names = calloc(manifest->count, sizeof(*names));
 
-static int collision(const char *a, const char *b, struct bl_err *err)
-{
-	return bl_err_set(err, BL_EX_CONFIG, BL_MANIFEST_HOSTILE,
-			  "the listing is refused: '%.150s' and '%.150s' cannot both be files; "
-			  "rename one at the source",
-			  a, b);
-}
-
-/* Whether a directory above this file is a file as well. Sorted: what is above comes before. */
-static int check_above(struct bl_manifest *manifest, const char *path, struct bl_err *err)
-{
-	char above[BL_MANIFEST_MAX_PATH + 1];
-	size_t len = strlen(path);
-
-	memcpy(above, path, len + 1);
-	for (char *slash = strchr(above, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (bl_manifest_find(manifest, above))
-			return collision(above, path, err);
-		*slash = '/';
-	}
-	return 0;
+	if (!names)
+		return bl_err_nomem(err);
+	for (size_t i = 0; i < manifest->count; i++)
+		names[i] = manifest->entries[i].path;
+	return bl_name_check_together(names, manifest->count, err);
 }
 
 int bl_manifest_finish(struct bl_manifest *manifest, struct bl_err *err)
 {
-	if (manifest->count == 0)
-		return explain_empty(manifest, err);
+	if (manifest->filter.seen == 0)
+		return bl_err_set(err, BL_EX_CONFIG, ENOENT,
+				  "the source has no files; check its path");
+	int rc = bl_pattern_filter_check(&manifest->filter, err);
+	if (rc < 0)
+		return rc;
 	qsort(manifest->entries, manifest->count, sizeof(struct bl_entry), by_path);
-	for (size_t i = 0; i < manifest->count; i++) {
-		const char *path = manifest->entries[i].path;
-
-		if (i && strcmp(manifest->entries[i - 1].path, path) == 0)
-			return collision(path, path, err);
-		int rc = check_above(manifest, path, err);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+	return check_collisions(manifest, err);
 }
 
 size_t bl_manifest_count(const struct bl_manifest *manifest)

@@ -14,13 +14,11 @@
 
 #include "common/json.h"
 #include "fetch/digest.h"
+#include "fetch/pattern.h"
 
 struct bl_err;
 
 #define BL_MANIFEST_MAX_MEMORY (24 * 1024 * 1024) /* bytes that a listing may take */
-#define BL_MANIFEST_MAX_DEPTH  64		  /* directories in one path */
-#define BL_MANIFEST_MAX_NAME   255		  /* bytes of one part of a path */
-#define BL_MANIFEST_MAX_PATH   3072 /* bytes of a path; leaves room for the tree's own */
 #define BL_MANIFEST_MAX_SIZE   (INT64_C(1) << 52) /* bytes of a file; JSON carries it exactly */
 
 /*
@@ -40,13 +38,9 @@ struct bl_entry {
 	bool unchanged;		 /* same promise as in the last look: needs not be brought */
 };
 
-/* What became of a listed file, for `plan`. */
-enum bl_verdict { BL_KEPT, BL_NOT_ALLOWED, BL_IGNORED };
-typedef void bl_manifest_watch(void *ctx, const char *path, int64_t size, enum bl_verdict verdict,
-			       const char *pattern /* that took or dropped it, or NULL */);
-
-/* Values of bl_err.code have no room for it: a listing that is refused whole is -EBADMSG. */
-#define BL_MANIFEST_HOSTILE EBADMSG
+/* Sees every file of the listing and what the patterns say of it, for `plan`. */
+typedef void bl_manifest_watch(void *ctx, const struct bl_entry *entry,
+			       const struct bl_pattern_verdict *verdict);
 
 struct bl_manifest;
 
@@ -56,6 +50,9 @@ int bl_manifest_new(const char *const *allow, const char *const *ignore, struct 
 void bl_manifest_free(struct bl_manifest **manifest);
 #define auto_manifest __attribute__((cleanup(bl_manifest_free))) struct bl_manifest *
 void bl_manifest_set_watch(struct bl_manifest *manifest, bl_manifest_watch *watch, void *ctx);
+
+/* The patterns with what became of them: bl_pattern_filter_notes(). */
+const struct bl_pattern_filter *bl_manifest_filter(const struct bl_manifest *manifest);
 
 /* Whether the patterns would keep this path: for sources that must ask more about each file. */
 bool bl_manifest_wants(const struct bl_manifest *manifest, const char *path);
@@ -89,9 +86,5 @@ int bl_manifest_compare(struct bl_manifest *manifest, const bl_json *known, stru
 
 /* Adds the entry to the array `list`, with the members that common/job.h gives. */
 int bl_manifest_entry_to_json(const struct bl_entry *entry, bl_json *list, struct bl_err *err);
-
-/* 0, or -EBADMSG with a reason: absolute, "..", ".", empty parts, backslash, control bytes, bad
- * UTF-8, too long, too deep. */
-int bl_manifest_check_name(const char *path, struct bl_err *err);
 
 #endif

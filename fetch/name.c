@@ -14,12 +14,12 @@
 uint32_t bl_name_decode(const char **at)
 {
 	const unsigned char *p = (const unsigned char *)*at;
-	size_t len = p[0] < 0x80	     ? 1
-		     : p[0] < 0xc2	     ? 0
-		     : p[0] < 0xe0	     ? 2
-		     : p[0] < 0xf0	     ? 3
-		     : p[0] < 0xf5	     ? 4
-					     : 0;
+	size_t len = p[0] < 0x80   ? 1
+		     : p[0] < 0xc2 ? 0
+		     : p[0] < 0xe0 ? 2
+		     : p[0] < 0xf0 ? 3
+		     : p[0] < 0xf5 ? 4
+				   : 0;
 	uint32_t code = len == 1 ? p[0] : p[0] & (0x7fu >> len);
 
 	/* A NUL is no continuation byte, so that the loop never reads beyond the string's end. */

@@ -23,7 +23,8 @@ struct bl_err;
 /*
  * Whether the len bytes are a relative path that is safe below any directory: UTF-8, no NUL or
  * other control character, no backslash, no leading or trailing slash, no part that is empty, "."
- * or "..", and within the limits above. 0, or -EBADMSG (BL_EX_REFUSED) with the name and the reason.
+ * or "..", and within the limits above. 0, or -EBADMSG (BL_EX_REFUSED) with the name and the
+ * reason.
  */
 int bl_name_check(const char *name, size_t len, struct bl_err *err);
 

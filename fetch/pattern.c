@@ -50,9 +50,9 @@ struct bl_pattern {
 	size_t n_tokens;
 	struct range *ranges;
 	size_t n_ranges;
-	bool crosses;	/* '*', '?' and sets match '/' */
+	bool crosses;	  /* '*', '?' and sets match '/' */
 	uint16_t *memory; /* of the two lists below */
-	uint64_t *seen; /* per token: the step at which it came alive last */
+	uint64_t *seen;	  /* per token: the step at which it came alive last */
 	uint64_t step;
 	struct states now, next;
 };

@@ -214,11 +214,12 @@ static int note_misread(const struct bl_pattern_use *use, struct bl_buf *to, str
 				   "\"%s\" matches no file; write \"%s**\" for all beneath it (%zu "
 				   "files, '%s' is one)\n",
 				   use->text, use->text, use->fnmatch_only, use->example);
-	return bl_buf_putf(to, err,
-			   "\"%s\" leaves out %zu files in subdirectories, such as '%s', that "
-			   "Python's fnmatch would match: '*' does not cross '/' here, write \"**/\" "
-			   "where directories may stand\n",
-			   use->text, use->fnmatch_only, use->example);
+	return bl_buf_putf(
+		to, err,
+		"\"%s\" leaves out %zu files in subdirectories, such as '%s', that "
+		"Python's fnmatch would match: '*' does not cross '/' here, write \"**/\" "
+		"where directories may stand\n",
+		use->text, use->fnmatch_only, use->example);
 }
 
 static int note_list(const char *key, const struct bl_pattern_use *list, size_t n,

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hf://owner/repo[@revision]: the Hub. A revision is resolved to its commit once, the tree of that
+ * commit is listed page by page, and each file is asked for by commit, so that everything comes
+ * from one version. Large files are promised by SHA-256, all others by git's blob SHA-1.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "fetch/sources/source.h"
+
+#define MAX_PAGES     20000
+#define MAX_PAGE      (4 * 1024 * 1024) /* bytes of one page of the tree */
+#define MAX_VALUES    (128 * 1024)	/* JSON values of one page */
+#define MAX_PAGE_LINK 4096		/* bytes of the link to the next page */
+#define DEFAULT_HUB   "https://huggingface.co"
+
+struct hub {
+	const struct bl_source_input *input;
+	const char *base; /* borrowed: the endpoint */
+	char *repo;	  /* owner/repo, percent-encoded */
+	char *token;	  /* NULL without one */
+	struct bl_http_auth auth;
+	char *origin; /* auth.origin */
+	char *commit; /* once resolved */
+};
+
+static void hub_close(void *state)
+{
+	struct hub *hub = state;
+
+	free(hub->repo);
+	free(hub->token);
+	free(hub->origin);
+	free(hub->commit);
+	free(hub);
+}
+
+static void hub_free(struct hub **hub)
+{
+	if (*hub)
+		hub_close(*hub);
+}
+
+static int add_token(void *ctx, const struct bl_http_hop *hop, struct bl_http_headers *headers,
+		     struct bl_err *err)
+{
+	const struct hub *hub = ctx;
+	auto_free char *value = NULL;
+
+	(void)hop;
+	if (asprintf(&value, "Bearer %s", hub->token) < 0) {
+		value = NULL;
+		return bl_err_nomem(err);
+	}
+	return bl_http_headers_add(headers, "Authorization", value, err);
+}
+
+/* A secret is the token alone; the line break that an editor left behind it does not count. */
+static int take_token(struct hub *hub, struct bl_err *err)
+{
+	const char *secret = hub->input->secret;
+
+	if (!secret)
+		return 0;
+	size_t len = strlen(secret);
+	while (len && isspace((unsigned char)secret[len - 1]))
+		len--;
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)secret[i] <= ' ' || (unsigned char)secret[i] >= 0x7f)
+			len = 0;
+	if (len == 0)
+		return bl_err_config(err,
+				     "the secret '%.100s' is not a Hugging Face token: it must "
+				     "be the token alone (hf_...), as plain text",
+				     hub->input->item->auth_secret_name
+					     ? hub->input->item->auth_secret_name
+					     : "");
+	hub->token = strndup(secret, len);
+	return hub->token ? 0 : bl_err_nomem(err);
+}
+
+static int hub_open(const struct bl_source_input *input, void **ret, struct bl_err *err)
+{
+	__attribute__((cleanup(hub_free))) struct hub *hub = calloc(1, sizeof(*hub));
+	const char *endpoint = bl_net_endpoint(bl_http_net(input->http), "hf");
+	auto_url url = {0};
+	int rc;
+
+	if (!hub)
+		return bl_err_nomem(err);
+	hub->input = input;
+	hub->base = endpoint ? endpoint : DEFAULT_HUB;
+	hub->repo = bl_url_encode(input->item->source.bucket, true);
+	if (!hub->repo)
+		return bl_err_nomem(err);
+	if ((rc = take_token(hub, err)) < 0 || (rc = bl_url_parse(hub->base, NULL, &url, err)) < 0)
+		return rc;
+	hub->origin = TAKE_PTR(url.origin);
+	hub->auth = (struct bl_http_auth){hub->origin, add_token, hub};
+	*ret = TAKE_PTR(hub);
+	return 0;
+}
+
+/* ---- What an answer means ---- */
+
+static int explain(struct hub *hub, int status, const struct bl_http_headers *answer,
+		   const char *path, struct bl_err *err)
+{
+	const char *code = bl_http_headers_get(answer, "X-Error-Code");
+	const char *repo = hub->input->item->source.text;
+	const char *secret = hub->token ? "the token of its secret" : "no token";
+
+	if (code && strcmp(code, "GatedRepo") == 0)
+		return bl_err_set(err, hub->token ? BL_EX_REFUSED : BL_EX_REFUSED,
+				  hub->token ? EPERM : EACCES,
+				  "%.200s is gated and %s gives access; accept its terms on the "
+				  "Hub and name a secret with your token in auth.auth_secret_name",
+				  repo,
+				  hub->token ? "this token has not been given" : "only a token");
+	if (code && strcmp(code, "RevisionNotFound") == 0)
+		return bl_err_set(
+			err, BL_EX_CONFIG, ENOENT,
+			"%.200s has no revision '%.200s'; name a branch, a tag or a commit "
+			"that it has",
+			repo,
+			hub->input->item->source.revision ? hub->input->item->source.revision
+							  : "main");
+	if (status == 401 || (code && strcmp(code, "RepoNotFound") == 0))
+		return bl_err_set(err, BL_EX_REFUSED, status == 404 ? ENOENT : EACCES,
+				  "%.200s: %s: there is no such repository, or %s may not see it; "
+				  "check the spelling%s",
+				  repo, bl_http_status_text(status), secret,
+				  hub->token ? " and that the token is still valid"
+					     : ", and for a private one name a secret in "
+					       "auth.auth_secret_name");
+	int rc = bl_source_explain(repo, status, hub->token != NULL, err);
+	if (path)
+		bl_err_wrap(err, "%.200s of ", path);
+	return rc;
+}
+
+static int get(struct hub *hub, const char *url, struct bl_http_answer *ret, struct bl_err *err)
+{
+	struct bl_http_request request = {
+		.url = url,
+		.auth = hub->token ? &hub->auth : NULL,
+		.max_body = MAX_PAGE,
+		.max_redirects = BL_HTTP_MAX_REDIRECTS,
+	};
+	int rc = bl_http_perform(hub->input->http, &request, ret, err);
+
+	if (rc < 0) {
+		bl_err_wrap(err, "%.200s: ", hub->input->item->source.text);
+		return rc;
+	}
+	if (ret->status == 200)
+		return 0;
+	return explain(hub, ret->status, &ret->headers, NULL, err);
+}
+
+static int parse(const struct bl_buf *body, bl_json **ret, struct bl_err *err)
+{
+	const struct bl_json_limits limits = {
+		.max_bytes = MAX_PAGE, .max_values = MAX_VALUES, .fractions = true};
+
+	if (bl_json_parse(bl_buf_str(body), body->len, &limits, ret, err) < 0) {
+		bl_err_wrap(err, "the Hub's answer is not what its protocol says: ");
+		return -EIO;
+	}
+	return 0;
+}
+
+/* ---- Listing ---- */
+
+static bool is_commit(const char *text)
+{
+	return strlen(text) >= 40 && strlen(text) <= 64 &&
+	       strspn(text, "0123456789abcdef") == strlen(text);
+}
+
+static int resolve(struct hub *hub, bool *credential, struct bl_err *err)
+{
+	const char *wanted =
+		hub->input->revision ? hub->input->revision : hub->input->item->source.revision;
+	auto_free char *revision = bl_url_encode(wanted ? wanted : "main", false);
+	auto_free char *url = NULL;
+	auto_answer answer = {0};
+	auto_json json = NULL;
+	const char *sha = NULL;
+	int rc;
+
+	if (!revision ||
+	    asprintf(&url, "%s/api/models/%s/revision/%s", hub->base, hub->repo, revision) < 0) {
+		url = NULL;
+		return bl_err_nomem(err);
+	}
+	if ((rc = get(hub, url, &answer, err)) < 0 || (rc = parse(&answer.body, &json, err)) < 0)
+		return rc;
+	if (bl_json_get_string(json, "sha", &sha, err) <= 0 || !is_commit(sha))
+		return bl_err_set(
+			err, BL_EX_RETRY, EIO,
+			"the Hub does not say which commit '%.200s' is; check the endpoint",
+			wanted ? wanted : "main");
+	const bl_json *gated = NULL;
+	bool private = false;
+	(void)bl_json_get_bool(json, "private", &private, NULL);
+	bool is_gated = bl_json_get(json, "gated", &gated, NULL) > 0 &&
+			(bl_json_is_string(gated) || bl_json_bool(gated));
+	*credential = private || is_gated;
+	hub->commit = strdup(sha);
+	return hub->commit ? 0 : bl_err_nomem(err);
+}
+
+/* What the tree says of one file. */
+static int add_file(struct bl_manifest *manifest, const bl_json *item, struct bl_err *err)
+{
+	struct bl_entry entry = {0};
+	const char *oid = NULL;
+	const bl_json *lfs = NULL;
+	int rc;
+
+	if ((rc = bl_json_get_string(item, "path", &entry.path, err)) <= 0 ||
+	    (rc = bl_json_get_int(item, "size", 0, BL_MANIFEST_MAX_SIZE, &entry.size, err)) <= 0 ||
+	    (rc = bl_json_get_string(item, "oid", &oid, err)) <= 0 ||
+	    (rc = bl_json_get_object(item, "lfs", &lfs, err)) < 0)
+		return bl_err_set(err, BL_EX_RETRY, EIO,
+				  "a file of the Hub's listing lacks path, size or oid");
+	if (lfs) {
+		if (bl_json_get_string(lfs, "oid", &oid, err) <= 0 ||
+		    bl_digest_from_hex(oid, 32, &entry.sha256) < 0 ||
+		    bl_json_get_int(lfs, "size", 0, BL_MANIFEST_MAX_SIZE, &entry.size, err) <= 0)
+			return bl_err_set(err, BL_EX_RETRY, EIO,
+					  "'%.200s' of the Hub's listing has no usable lfs.oid",
+					  entry.path);
+	} else if (bl_digest_from_hex(oid, 20, &entry.git_sha1) < 0) {
+		return bl_err_set(err, BL_EX_RETRY, EIO,
+				  "'%.200s' of the Hub's listing has no usable oid", entry.path);
+	}
+	return bl_manifest_add(manifest, &entry, err);
+}
+
+static int add_page(struct bl_manifest *manifest, const struct bl_buf *body, struct bl_err *err)
+{
+	auto_json page = NULL;
+	int rc = parse(body, &page, err);
+
+	if (rc < 0)
+		return rc;
+	if (!bl_json_is_array(page))
+		return bl_err_set(err, BL_EX_RETRY, EIO, "the Hub's listing is no array");
+	for (const bl_json *at = bl_json_first(page); at; at = bl_json_next(at)) {
+		const char *type = NULL;
+
+		if (!bl_json_is_object(at) || bl_json_get_string(at, "type", &type, err) <= 0)
+			return bl_err_set(err, BL_EX_RETRY, EIO,
+					  "an element of the Hub's listing has no type");
+		if (strcmp(type, "file") == 0 && (rc = add_file(manifest, at, err)) < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* The next page's address; NULL in *ret after the last. It may not lead to another origin. */
+static int next_page(const struct bl_http_answer *answer, char **ret, struct bl_err *err)
+{
+	const char *link = bl_http_headers_get(&answer->headers, "Link");
+	auto_free char *target = link ? bl_http_parse_next_link(link) : NULL;
+	auto_url url = {0};
+	int rc;
+
+	*ret = NULL;
+	if (!target)
+		return 0;
+	if (strlen(target) > MAX_PAGE_LINK)
+		return bl_err_set(err, BL_EX_RETRY, EIO, "the link to the next page is too long");
+	if ((rc = bl_url_parse(target, &answer->url, &url, err)) < 0)
+		return rc;
+	if (strcmp(url.origin, answer->url.origin) != 0)
+		return bl_err_set(err, BL_EX_REFUSED, EPERM,
+				  "the listing goes on at %.200s, another origin: refused",
+				  url.origin);
+	if (strcmp(url.text, answer->url.text) == 0)
+		return bl_err_set(err, BL_EX_RETRY, EIO, "the listing goes round in circles");
+	*ret = TAKE_PTR(url.text);
+	return 0;
+}
+
+static int hub_list(void *state, struct bl_manifest *manifest, bool *credential, struct bl_err *err)
+{
+	struct hub *hub = state;
+	auto_free char *url = NULL;
+	int rc = resolve(hub, credential, err);
+
+	if (rc < 0 || (rc = bl_manifest_set_revision(manifest, hub->commit, err)) < 0)
+		return rc;
+	if (asprintf(&url, "%s/api/models/%s/tree/%s?recursive=true", hub->base, hub->repo,
+		     hub->commit) < 0) {
+		url = NULL;
+		return bl_err_nomem(err);
+	}
+	for (unsigned pages = 0; url; pages++) {
+		auto_answer answer = {0};
+
+		if (pages == MAX_PAGES)
+			return bl_err_set(err, BL_EX_CONFIG, EFBIG,
+					  "a listing of more than %d pages", MAX_PAGES);
+		if ((rc = get(hub, url, &answer, err)) < 0 ||
+		    (rc = add_page(manifest, &answer.body, err)) < 0)
+			return rc;
+		free(TAKE_PTR(url));
+		if ((rc = next_page(&answer, &url, err)) < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* ---- Bytes ---- */
+
+static int hub_locate(void *state, const struct bl_entry *entry, bool again,
+		      struct bl_location *ret, struct bl_err *err)
+{
+	struct hub *hub = state;
+	auto_free char *path = bl_url_encode(entry->path, true);
+
+	(void)again; /* the Hub signs the way to the bytes anew for every request */
+	*ret = BL_LOCATION_INIT;
+	if (!path || asprintf(&ret->url, "%s/%s/resolve/%s/%s", hub->base, hub->repo, hub->commit,
+			      path) < 0) {
+		ret->url = NULL;
+		return bl_err_nomem(err);
+	}
+	ret->auth = hub->token ? &hub->auth : NULL;
+	return 0;
+}
+
+/* The Hub's own redirect says what lies behind it; a mismatch is found before a byte is asked for.
+ */
+static int hub_redirected(void *state, const struct bl_entry *entry,
+			  const struct bl_http_headers *answer, struct bl_err *err)
+{
+	const struct hub *hub = state;
+	const char *commit = bl_http_headers_get(answer, "X-Repo-Commit");
+	const char *size = bl_http_headers_get(answer, "X-Linked-Size");
+	const char *etag = bl_http_headers_get(answer, "X-Linked-Etag");
+	char hex[65];
+
+	if ((commit && strcmp(commit, hub->commit) != 0) ||
+	    (size && bl_http_parse_length(size) != entry->size))
+		return bl_err_set(err, BL_EX_RETRY, ESTALE,
+				  "'%.200s': the Hub now has another version of it; try again",
+				  entry->path);
+	bl_digest_to_hex(&entry->sha256, hex);
+	if (etag && entry->sha256.len && strlen(etag) == 66 && strncmp(etag + 1, hex, 64) != 0)
+		return bl_err_set(err, BL_EX_RETRY, ESTALE,
+				  "'%.200s': the Hub's link leads to other content; try again",
+				  entry->path);
+	return 0;
+}
+
+static int hub_explain(void *state, const struct bl_entry *entry, int status,
+		       const struct bl_http_headers *answer, struct bl_err *err)
+{
+	return explain(state, status, answer, entry->path, err);
+}
+
+const struct bl_source_ops bl_source_hf = {
+	.scheme = BL_SCHEME_HF,
+	.open = hub_open,
+	.close = hub_close,
+	.list = hub_list,
+	.locate = hub_locate,
+	.redirected = hub_redirected,
+	.explain = hub_explain,
+};
