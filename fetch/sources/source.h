@@ -35,10 +35,11 @@ struct bl_location {
 	struct bl_http_headers headers;	 /* with every range of it, on the first hop alone */
 	const struct bl_http_auth *auth; /* borrowed from the source; or NULL */
 	bool if_match; /* the URL's own server knows entry->etag: every range says If-Match */
+	bool whole;    /* the server knows no ranges: one request, from the first byte on */
 	int fd;	       /* a local file; -1 where there is a URL */
 };
 void bl_location_done(struct bl_location *location);
-#define auto_location	 __attribute__((cleanup(bl_location_done))) struct bl_location
+#define auto_location __attribute__((cleanup(bl_location_done))) struct bl_location
 #define BL_LOCATION_INIT ((struct bl_location){.fd = -1})
 
 struct bl_source_ops {
