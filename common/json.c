@@ -6,12 +6,12 @@
  */
 #include "common/json.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <cjson/cJSON.h>
 
@@ -394,12 +394,36 @@ bool bl_json_is_null(const bl_json *json)
 	return cJSON_IsNull(json);
 }
 
+/*
+ * Whether Go's decoder, and so runc, would take `name` for `key` (ASCII): it folds case by Unicode,
+ * where two letters beyond ASCII fold to s and k.
+ */
+static bool same_folded(const char *name, const char *key)
+{
+	while (*name && *key) {
+		int c = (unsigned char)*name;
+
+		if (strncmp(name, "\xc5\xbf", 2) == 0) { /* U+017F, long s */
+			c = 's';
+			name += 1;
+		} else if (strncmp(name, "\xe2\x84\xaa", 3) == 0) { /* U+212A, Kelvin */
+			c = 'k';
+			name += 2;
+		}
+		if (tolower(c) != tolower((unsigned char)*key))
+			return false;
+		name++;
+		key++;
+	}
+	return *name == *key;
+}
+
 int bl_json_get(const bl_json *object, const char *key, const bl_json **ret, struct bl_err *err)
 {
 	const bl_json *found = NULL;
 
 	for (const bl_json *m = object->child; m; m = m->next) {
-		if (strcasecmp(m->string, key) != 0)
+		if (!same_folded(m->string, key))
 			continue;
 		if (strcmp(m->string, key) != 0)
 			return bl_err_config(err, "%s: the key's case is wrong, write \"%s\"",
