@@ -92,8 +92,57 @@ int bl_fs_open_dir(int dirfd, const char *name, mode_t mode, bool create, struct
 	return fd < 0 ? bl_err_sys(err, -fd, "open directory '%s'", name) : fd;
 }
 
-/* Removes what is in the directory fd (which stays the caller's); recursion is bounded by depth. */
-static int remove_inside(int fd, dev_t device, int depth, struct bl_err *err)
+/*
+ * One removal. A tree may be deeper than there are descriptors, so directories that lie DEEPEST
+ * below the top are lifted into it, to be removed by the next pass.
+ */
+struct removal {
+	int top;
+	dev_t device;
+	unsigned lifted;
+	bool again;
+};
+
+#define DEEPEST 32
+
+static int lift(struct removal *removal, int fd, const char *name)
+{
+	char to[32];
+	int r;
+
+	do {
+		(void)snprintf(to, sizeof(to), "lifted-%u", removal->lifted++);
+		/* An empty directory of that name is replaced: it was to go anyway. */
+		r = bl_sys_renameat2(fd, name, removal->top, to, 0);
+	} while (r == -EEXIST || r == -ENOTEMPTY || r == -ENOTDIR);
+	removal->again = true;
+	return r;
+}
+
+static int remove_inside(struct removal *removal, int fd, int depth, struct bl_err *err);
+
+/* Removes what is in the directory `name` of fd, and then itself. */
+static int remove_directory(struct removal *removal, int fd, const char *name, int depth,
+			    struct bl_err *err)
+{
+	auto_fd sub = bl_fs_open_dir(fd, name, 0, false, err);
+	struct stat st;
+	int r;
+
+	if (sub < 0)
+		return sub;
+	r = bl_sys_fstat(sub, &st);
+	if (r < 0 || st.st_dev != removal->device)
+		return bl_err_sys(err, r < 0 ? -r : EXDEV, "remove '%s'", name);
+	r = remove_inside(removal, sub, depth, err);
+	if (r < 0)
+		return r;
+	r = bl_sys_unlinkat(fd, name, AT_REMOVEDIR);
+	return r < 0 && r != -ENOENT ? bl_err_sys(err, -r, "remove '%s'", name) : 0;
+}
+
+/* Removes what is in the directory fd, which stays the caller's; recursion ends at DEEPEST. */
+static int remove_inside(struct removal *removal, int fd, int depth, struct bl_err *err)
 {
 	int copy = bl_sys_openat(fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
@@ -101,32 +150,23 @@ static int remove_inside(int fd, dev_t device, int depth, struct bl_err *err)
 
 	if (!dir)
 		return bl_err_sys(err, copy < 0 ? -copy : errno, "read directory");
-	if (depth > 4096)
-		return bl_err_sys(err, ELOOP, "remove: too deep");
 	while ((entry = readdir(dir))) {
-		auto_fd sub = -1;
-		struct stat st;
+		const char *name = entry->d_name;
 		int r;
 
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 			continue;
-		r = bl_sys_unlinkat(fd, entry->d_name, 0);
+		r = bl_sys_unlinkat(fd, name, 0);
 		if (r == 0 || r == -ENOENT)
 			continue;
 		if (r != -EISDIR && r != -EPERM)
-			return bl_err_sys(err, -r, "remove '%s'", entry->d_name);
-		sub = bl_fs_open_dir(fd, entry->d_name, 0, false, err);
-		if (sub < 0)
-			return sub;
-		r = bl_sys_fstat(sub, &st);
-		if (r < 0 || st.st_dev != device)
-			return bl_err_sys(err, r < 0 ? -r : EXDEV, "remove '%s'", entry->d_name);
-		r = remove_inside(sub, device, depth + 1, err);
+			return bl_err_sys(err, -r, "remove '%s'", name);
+		if (depth < DEEPEST)
+			r = remove_directory(removal, fd, name, depth + 1, err);
+		else if ((r = lift(removal, fd, name)) < 0)
+			r = bl_err_sys(err, -r, "remove '%s'", name);
 		if (r < 0)
 			return r;
-		r = bl_sys_unlinkat(fd, entry->d_name, AT_REMOVEDIR);
-		if (r < 0 && r != -ENOENT)
-			return bl_err_sys(err, -r, "remove '%s'", entry->d_name);
 	}
 	return 0;
 }
@@ -134,6 +174,7 @@ static int remove_inside(int fd, dev_t device, int depth, struct bl_err *err)
 int bl_fs_remove_tree(int dirfd, const char *name, struct bl_err *err)
 {
 	auto_fd fd = -1;
+	struct removal removal;
 	struct stat st;
 	int r = bl_sys_fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW);
 
@@ -148,7 +189,11 @@ int bl_fs_remove_tree(int dirfd, const char *name, struct bl_err *err)
 	fd = bl_fs_open_dir(dirfd, name, 0, false, err);
 	if (fd < 0)
 		return fd;
-	r = remove_inside(fd, st.st_dev, 0, err);
+	removal = (struct removal){.top = fd, .device = st.st_dev};
+	do {
+		removal.again = false;
+		r = remove_inside(&removal, fd, 0, err);
+	} while (r == 0 && removal.again);
 	if (r < 0)
 		return r;
 	r = bl_sys_unlinkat(dirfd, name, AT_REMOVEDIR);
