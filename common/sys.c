@@ -272,6 +272,11 @@ int bl_sys_fchownat(int dirfd, const char *name, uid_t uid, gid_t gid, int flags
 	RETURN_CALL("fchownat", fchownat(dirfd, name, uid, gid, flags));
 }
 
+int bl_sys_getdents(int dirfd, void *entries, size_t len)
+{
+	RETURN_CALL("getdents", syscall(SYS_getdents64, dirfd, entries, len));
+}
+
 int bl_sys_mount_id(int dirfd, const char *path, uint64_t *ret)
 {
 	/* struct statx of statx(2): stx_mask first, stx_mnt_id at byte 144. */

@@ -70,6 +70,7 @@ int bl_sys_fstatat(int dirfd, const char *name, struct stat *ret, int flags);
 int bl_sys_fstat(int fd, struct stat *ret);
 int bl_sys_fchmod(int fd, mode_t mode);
 int bl_sys_fchownat(int dirfd, const char *name, uid_t uid, gid_t gid, int flags);
+int bl_sys_getdents(int dirfd, void *entries, size_t len); /* bytes of struct linux_dirent64 */
 /* The id of the mount that a path lies on (statx(2), STATX_MNT_ID; it may be used again later). */
 int bl_sys_mount_id(int dirfd, const char *path, uint64_t *ret);
 

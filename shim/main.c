@@ -50,7 +50,7 @@ struct shim {
 	struct bl_command command;
 };
 
-static void say(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
 {
 	char text[MESSAGE_MAX];
 	va_list ap;
