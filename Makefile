@@ -29,6 +29,9 @@ base_ldflags := -pie -Wl,-z,relro,-z,now -Wl,--gc-sections
 ifeq ($(SAN),1)
 base_cflags += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 base_ldflags += -fsanitize=address,undefined
+ifeq ($(FUZZER),1)
+base_cflags += -fsanitize=fuzzer-no-link
+endif
 else
 base_cppflags += $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 endif
@@ -113,6 +116,25 @@ unit-binaries: $(unit_binaries)
 unit: $(unit_binaries)
 	$(Q)tests/run-unit $(BUILD) $(T)
 
+# ---- Fuzz targets: tests/fuzz/<program>/fuzz_<parser>.c, linked with that program's objects. An
+# ordinary build links them with replay.c, so that their corpora are tests; make fuzz (clang, in
+# build/fuzz) with libFuzzer.
+fuzz_sources := $(wildcard tests/fuzz/*/fuzz_*.c)
+fuzz_binaries := $(patsubst %.c,$(BUILD)/%,$(fuzz_sources))
+fuzz_main := $(if $(filter 1,$(FUZZER)),,$(BUILD)/tests/fuzz/replay.o)
+
+$(fuzz_binaries): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(fuzz_main) $$(if $$(filter common,$$(firstword $$(subst /, ,$$*))),,$(BUILD)/$$(firstword $$(subst /, ,$$*)).a) $(BUILD)/common.a
+	@$(if $(Q),echo "  LD    $@")
+	$(Q)$(CC) $(base_ldflags) $(if $(filter 1,$(FUZZER)),-fsanitize=fuzzer) $(CFLAGS) $(LDFLAGS) $^ -o $@ -Wl,--as-needed -lm $(call libs_of,$(firstword $(subst /, ,$*)))
+
+fuzz-binaries: $(fuzz_binaries)
+
+FUZZ_SECONDS ?= 60
+fuzz:
+	$(Q)tests/install-deps build fuzz
+	$(Q)$(MAKE) --no-print-directory CC=clang SAN=1 FUZZER=1 BUILD=build/fuzz fuzz-binaries
+	$(Q)tests/run-fuzz build/fuzz --fuzz $(FUZZ_SECONDS)
+
 # ---- Tests of the built programs; T=hook runs what has "hook" in its name. Root, but for unit.
 system: $(binaries)
 	$(Q)tests/run-system $(BUILD) $(T)
@@ -121,7 +143,7 @@ system: $(binaries)
 check:
 	$(Q)tests/install-deps build test
 	$(Q)tests/install-peers build
-	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all unit-binaries SAN=$(SAN) FAULTS=
+	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all unit-binaries fuzz-binaries SAN=$(SAN) FAULTS=
 	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all SAN=$(SAN) FAULTS=1
 	$(Q)tests/run-check $(BUILD) $(T)
 
@@ -157,6 +179,7 @@ help:
 	@echo "make unit       build and run the unit tests (no root)"
 	@echo "make system     build and run the system tests (root)"
 	@echo "make deps       as root: install the Debian packages of packaging/debian-packages"
+	@echo "make fuzz       as root: libFuzzer on every parser, FUZZ_SECONDS=60 each"
 	@echo "make lint       clang-tidy, cppcheck, shellcheck, and the rules of docs/architecture.md"
 	@echo "make format     clang-format on every C file"
 	@echo "make peers      other projects' clients and servers that fuller tests use (pip, npm)"
@@ -169,5 +192,5 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-.PHONY: all unit unit-binaries system check lint tidy format peers deps help clean
+.PHONY: all unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean
 .DELETE_ON_ERROR:
