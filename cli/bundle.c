@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/bundle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/command.h"
+#include "cli/truss_config.h"
+#include "common/agent_client.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/fs.h"
+#include "common/weights.h"
+
+/* ---- Options ---- */
+
+/* The program beside this one (a build directory), else the installed one. */
+static const char *find_program(const char *name, const char *installed, char *room)
+{
+	ssize_t len = readlink("/proc/self/exe", room, BL_BUNDLE_PATH_MAX - 64);
+	char *slash;
+
+	if (len <= 0)
+		return installed;
+	room[len] = '\0';
+	slash = strrchr(room, '/');
+	if (!slash)
+		return installed;
+	memcpy(slash + 1, name, strlen(name) + 1);
+	return access(room, X_OK) == 0 ? room : installed;
+}
+
+static int absolute(const char **path, const char *option, char *room, struct bl_err *err)
+{
+	if (!*path)
+		return 0;
+	if (!realpath(*path, room))
+		return bl_err_set(err, BL_EX_CONFIG, errno, "--%s: '%s': %s", option, *path,
+				  strerror(errno));
+	*path = room;
+	return 0;
+}
+
+static int check_executable(const char *path, const char *option, struct bl_err *err)
+{
+	if (access(path, X_OK) == 0)
+		return 0;
+	return bl_err_set(err, BL_EX_CONFIG, errno, "'%s': %s; --%s=FILE names another", path,
+			  strerror(errno), option);
+}
+
+int bl_bundle_complete(struct bl_bundle *bundle, struct bl_err *err)
+{
+	struct bl_oci_hook *hook = &bundle->hook;
+	const char *socket;
+	int r;
+
+	if (!bundle->rootfs == !bundle->bundle)
+		return bl_err_config(err, "give one of --rootfs=DIR and --bundle=DIR");
+	if (!hook->agent)
+		hook->agent = "unix:" BL_PATH_SOCKET;
+	r = bl_agent_parse_address(hook->agent, &socket, err);
+	if (r < 0) {
+		bl_err_wrap(err, "--agent: ");
+		return r;
+	}
+	if (bundle->network && strcmp(bundle->network, "host") != 0 &&
+	    strcmp(bundle->network, "none") != 0)
+		return bl_err_config(err, "--network: must be host or none, not %.64s",
+				     bundle->network);
+	if (hook->on_timeout && strcmp(hook->on_timeout, "fail") != 0 &&
+	    strcmp(hook->on_timeout, "defer") != 0)
+		return bl_err_config(err, "--on-timeout: must be fail or defer, not %.64s",
+				     hook->on_timeout);
+	if (hook->path)
+		r = absolute(&hook->path, "hook", bundle->hook_path, err);
+	else
+		hook->path = find_program("ballast-hook", BL_PATH_HOOK, bundle->hook_path);
+	if (r == 0 && hook->shim)
+		r = absolute(&hook->shim, "shim", bundle->shim_path, err);
+	else if (r == 0)
+		hook->shim = find_program("ballast-shim", BL_PATH_SHIM, bundle->shim_path);
+	if (r == 0)
+		r = check_executable(hook->path, "hook", err);
+	return r < 0 ? r : check_executable(hook->shim, "shim", err);
+}
+
+/* ---- The bundle ---- */
+
+static int open_dir(const char *path, const char *option, struct bl_err *err)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return bl_err_set(err, BL_EX_CONFIG, errno, "--%s: '%s': %s", option, path,
+				  strerror(errno));
+	return fd;
+}
+
+/* An existing bundle, with its rootfs's path made absolute. */
+static int start_from_bundle(const char *path, bl_json **ret, struct bl_err *err)
+{
+	auto_fd dir = open_dir(path, "bundle", err);
+	auto_json config = NULL;
+	auto_free char *rootfs = NULL;
+	auto_buf below = BL_BUF_INIT(PATH_MAX);
+	const bl_json *root = NULL;
+	const char *text = NULL;
+	int r = dir < 0 ? dir : bl_oci_config_read(dir, "config.json", &config, err);
+
+	if (r == 0)
+		r = bl_json_get_object(config, "root", &root, err);
+	if (r > 0)
+		r = bl_json_get_string(root, "path", &text, err);
+	if (r == 0)
+		r = bl_err_config(err, "root.path: is missing");
+	if (r > 0)
+		r = *text == '/' ? bl_buf_puts(&below, text, err)
+				 : bl_buf_putf(&below, err, "%s/%s", path, text);
+	if (r >= 0) {
+		rootfs = realpath(bl_buf_str(&below), NULL);
+		r = rootfs ? bl_oci_config_set_rootfs(config, rootfs, err)
+			   : bl_err_config(err, "root.path: '%s': %s", bl_buf_str(&below),
+					   strerror(errno));
+	}
+	if (r < 0) {
+		bl_err_wrap(err, "--bundle: '%s': ", path);
+		return r;
+	}
+	*ret = TAKE_PTR(config);
+	return 0;
+}
+
+/* A rootfs; the process is that of the bundle around it (umoci's), where there is one. */
+static int start_from_rootfs(const char *path, bl_json **ret, struct bl_err *err)
+{
+	auto_free char *rootfs = realpath(path, NULL);
+	auto_fd dir = open_dir(path, "rootfs", err);
+	auto_json config = NULL;
+	auto_json around = NULL;
+	int r;
+
+	if (dir < 0)
+		return dir;
+	if (!rootfs)
+		return bl_err_sys(err, errno, "'%s'", path);
+	r = bl_oci_config_base(&config, err);
+	if (r == 0)
+		r = bl_oci_config_set_rootfs(config, rootfs, err);
+	if (r == 0 && strcmp(strrchr(rootfs, '/'), "/rootfs") == 0 &&
+	    faccessat(dir, "../config.json", R_OK, 0) == 0) {
+		r = bl_oci_config_read(dir, "../config.json", &around, err);
+		if (r == 0)
+			r = bl_oci_config_take_process(config, around, err);
+	}
+	if (r == 0)
+		*ret = TAKE_PTR(config);
+	return r;
+}
+
+int bl_bundle_build(const struct bl_bundle *bundle, const struct bl_truss_config *truss,
+		    char *const *args, bl_json **ret, struct bl_err *err)
+{
+	auto_json config = NULL;
+	auto_json image = NULL;
+	int r = bundle->bundle ? start_from_bundle(bundle->bundle, &config, err)
+			       : start_from_rootfs(bundle->rootfs, &config, err);
+
+	if (r == 0 && bundle->image_config) {
+		r = bl_oci_config_read(AT_FDCWD, bundle->image_config, &image, err);
+		if (r == 0)
+			r = bl_oci_config_take_image(config, image, err);
+		if (r < 0)
+			bl_err_wrap(err, "--image-config: ");
+	}
+	if (r == 0 && args)
+		r = bl_oci_config_set_args(config, args, err);
+	if (r == 0)
+		r = bl_oci_config_set_network(
+			config, !bundle->network || strcmp(bundle->network, "host") == 0, err);
+	if (r == 0)
+		r = bl_oci_config_set_foreground(config, err);
+	if (r == 0)
+		r = bl_oci_config_add_ballast(config, truss, &bundle->hook, err);
+	if (r == 0)
+		*ret = TAKE_PTR(config);
+	return r;
+}
+
+int bl_bundle_write(int dirfd, const bl_json *config, struct bl_err *err)
+{
+	auto_buf text = BL_BUF_INIT(BL_MAX_CONFIG);
+	int r = bl_json_write(&text, config, err);
+
+	if (r == 0)
+		r = bl_buf_puts(&text, "\n", err);
+	return r < 0 ? r : bl_fs_write_file(dirfd, "config.json", text.data, text.len, 0644, err);
+}
+
+/* ---- ballast bundle ---- */
+
+int bl_bundle_main(char **words, struct bl_err *err)
+{
+	struct bl_bundle bundle = {0};
+	const char *output = NULL;
+	const struct bl_option options[] = {
+		{"output", "DIR",
+		 "where to write config.json (default: --bundle's own\ndirectory, "
+		 "else the present one)",
+		 &output, NULL, NULL, 0},
+		BL_BUNDLE_OPTIONS(&bundle),
+		{0},
+	};
+	const struct bl_usage usage = {
+		"ballast bundle [--rootfs=DIR | --bundle=DIR] [OPTION...] CONFIG.yaml [-- COMMAND "
+		"[ARG...]]",
+		"Writes an OCI bundle's config.json for the server that CONFIG.yaml describes:\n"
+		"annotations, the hook, the shim in front of the process. Run it with any "
+		"runtime:\n"
+		"runc run --bundle DIR NAME",
+		options, 1, 1};
+	struct bl_operands operands;
+	auto_truss_config truss = {0};
+	auto_json config = NULL;
+	auto_fd dir = -1;
+	int r = bl_options_parse(&usage, words, &operands, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = bl_bundle_complete(&bundle, err);
+	if (r == 0)
+		r = bl_truss_config_read(operands.words[0], &truss, err);
+	if (r < 0)
+		return r;
+	bl_say_lines(bl_buf_str(&truss.warnings));
+	r = bl_bundle_build(&bundle, &truss, operands.rest, &config, err);
+	if (r < 0)
+		return r;
+	output = output ? output : bundle.bundle ? bundle.bundle : ".";
+	if (mkdir(output, 0755) < 0 && errno != EEXIST)
+		return bl_err_set(err, BL_EX_CONFIG, errno, "--output: '%s': %s", output,
+				  strerror(errno));
+	dir = open_dir(output, "output", err);
+	return dir < 0 ? dir : bl_bundle_write(dir, config, err);
+}

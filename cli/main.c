@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ballast: what a person at a terminal has of Ballast. Finds the command and says what went wrong.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/log.h"
+
+static const struct {
+	const char *name;
+	bl_command *command;
+	const char *help;
+} commands[] = {
+	{"run", bl_run_main, "run a config.yaml's server in a container"},
+	{"bundle", bl_bundle_main, "write the container's bundle without running it"},
+	{"validate", bl_validate_main, "check a config.yaml, or a weights annotation"},
+};
+
+void bl_say(const char *fmt, ...)
+{
+	char text[BL_LOG_LINE_MAX];
+	char line[BL_LOG_LINE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	(void)bl_log_escape(line, sizeof(line), text);
+	(void)fprintf(stderr, "ballast: %s\n", line);
+}
+
+void bl_say_lines(const char *text)
+{
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+
+		bl_say("%.*s", (int)len, text);
+		text += len;
+		text += *text == '\n';
+	}
+}
+
+static void print_help(void)
+{
+	printf("Usage: ballast COMMAND [OPTION...]\n\n"
+	       "Puts model weights aboard a container before it sails.\n\nCommands:\n");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		printf("  %-12s%s\n", commands[i].name, commands[i].help);
+	printf("\nballast COMMAND --help tells more of each; the manual is ballast(1).\n");
+}
+
+static int dispatch(char **words, struct bl_err *err)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(words[0], commands[i].name) == 0)
+			return commands[i].command(words, err);
+	return bl_err_config(err, "no such command: %.64s; ballast --help lists them", words[0]);
+}
+
+int main(int argc, char **argv)
+{
+	struct bl_err err = {0};
+	int r;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (argc < 2) {
+		print_help();
+		return BL_EX_CONFIG;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    (strcmp(argv[1], "help") == 0 && argc == 2)) {
+		print_help();
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("ballast %s\n", BL_VERSION);
+		return 0;
+	}
+	if (strcmp(argv[1], "help") == 0) {
+		char *words[] = {argv[2], (char *)"--help", NULL};
+
+		r = dispatch(words, &err);
+	} else {
+		r = dispatch(argv + 1, &err);
+	}
+	if (r >= 0)
+		return fflush(stdout) == 0 ? r : BL_EX_INTERNAL;
+	(void)fflush(stdout);
+	bl_say("%s", err.msg);
+	return err.code ? err.code : BL_EX_INTERNAL;
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/runtime.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "cli/command.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/fs.h"
+#include "common/sys.h"
+
+#define SAID_MAX (64 * 1024) /* of what a runtime says while it creates */
+#define PID_FILE "pid"
+#define PATIENCE 3 /* interrupts before the container is killed */
+
+struct session {
+	const struct bl_runtime *runtime;
+	int signals;  /* signalfd */
+	int said;     /* reading end of the stderr of runtime and container; -1 at its end */
+	bool holding; /* what is said is kept in `held` */
+	struct bl_buf held;
+	pid_t waiting_for; /* the process that this step waits for */
+	int interrupts;
+	bool creating;	/* the container's process is not ours yet */
+	int stopped_by; /* the signal that ended us while creating */
+};
+
+static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+
+/* ---- Processes ---- */
+
+/* In the child: never returns. */
+static _Noreturn void become(char *const *argv, int stderr_fd, bool quiet, const sigset_t *mask)
+{
+	(void)setpgid(0, 0); /* a terminal's Ctrl-C comes to us alone */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)sigprocmask(SIG_SETMASK, mask, NULL);
+	(void)signal(SIGPIPE, SIG_DFL);
+	if (quiet || isatty(STDIN_FILENO)) {
+		/* A background process group must not read a terminal; servers do not. */
+		int null = open("/dev/null", O_RDWR);
+
+		if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && quiet)
+			(void)dup2(null, STDOUT_FILENO);
+	}
+	if (stderr_fd >= 0)
+		(void)dup2(stderr_fd, STDERR_FILENO);
+	execvp(argv[0], argv);
+	(void)dprintf(STDERR_FILENO, "ballast: %s: %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+#define WORDS_MAX (BL_RUNTIME_OPTIONS_MAX + 16)
+
+/* PROGRAM OPTIONS... WORDS... into argv[WORDS_MAX]. */
+static void compose(const struct bl_runtime *runtime, const char *const *words, const char **argv)
+{
+	size_t n = 0;
+
+	argv[n++] = runtime->program;
+	for (size_t i = 0; runtime->options[i]; i++)
+		argv[n++] = runtime->options[i];
+	while (*words)
+		argv[n++] = *words++;
+	argv[n] = NULL;
+}
+
+static int spawn(const struct session *session, const char *const *words, int stderr_fd, bool quiet,
+		 pid_t *ret, struct bl_err *err)
+{
+	const char *argv[WORDS_MAX];
+	sigset_t none;
+	pid_t pid;
+
+	compose(session->runtime, words, argv);
+	(void)sigemptyset(&none);
+	pid = fork();
+	if (pid < 0)
+		return bl_err_sys(err, errno, "fork");
+	if (pid == 0)
+		become((char *const *)argv, stderr_fd, quiet, &none);
+	*ret = pid;
+	return 0;
+}
+
+/* ---- Events ---- */
+
+/* What was said goes on to our stderr, or is held. */
+static void relay(struct session *session)
+{
+	char bytes[16384];
+	ssize_t n = bl_sys_read(session->said, bytes, sizeof(bytes));
+
+	if (n == -EAGAIN)
+		return;
+	if (n <= 0) {
+		(void)close(session->said);
+		session->said = -1;
+		return;
+	}
+	/* More than a runtime ever says while it creates is dropped. */
+	if (session->holding)
+		(void)bl_buf_append(&session->held, bytes, (size_t)n, NULL);
+	else
+		(void)bl_sys_write_all(STDERR_FILENO, bytes, (size_t)n);
+}
+
+static void on_signal(struct session *session, int number)
+{
+	if (number == SIGINT || number == SIGTERM || number == SIGQUIT)
+		session->interrupts++;
+	if (session->creating) {
+		/* A runtime that creates ignores signals; its hook leaves when it is gone. */
+		session->stopped_by = number;
+		(void)kill(session->waiting_for, SIGKILL);
+	} else if (session->interrupts >= PATIENCE) {
+		(void)kill(session->waiting_for, SIGKILL);
+	} else {
+		(void)kill(session->waiting_for, number);
+	}
+}
+
+static void read_signals(struct session *session)
+{
+	struct signalfd_siginfo info;
+
+	while (read(session->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		if (info.ssi_signo != SIGCHLD)
+			on_signal(session, (int)info.ssi_signo);
+}
+
+/* Waits for session->waiting_for and tells its wait status; others' children are reaped. */
+static int wait_for(struct session *session, int *ret, struct bl_err *err)
+{
+	for (;;) {
+		struct pollfd fds[] = {{session->signals, POLLIN, 0}, {session->said, POLLIN, 0}};
+		int status;
+		pid_t pid;
+
+		while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+			if (pid == session->waiting_for) {
+				*ret = status;
+				return 0;
+			}
+		}
+		if (pid < 0 && errno == ECHILD)
+			return bl_err_set(err, BL_EX_INTERNAL, ECHILD,
+					  "the container's process is not there");
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return bl_err_sys(err, errno, "poll");
+		if (fds[1].revents)
+			relay(session);
+		if (fds[0].revents)
+			read_signals(session);
+	}
+}
+
+/* What is still in the pipe; its other end may be held by others. */
+static void drain(struct session *session)
+{
+	for (int rounds = 0; session->said >= 0 && rounds < 1024; rounds++) {
+		struct pollfd fd = {session->said, POLLIN, 0};
+
+		if (poll(&fd, 1, 0) <= 0)
+			break;
+		relay(session);
+	}
+}
+
+/* ---- What a runtime says of a hook that failed ---- */
+
+/* The number after the last of these words, or -1. */
+static int number_after(const char *text, const char *words)
+{
+	const char *at = NULL;
+
+	for (const char *c = text; (c = strstr(c, words)); c++)
+		at = c + strlen(words);
+	return at && isdigit((unsigned char)*at) ? (int)strtol(at, NULL, 10) : -1;
+}
+
+int bl_runtime_explain(const char *said, struct bl_err *err)
+{
+	const char *line = NULL;
+	int code = number_after(said, "error running hook: exit status "); /* runc */
+
+	if (code < 0)
+		code = number_after(said, "(exit code: "); /* crun */
+	for (const char *c = said; (c = strstr(c, "ballast-hook: ")); c++)
+		line = c;
+	if (line && code > 0) {
+		line += strlen("ballast-hook: ");
+		if (strncmp(line, "error: ", 7) == 0)
+			line += 7;
+		(void)bl_err_set(err, code, EPERM, "the container was not started: %.*s",
+				 (int)strcspn(line, "\n"), line);
+		return -EPERM;
+	}
+	while (*said == '\n')
+		said++;
+	return bl_err_set(err, BL_EX_INTERNAL, EIO,
+			  "the runtime did not create the container: %.*s",
+			  (int)strcspn(said, "\n"), *said ? said : "it did not say why");
+}
+
+/* ---- The steps ---- */
+
+static void delete_container(struct session *session)
+{
+	const char *const words[] = {"delete", "--force", session->runtime->id, NULL};
+	auto_fd null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int status;
+
+	if (spawn(session, words, null, true, &session->waiting_for, NULL) < 0)
+		return;
+	session->creating = false;
+	session->interrupts = -1000; /* the end is not to be cut short */
+	(void)wait_for(session, &status, NULL);
+}
+
+static int read_pid(const struct bl_runtime *runtime, pid_t *ret, struct bl_err *err)
+{
+	auto_fd dir = open(runtime->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_buf text = BL_BUF_INIT(64);
+	int r = dir < 0 ? bl_err_sys(err, errno, "'%s'", runtime->bundle)
+			: bl_fs_read_file(dir, PID_FILE, &text, err);
+	long pid;
+
+	if (r < 0)
+		return r;
+	pid = strtol(bl_buf_str(&text), NULL, 10);
+	if (pid <= 1)
+		return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "the runtime wrote no pid");
+	*ret = (pid_t)pid;
+	return 0;
+}
+
+/* After this the container's process exists, is our child, and waits to be started. */
+static int create(struct session *session, int stderr_fd, struct bl_err *err)
+{
+	const struct bl_runtime *runtime = session->runtime;
+	auto_buf pid_file = BL_BUF_INIT(4096 + 16);
+	int status;
+	int r = bl_buf_putf(&pid_file, err, "%s/" PID_FILE, runtime->bundle);
+	const char *const words[] = {
+		"create",    "--bundle", runtime->bundle, "--pid-file", bl_buf_str(&pid_file),
+		runtime->id, NULL};
+
+	if (r == 0)
+		r = spawn(session, words, stderr_fd, false, &session->waiting_for, err);
+	if (r == 0)
+		r = wait_for(session, &status, err);
+	drain(session);
+	if (r < 0)
+		return r;
+	if (session->stopped_by)
+		return bl_err_set(err, 128 + session->stopped_by, EINTR,
+				  "stopped before the container was started");
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127 &&
+	    strstr(bl_buf_str(&session->held), "ballast: "))
+		return bl_err_config(err,
+				     "%s cannot be run; --runtime=PROGRAM names another runtime",
+				     runtime->program);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return bl_runtime_explain(bl_buf_str(&session->held), err);
+	return read_pid(runtime, &session->waiting_for, err);
+}
+
+/* Lets the container's process run, and waits for its end. */
+static int start_and_wait(struct session *session, struct bl_err *err)
+{
+	const char *const words[] = {"start", session->runtime->id, NULL};
+	pid_t container = session->waiting_for;
+	int status;
+	int r;
+
+	session->holding = false;
+	(void)bl_sys_write_all(STDERR_FILENO, bl_buf_str(&session->held), session->held.len);
+	r = spawn(session, words, -1, true, &session->waiting_for, err);
+	if (r == 0)
+		r = wait_for(session, &status, err);
+	if (r < 0)
+		return r;
+	if (session->stopped_by)
+		return bl_err_set(err, 128 + session->stopped_by, EINTR,
+				  "stopped before the container was started");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return bl_err_set(err, BL_EX_INTERNAL, EIO,
+				  "the runtime did not start the container");
+	session->creating = false;
+	session->waiting_for = container;
+	r = wait_for(session, &status, err);
+	drain(session);
+	if (r < 0)
+		return r;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
+{
+	struct session session = {
+		.runtime = runtime, .signals = -1, .said = -1, .holding = true, .creating = true};
+	auto_buf held = BL_BUF_INIT(SAID_MAX);
+	auto_fd signals = -1;
+	int ends[2];
+	sigset_t mask;
+	int r;
+
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGCHLD);
+	for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
+		(void)sigaddset(&mask, forwarded[i]);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return bl_err_sys(err, errno, "prepare to wait");
+	signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (signals < 0 || pipe2(ends, O_CLOEXEC) < 0)
+		return bl_err_sys(err, errno, "prepare to wait");
+	session.signals = signals;
+	session.said = ends[0];
+	session.held = held;
+	r = create(&session, ends[1], err);
+	(void)close(ends[1]);
+	if (r == 0)
+		r = start_and_wait(&session, err);
+	delete_container(&session);
+	if (session.said >= 0)
+		(void)close(session.said);
+	bl_buf_done(&session.held);
+	return r;
+}

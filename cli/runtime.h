@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One container in the foreground, by any OCI runtime: create, start, wait, delete. We are the
+ * subreaper of the container's first process, so that its exit status and its signals are ours
+ * and no runtime stands in between. The runtime's stderr is held back while it creates: what a
+ * failed hook said is then told as one line and not inside the runtime's own sentence.
+ */
+#ifndef BL_RUNTIME_H
+#define BL_RUNTIME_H
+
+struct bl_err;
+
+#define BL_RUNTIME_OPTIONS_MAX 32
+
+struct bl_runtime {
+	const char *program;		       /* "runc" */
+	char *options[BL_RUNTIME_OPTIONS_MAX]; /* global ones, before the command; NULL-terminated
+						*/
+	const char *bundle;		       /* absolute */
+	const char *id;
+};
+
+/*
+ * Returns the server's exit status (128 + n where a signal ended it), or -errno with *err filled:
+ * the hook's exit status where it refused the container.
+ */
+int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err);
+
+/* What a runtime said when it failed to create, as an error. Apart for its tests. */
+int bl_runtime_explain(const char *said, struct bl_err *err);
+
+#endif
