@@ -219,7 +219,6 @@ const char *bl_http_status_text(int status)
 		{429, "429 Too Many Requests"},
 		{451, "451 Unavailable For Legal Reasons"},
 		{500, "500 Internal Server Error"},
-		{501, "501 Not Implemented"},
 		{502, "502 Bad Gateway"},
 		{503, "503 Service Unavailable"},
 		{504, "504 Gateway Timeout"},
