@@ -106,6 +106,11 @@ static int wait_for(const struct bl_agent *agent, int fd, short events, int64_t 
 	}
 }
 
+int bl_agent_pause(const struct bl_agent *agent, int64_t until, struct bl_err *err)
+{
+	return wait_for(agent, -1, 0, until, err);
+}
+
 /* ---- One connection ---- */
 
 static int unavailable(const struct bl_agent *agent, int errnum, struct bl_err *err)

@@ -67,6 +67,9 @@ int bl_agent_parse_address(const char *text, const char **ret, struct bl_err *er
 int bl_agent_request(struct bl_agent *agent, const char *method, const char *path, const char *body,
 		     bool repeat, struct bl_agent_answer *ret, struct bl_err *err);
 
+/* Waits until `until`, or less where a watched descriptor reports: then -ECANCELED. Returns 0. */
+int bl_agent_pause(const struct bl_agent *agent, int64_t until, struct bl_err *err);
+
 /* Appends text percent-encoded, as one segment of a path or one value of a query. */
 int bl_agent_escape(struct bl_buf *buf, const char *text, struct bl_err *err);
 

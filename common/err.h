@@ -11,6 +11,8 @@
 #ifndef BL_ERR_H
 #define BL_ERR_H
 
+#include <errno.h>
+
 /* Exit statuses, after sysexits.h; the contract is in docs/errors.md. */
 enum bl_exit {
 	BL_EX_OK = 0,
