@@ -49,6 +49,9 @@ int bl_oci_config_set_network(bl_json *config, bool host, struct bl_err *err);
 /* No terminal: output goes where ours goes. */
 int bl_oci_config_set_foreground(bl_json *config, struct bl_err *err);
 
+/* Sets one annotation. */
+int bl_oci_config_annotate(bl_json *config, const char *key, const char *value, struct bl_err *err);
+
 /*
  * Adds what Ballast needs, replacing what it added to the same bundle before. BL_EX_CONFIG where
  * there is neither a start_command nor any process to run.

@@ -20,7 +20,7 @@
 #include "common/fs.h"
 
 #define AGENT_PATIENCE 5000 /* milliseconds */
-#define ID_NAME_MAX    40
+#define ID_NAME_MAX 40
 
 /* Whether an agent answers; if not, how to have one. */
 static int check_agent(const char *address, struct bl_err *err)
@@ -97,6 +97,7 @@ static int run(const struct bl_bundle *bundle, const struct bl_truss_config *tru
 	       char *const *args, struct bl_runtime *runtime, struct bl_err *err)
 {
 	__attribute__((cleanup(remove_scratch))) struct scratch scratch = {{0}};
+	char hook_stderr[PATH_MAX + 32];
 	char id[128];
 	auto_json config = NULL;
 	auto_fd dir = -1;
@@ -110,6 +111,11 @@ static int run(const struct bl_bundle *bundle, const struct bl_truss_config *tru
 		r = make_id(truss->model_name, id, sizeof(id), err);
 		runtime->id = id;
 	}
+	if (r < 0)
+		return r;
+	(void)snprintf(hook_stderr, sizeof(hook_stderr), "%s/" BL_RUNTIME_HOOK_STDERR,
+		       scratch.path);
+	r = bl_oci_config_annotate(config, "run.oci.hooks.stderr", hook_stderr, err);
 	if (r < 0)
 		return r;
 	dir = open(scratch.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

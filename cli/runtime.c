@@ -20,9 +20,11 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "common/fs.h"
+#include "common/json.h"
 #include "common/sys.h"
 
 #define SAID_MAX (64 * 1024) /* of what a runtime says while it creates */
+#define LOG_FILE "log"	     /* the runtime's, one JSON object a line */
 #define PID_FILE "pid"
 #define PATIENCE 3 /* interrupts before the container is killed */
 
@@ -216,6 +218,39 @@ int bl_runtime_explain(const char *said, struct bl_err *err)
 			  (int)strcspn(said, "\n"), *said ? said : "it did not say why");
 }
 
+/* Appends the messages of the runtime's log. */
+static void add_log(struct bl_buf *said, int dir)
+{
+	const struct bl_json_limits limits = {.max_bytes = SAID_MAX, .fractions = true};
+	auto_buf log = BL_BUF_INIT(SAID_MAX);
+	const char *msg;
+
+	if (bl_fs_read_file(dir, LOG_FILE, &log, NULL) < 0)
+		return;
+	for (const char *line = bl_buf_str(&log); *line;) {
+		size_t len = strcspn(line, "\n");
+		auto_json entry = NULL;
+
+		if (bl_json_parse(line, len, &limits, &entry, NULL) == 0 &&
+		    bl_json_is_object(entry) && bl_json_get_string(entry, "msg", &msg, NULL) > 0)
+			(void)bl_buf_putf(said, NULL, "%s\n", msg);
+		line += len + (line[len] == '\n');
+	}
+}
+
+static int explain(const struct session *session, struct bl_err *err)
+{
+	auto_fd dir = open(session->runtime->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_buf said = BL_BUF_INIT(4 * SAID_MAX);
+
+	if (dir >= 0) {
+		(void)bl_fs_read_file(dir, BL_RUNTIME_HOOK_STDERR, &said, NULL);
+		add_log(&said, dir);
+	}
+	(void)bl_buf_append(&said, bl_buf_str(&session->held), session->held.len, NULL);
+	return bl_runtime_explain(bl_buf_str(&said), err);
+}
+
 /* ---- The steps ---- */
 
 static void delete_container(struct session *session)
@@ -253,14 +288,27 @@ static int create(struct session *session, int stderr_fd, struct bl_err *err)
 {
 	const struct bl_runtime *runtime = session->runtime;
 	auto_buf pid_file = BL_BUF_INIT(4096 + 16);
+	auto_buf log = BL_BUF_INIT(4096 + 16);
 	int status;
 	int r = bl_buf_putf(&pid_file, err, "%s/" PID_FILE, runtime->bundle);
-	const char *const words[] = {
-		"create",    "--bundle", runtime->bundle, "--pid-file", bl_buf_str(&pid_file),
-		runtime->id, NULL};
 
 	if (r == 0)
+		r = bl_buf_putf(&log, err, "%s/" LOG_FILE, runtime->bundle);
+	if (r == 0) {
+		const char *const words[] = {"--log",
+					     bl_buf_str(&log),
+					     "--log-format",
+					     "json",
+					     "create",
+					     "--bundle",
+					     runtime->bundle,
+					     "--pid-file",
+					     bl_buf_str(&pid_file),
+					     runtime->id,
+					     NULL};
+
 		r = spawn(session, words, stderr_fd, false, &session->waiting_for, err);
+	}
 	if (r == 0)
 		r = wait_for(session, &status, err);
 	drain(session);
@@ -275,7 +323,7 @@ static int create(struct session *session, int stderr_fd, struct bl_err *err)
 				     "%s cannot be run; --runtime=PROGRAM names another runtime",
 				     runtime->program);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return bl_runtime_explain(bl_buf_str(&session->held), err);
+		return explain(session, err);
 	return read_pid(runtime, &session->waiting_for, err);
 }
 

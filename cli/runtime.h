@@ -12,6 +12,9 @@ struct bl_err;
 
 #define BL_RUNTIME_OPTIONS_MAX 32
 
+/* In the bundle: where a runtime that would drop it (crun) is to write what hooks say. */
+#define BL_RUNTIME_HOOK_STDERR "hook.stderr"
+
 struct bl_runtime {
 	const char *program;		       /* "runc" */
 	char *options[BL_RUNTIME_OPTIONS_MAX]; /* global ones, before the command; NULL-terminated
