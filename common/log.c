@@ -175,15 +175,16 @@ static void write_text(struct line *line, enum bl_log_level level, const char *m
 static void write_json(struct line *line, enum bl_log_level level, const char *msg,
 		       const struct bl_log_field *fields, size_t n)
 {
-	char when[40];
+	char when[80];
 	struct timespec now;
-	struct tm parts;
-	size_t len;
+	struct tm at;
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	(void)gmtime_r(&now.tv_sec, &parts);
-	len = strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &parts);
-	(void)snprintf(when + len, sizeof(when) - len, ".%03ldZ", now.tv_nsec / 1000000);
+	(void)gmtime_r(&now.tv_sec, &at);
+	/* Not strftime(): it would bring the time zones into the shim, whose memory counts. */
+	(void)snprintf(when, sizeof(when), "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", at.tm_year + 1900,
+		       at.tm_mon + 1, at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec,
+		       now.tv_nsec / 1000000);
 	add(line, "{\"level\":");
 	add_json(line, level_names[level], FIELD_MAX);
 	add(line, ",\"msg\":");

@@ -68,7 +68,7 @@ int bl_command_choose(struct bl_command *ret, const struct bl_orders *orders, ch
 	return 0;
 }
 
-/* 0 where it may be executed. */
+/* 0 where it may be executed. (By the real uid, which is the effective one in the shim.) */
 static int check_file(const char *path)
 {
 	struct stat st;
@@ -76,7 +76,7 @@ static int check_file(const char *path)
 
 	if (ret < 0)
 		return ret;
-	if (!S_ISREG(st.st_mode) || faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+	if (!S_ISREG(st.st_mode) || access(path, X_OK) < 0)
 		return -EACCES;
 	return 0;
 }

@@ -17,8 +17,10 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -39,6 +41,8 @@
 
 #define TERMINATION_LOG "/dev/termination-log"
 #define MESSAGE_MAX 2048
+#define PAGE 4096
+#define STACK_USED (16 * PAGE) /* more than any of the calls before the fork needs */
 
 struct shim {
 	bool init;	   /* --init */
@@ -48,7 +52,7 @@ struct shim {
 	struct bl_user user;
 	struct bl_env env;
 	struct bl_command command;
-};
+} __attribute__((aligned(PAGE)));
 
 __attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
 {
@@ -88,7 +92,9 @@ static int set_up_descriptors(struct bl_err *err)
 	if (ret < 0)
 		return bl_err_sys(err, -ret, "closing inherited descriptors");
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) >= 0)
+		struct stat st;
+
+		if (bl_sys_fstat(fd, &st) != -EBADF)
 			continue;
 		/* Not close-on-exec, unlike what bl_sys_openat() would give. */
 		if (open("/dev/null", O_RDWR | O_NOCTTY) != fd)
@@ -168,14 +174,37 @@ static int become(struct shim *shim, struct bl_err *err)
 	return bl_command_exec(&shim->command, &shim->env, err);
 }
 
-/* What only the server needed: a waiting init keeps next to nothing. */
-static void let_go(struct shim *shim)
+/* Gives whole pages back that lie in [from, to); they would read as zeroes. */
+static void forget(uintptr_t from, uintptr_t to)
 {
+	from = (from + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+	to &= ~(uintptr_t)(PAGE - 1);
+	if (from < to)
+		(void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+/*
+ * What only the server needed: a waiting init keeps next to nothing, and shows it to nobody. Of the
+ * stack go the environment at its top, and what deeper calls have used (but not the page that the
+ * calls from here are using).
+ */
+static void let_go(struct shim *shim, char *const *image_env)
+{
+	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+	size_t last = 0;
+
+	(void)bl_sys_set_dumpable(false);
 	bl_command_done(&shim->command);
 	bl_env_done(&shim->env);
 	bl_orders_done(&shim->orders);
 	if (shim->last_word >= 0)
 		(void)close(TAKE_FD(shim->last_word));
+	forget((uintptr_t)shim, (uintptr_t)shim + sizeof(*shim));
+	while (image_env[last] && image_env[last + 1])
+		last++;
+	if (image_env[last])
+		forget((uintptr_t)image_env[0], (uintptr_t)image_env[last]);
+	forget(frame - STACK_USED, frame - PAGE);
 }
 
 static int run(struct shim *shim, char *const *argv, char *const *image_env, struct bl_err *err)
@@ -206,13 +235,13 @@ static int run(struct shim *shim, char *const *argv, char *const *image_env, str
 	ret = bl_init_start(&init, err);
 	if (ret <= 0)
 		return ret < 0 ? ret : become(shim, err);
-	let_go(shim);
+	let_go(shim, image_env);
 	return bl_init_serve(&init);
 }
 
 int main(int argc, char **argv, char **envp)
 {
-	static struct shim shim; /* all zero: not in the file, and no page until it is used */
+	static struct shim shim; /* no page until it is used */
 	struct bl_err err = {.msg = ""};
 	int ret;
 
