@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/auth/google.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/json.h"
+#include "fetch/auth/crypto.h"
+#include "fetch/sources/cloud.h"
+
+#define TOKEN_URI  "https://oauth2.googleapis.com/token"
+#define SCOPE	   "https://www.googleapis.com/auth/devstorage.read_only"
+#define ANSWER_MAX (256 * 1024)
+#define MARGIN	   300 /* seconds before its end from which a token is renewed */
+#define WHAT	   "the service account's key"
+
+/* ---- The key ---- */
+
+static int required(const bl_json *json, const char *key, char **ret, struct bl_err *err)
+{
+	int r = bl_cloud_secret_text(json, key, ret, err);
+
+	if (r == 0)
+		return bl_cloud_fail(err, EINVAL,
+				     WHAT " has no \"%s\": store the JSON file of the key as a "
+					  "whole",
+				     key);
+	return r;
+}
+
+/* Of PEM, line breaks are a part: the check for control characters does not fit. */
+static int required_pem(const bl_json *json, const char *key, char **ret, struct bl_err *err)
+{
+	const char *text = NULL;
+	int r = bl_json_get_string(json, key, &text, err);
+
+	if (r < 0)
+		return r;
+	if (r == 0 || !*text)
+		return bl_cloud_fail(err, EINVAL,
+				     WHAT " has no \"%s\": store the JSON file of the key as a "
+					  "whole",
+				     key);
+	*ret = strdup(text);
+	return *ret ? 0 : bl_err_nomem(err);
+}
+
+static int check_type(const bl_json *json, const struct bl_net *net, struct bl_err *err)
+{
+	auto_free char *type = NULL;
+	auto_free char *uri = NULL;
+	int r = required(json, "type", &type, err);
+
+	if (r < 0)
+		return r;
+	if (strcmp(type, "service_account") != 0)
+		return bl_cloud_fail(err, EINVAL,
+				     "the secret is a Google credential of type '%.40s', wanted is "
+				     "a service account's key (\"type\": \"service_account\")",
+				     type);
+	r = bl_cloud_secret_text(json, "token_uri", &uri, err);
+	if (r <= 0 || bl_net_endpoint(net, "sts"))
+		return r;
+	if (strcmp(uri, TOKEN_URI) != 0 &&
+	    strcmp(uri, "https://accounts.google.com/o/oauth2/token") != 0)
+		return bl_cloud_fail(err, EINVAL, "token_uri of " WHAT " is not " TOKEN_URI
+						  ": a token is asked for nowhere else");
+	return 0;
+}
+
+int bl_google_init_key(struct bl_google *google, const struct bl_net *net, const char *text,
+		       struct bl_err *err)
+{
+	struct bl_google made = {.net = net};
+	auto_json json = NULL;
+	auto_buf proof = BL_BUF_INIT(4096);
+	int r = bl_cloud_parse_secret(text, "Google Cloud credentials", &json, err);
+
+	if (r >= 0)
+		r = check_type(json, net, err);
+	if (r >= 0)
+		r = required(json, "client_email", &made.email, err);
+	if (r >= 0)
+		r = required_pem(json, "private_key", &made.private_key, err);
+	if (r >= 0) /* a key that cannot sign is told now, not after a listing */
+		r = bl_crypto_rs256(&proof, made.private_key, "", err);
+	if (r < 0) {
+		bl_google_done(&made);
+		return r;
+	}
+	*google = made;
+	return 0;
+}
+
+void bl_google_init_oidc(struct bl_google *google, const struct bl_oidc_google *oidc)
+{
+	*google = (struct bl_google){.net = oidc->net, .oidc = *oidc};
+}
+
+void bl_google_done(struct bl_google *google)
+{
+	free(google->email);
+	bl_crypto_free_secret(&google->private_key);
+	bl_crypto_free_secret(&google->token);
+	*google = (struct bl_google){0};
+}
+
+void bl_google_renew(struct bl_google *google)
+{
+	bl_crypto_free_secret(&google->token);
+}
+
+/* ---- The assertion ---- */
+
+static int put_claims(struct bl_buf *to, const struct bl_google *google, const char *audience,
+		      int64_t now, struct bl_err *err)
+{
+	auto_json json = bl_json_new_object();
+	auto_buf text = BL_BUF_INIT(8192);
+	int r;
+
+	if (!json || !bl_json_set_string(json, "iss", google->email) ||
+	    !bl_json_set_string(json, "scope", SCOPE) ||
+	    !bl_json_set_string(json, "aud", audience) || !bl_json_set_int(json, "iat", now) ||
+	    !bl_json_set_int(json, "exp", now + BL_OIDC_LIFETIME))
+		return bl_err_nomem(err);
+	r = bl_json_write(&text, json, err);
+	return r < 0 ? r : bl_crypto_base64url(to, text.data, text.len, err);
+}
+
+int bl_google_assertion(const struct bl_google *google, const char *audience, int64_t now,
+			char **ret, struct bl_err *err)
+{
+	static const char header[] = "{\"alg\":\"RS256\",\"typ\":\"JWT\"}";
+	auto_secret_buf token = BL_BUF_INIT(32768);
+	auto_buf signature = BL_BUF_INIT(4096);
+	int r = bl_crypto_base64url(&token, header, strlen(header), err);
+
+	if (r >= 0)
+		r = bl_buf_puts(&token, ".", err);
+	if (r >= 0)
+		r = put_claims(&token, google, audience, now, err);
+	if (r >= 0)
+		r = bl_crypto_rs256(&signature, google->private_key, token.data, err);
+	if (r >= 0)
+		r = bl_buf_puts(&token, ".", err);
+	if (r >= 0)
+		r = bl_crypto_base64url(&token, signature.data, signature.len, err);
+	if (r >= 0)
+		*ret = bl_buf_take(&token);
+	return r;
+}
+
+/* ---- The token ---- */
+
+static int failed(const struct bl_http_answer *answer, struct bl_err *err)
+{
+	const char *status = bl_http_status_text(answer->status);
+
+	if (answer->status >= 500 || answer->status == 429)
+		return bl_cloud_fail(err, EIO, "Google's token server fails: %s; try again later",
+				     status);
+	return bl_cloud_fail(err, EACCES,
+			     "Google does not accept " WHAT " (%s): check that the key was not "
+			     "deleted, the account not disabled, and that this machine's clock is "
+			     "right",
+			     status);
+}
+
+static int read_token(struct bl_google *google, const struct bl_http_answer *answer, int64_t now,
+		      struct bl_err *err)
+{
+	const struct bl_json_limits limits = {.max_bytes = ANSWER_MAX, .fractions = true};
+	auto_json json = NULL;
+	const char *token = NULL;
+	int64_t seconds = BL_OIDC_LIFETIME;
+
+	if (bl_json_parse(bl_buf_str(&answer->body), answer->body.len, &limits, &json, NULL) < 0 ||
+	    !bl_json_is_object(json) ||
+	    bl_json_get_string(json, "access_token", &token, NULL) <= 0)
+		return bl_cloud_fail(err, EIO, "Google's token server answers without a token; "
+					       "try again later");
+	(void)bl_json_get_int(json, "expires_in", 0, 86400, &seconds, NULL);
+	google->token = strdup(token);
+	google->expires = now + seconds;
+	return google->token ? 0 : bl_err_nomem(err);
+}
+
+/* With the key: assertion against token. */
+static int ask(struct bl_google *google, int64_t now, struct bl_err *err)
+{
+	const char *endpoint = bl_net_endpoint(google->net, "sts");
+	auto_secret assertion = NULL;
+	auto_secret_buf body = BL_BUF_INIT(65536);
+	auto_http http = NULL;
+	auto_headers headers = {0};
+	auto_answer answer = {0};
+	auto_free char *url = NULL;
+	int r = bl_google_assertion(google, TOKEN_URI, now, &assertion, err);
+
+	if (r < 0)
+		return r;
+	if (asprintf(&url, "%s/token", endpoint ? endpoint : "https://oauth2.googleapis.com") < 0) {
+		url = NULL;
+		return bl_err_nomem(err);
+	}
+	r = bl_buf_putf(&body, err,
+			"grant_type=urn%%3Aietf%%3Aparams%%3Aoauth%%3Agrant-type%%3Ajwt-bearer"
+			"&assertion=%s",
+			assertion);
+	if (r >= 0)
+		r = bl_http_headers_add(&headers, "Content-Type",
+					"application/x-www-form-urlencoded", err);
+	/* Connections of its own: another request may be half prepared on the job's. */
+	if (r >= 0)
+		r = bl_http_new(google->net, &http, err);
+	if (r < 0)
+		return r;
+	struct bl_http_request request = {.method = "POST",
+					  .url = url,
+					  .headers = &headers,
+					  .body = body.data,
+					  .body_len = body.len,
+					  .max_body = ANSWER_MAX,
+					  .retry_post = true};
+	r = bl_http_perform(http, &request, &answer, err);
+	if (r < 0)
+		return r;
+	return answer.status == 200 ? read_token(google, &answer, now, err) : failed(&answer, err);
+}
+
+int bl_google_sign(void *ctx, const struct bl_http_hop *hop, struct bl_http_headers *headers,
+		   struct bl_err *err)
+{
+	struct bl_google *google = ctx;
+	int64_t now = (int64_t)time(NULL);
+	auto_secret value = NULL;
+	int r = 0;
+
+	(void)hop;
+	if (!google->token || now > google->expires - MARGIN) {
+		bl_crypto_free_secret(&google->token);
+		r = google->oidc.provider
+			    ? bl_oidc_google_exchange(&google->oidc, &google->token,
+						      &google->expires, err)
+			    : ask(google, now, err);
+	}
+	if (r < 0)
+		return r;
+	if (asprintf(&value, "Bearer %s", google->token) < 0) {
+		value = NULL;
+		return bl_err_nomem(err);
+	}
+	return bl_http_headers_add(headers, "Authorization", value, err);
+}
