@@ -11,6 +11,9 @@ static const struct bl_source_ops *const sources[] = {
 	&bl_source_hf,
 	&bl_source_https,
 	&bl_source_file,
+	&bl_source_s3,
+	&bl_source_r2,
+	&bl_source_cw,
 };
 
 const struct bl_source_ops *bl_source_find(enum bl_scheme scheme)
