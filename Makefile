@@ -13,6 +13,8 @@ DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+HOOKSDIR ?= $(LIBEXECDIR)/oci/hooks.d
+COMPLETIONSDIR ?= $(DATADIR)/bash-completion/completions
 
 CFLAGS ?= -O2 -g
 PKG_CONFIG ?= pkg-config
@@ -148,6 +150,49 @@ check:
 	$(Q)$(MAKE) --no-print-directory -j$(shell nproc) all SAN=$(SAN) FAULTS=1
 	$(Q)tests/run-check $(BUILD) $(T)
 
+# ---- Installing. A program is put in place by a rename, so that none is ever missing on an upgrade:
+# runtimes skip a hook whose program is missing without a word. For the same reason hooks.d's files
+# come after it, and go before it.
+man_pages := $(wildcard docs/man/*.[1-8])
+completions := $(wildcard packaging/completions/*)
+put = install -d $(DESTDIR)$(dir $(2)) && install -m $(3) $(1) $(DESTDIR)$(2).new && mv -f $(DESTDIR)$(2).new $(DESTDIR)$(2)
+fill = sed -e 's|@hooksdir@|$(HOOKSDIR)|g; s|@libexecdir@|$(LIBEXECDIR)|g; s|@sbindir@|$(SBINDIR)|g' $(1) >$(BUILD)/$(notdir $(1:.in=))
+installed_data := $(DATADIR)/containers/oci/hooks.d/50-ballast.json $(DATADIR)/ballast/podman-hooks.d/50-ballast.json \
+	$(UNITDIR)/ballastd.service $(DATADIR)/doc/ballast/README.md $(DATADIR)/doc/ballast/LICENSE \
+	$(foreach m,$(man_pages),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
+	$(foreach c,$(completions),$(COMPLETIONSDIR)/$(notdir $(c)))
+installed_programs := $(HOOKSDIR)/ballast-hook $(LIBEXECDIR)/ballast/ballast-shim \
+	$(LIBEXECDIR)/ballast/ballast-fetch $(SBINDIR)/ballastd $(BINDIR)/ballast
+
+install: $(binaries)
+	$(Q)$(call put,$(BUILD)/ballast-hook,$(HOOKSDIR)/ballast-hook,755)
+	$(Q)$(call put,$(BUILD)/ballast-shim,$(LIBEXECDIR)/ballast/ballast-shim,755)
+	$(Q)$(call put,$(BUILD)/ballast-fetch,$(LIBEXECDIR)/ballast/ballast-fetch,755)
+	$(Q)$(call put,$(BUILD)/ballastd,$(SBINDIR)/ballastd,755)
+	$(Q)$(call put,$(BUILD)/ballast,$(BINDIR)/ballast,755)
+	$(Q)install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/ballast && install -d -m 700 $(DESTDIR)$(SYSCONFDIR)/ballast/secrets
+	$(Q)$(call fill,packaging/50-ballast.json.in)
+	$(Q)$(call fill,packaging/podman-50-ballast.json.in)
+	$(Q)$(call fill,packaging/ballastd.service.in)
+	$(Q)$(call put,$(BUILD)/50-ballast.json,$(DATADIR)/containers/oci/hooks.d/50-ballast.json,644)
+	$(Q)$(call put,$(BUILD)/podman-50-ballast.json,$(DATADIR)/ballast/podman-hooks.d/50-ballast.json,644)
+	$(Q)$(call put,$(BUILD)/ballastd.service,$(UNITDIR)/ballastd.service,644)
+	$(Q)$(call put,README.md,$(DATADIR)/doc/ballast/README.md,644)
+	$(Q)$(call put,LICENSE,$(DATADIR)/doc/ballast/LICENSE,644)
+	$(Q)$(foreach m,$(man_pages),$(call put,$(m),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)),644) &&) true
+	$(Q)$(foreach c,$(completions),$(call put,$(c),$(COMPLETIONSDIR)/$(notdir $(c)),644) &&) true
+
+# Leaves /etc/ballast and the cache. Containers that are being made keep the programs that they run.
+uninstall:
+	$(Q)rm -f $(addprefix $(DESTDIR),$(installed_data))
+	$(Q)rm -f $(addprefix $(DESTDIR),$(installed_programs))
+
+# A tarball of what is committed.
+dist:
+	$(Q)mkdir -p build
+	$(Q)git archive --prefix=ballast-$(VERSION)/ -o build/ballast-$(VERSION).tar.gz HEAD
+	@echo build/ballast-$(VERSION).tar.gz
+
 # ---- What a machine can check. Each .c file has a stamp, so that clang-tidy sees only what changed.
 checked := $(foreach d,common hook shim agent fetch cli,$(call sources,$(d)))
 tidy_stamps := $(patsubst %.c,build/lint/%.tidy,$(checked))
@@ -176,6 +221,8 @@ deps:
 
 help:
 	@echo "make            build the five programs into $(BUILD)/"
+	@echo "make install    into PREFIX=/usr below DESTDIR; also: make uninstall"
+	@echo "make dist       a tarball of what is committed, build/ballast-$(VERSION).tar.gz"
 	@echo "make check      as root: install Debian packages that are missing, build, run every test"
 	@echo "make unit       build and run the unit tests (no root)"
 	@echo "make system     build and run the system tests (root)"
@@ -193,5 +240,5 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-.PHONY: all unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean
+.PHONY: all install uninstall dist unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean
 .DELETE_ON_ERROR:
