@@ -14,6 +14,7 @@
 #include "hook/bundle.h"
 #include "hook/options.h"
 #include "hook/plan.h"
+#include "hook/seccomp.h"
 
 #define SHIM_MAX (16 * 1024 * 1024)
 #define MAP_MAX 65536
@@ -96,15 +97,24 @@ static int add_server(struct bl_buf *spec, const struct bl_plan *plan,
 	return r;
 }
 
+static int add_filter(struct bl_buf *spec, struct bl_err *err)
+{
+	auto_buf filter = BL_BUF_INIT(BL_SECCOMP_MAX);
+	int r = bl_seccomp_build(&filter, err);
+
+	return r < 0 ? r : bl_spec_add(spec, BL_SPEC_SECCOMP, filter.data, filter.len, err);
+}
+
 int bl_inject_spec(const struct bl_plan *plan, const struct bl_bundle *bundle,
 		   const struct bl_options *options, const bl_json *environment, bool deferred,
 		   struct bl_buf *spec, struct bl_err *err)
 {
 	int r = bl_spec_begin(spec, err);
 
-	(void)options;
 	if (r == 0)
 		r = add_server(spec, plan, bundle, deferred, err);
+	if (r == 0 && options->seccomp)
+		r = add_filter(spec, err);
 	/* The annotation comes after the agent: the later of two wins. */
 	if (r == 0)
 		r = add_environment(spec, environment, err);
