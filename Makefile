@@ -219,11 +219,16 @@ peers:
 deps:
 	$(Q)tests/install-deps build test lint
 
+# The main job with real parts, in build/demo.
+demo:
+	$(Q)examples/demo/run
+
 help:
 	@echo "make            build the five programs into $(BUILD)/"
 	@echo "make install    into PREFIX=/usr below DESTDIR; also: make uninstall"
 	@echo "make dist       a tarball of what is committed, build/ballast-$(VERSION).tar.gz"
 	@echo "make check      as root: install Debian packages that are missing, build, run every test"
+	@echo "make demo       as root: the main job with real parts, start to end, in build/demo"
 	@echo "make unit       build and run the unit tests (no root)"
 	@echo "make system     build and run the system tests (root)"
 	@echo "make deps       as root: install the Debian packages of packaging/debian-packages"
@@ -238,7 +243,7 @@ help:
 clean:
 	rm -rf build
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) \( -path '*/demo' -o -path '*/rootfs' -o -path '*/peers' \) -prune -o -type f -name '*.d' -print 2>/dev/null)
 
-.PHONY: all install uninstall dist unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean
+.PHONY: all demo install uninstall dist unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean
 .DELETE_ON_ERROR:
