@@ -212,6 +212,11 @@ lint:
 format:
 	$(Q)git ls-files '*.[ch]' | xargs clang-format -i
 
+# make bench ROWS="warm-start" ROUNDS=11
+bench: $(binaries)
+	$(Q)tests/install-deps build test bench
+	$(Q)tests/bench/run --build $(BUILD) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ROWS)
+
 # Other projects' clients and servers, for the tests that want them (pip, npm).
 peers:
 	$(Q)tests/install-peers build
@@ -233,6 +238,7 @@ help:
 	@echo "make system     build and run the system tests (root)"
 	@echo "make deps       as root: install the Debian packages of packaging/debian-packages"
 	@echo "make fuzz       as root: libFuzzer on every parser, FUZZ_SECONDS=60 each"
+	@echo "make bench      as root: ratios against other tools, into docs/performance.md; ROWS=warm-start"
 	@echo "make lint       clang-tidy, cppcheck, shellcheck, and the rules of docs/architecture.md"
 	@echo "make format     clang-format on every C file"
 	@echo "make peers      other projects' clients and servers that fuller tests use (pip, npm)"
@@ -245,5 +251,5 @@ clean:
 
 -include $(shell find $(BUILD) \( -path '*/demo' -o -path '*/rootfs' -o -path '*/peers' \) -prune -o -type f -name '*.d' -print 2>/dev/null)
 
-.PHONY: all demo install uninstall dist unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean
+.PHONY: all bench demo install uninstall dist unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean
 .DELETE_ON_ERROR:
