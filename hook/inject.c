@@ -12,6 +12,7 @@
 #include "common/spec.h"
 #include "common/sys.h"
 #include "hook/bundle.h"
+#include "hook/capabilities.h"
 #include "hook/options.h"
 #include "hook/plan.h"
 #include "hook/seccomp.h"
@@ -97,6 +98,16 @@ static int add_server(struct bl_buf *spec, const struct bl_plan *plan,
 	return r;
 }
 
+static int add_kept(struct bl_buf *spec, const char *list, struct bl_err *err)
+{
+	uint64_t mask = 0;
+	int r = bl_capabilities_parse(list, &mask, err);
+
+	if (r < 0)
+		bl_err_wrap(err, "--keep-capabilities: ");
+	return r < 0 ? r : bl_spec_add_u64(spec, BL_SPEC_KEEP_CAPS, mask, err);
+}
+
 static int add_filter(struct bl_buf *spec, struct bl_err *err)
 {
 	auto_buf filter = BL_BUF_INIT(BL_SECCOMP_MAX);
@@ -113,6 +124,8 @@ int bl_inject_spec(const struct bl_plan *plan, const struct bl_bundle *bundle,
 
 	if (r == 0)
 		r = add_server(spec, plan, bundle, deferred, err);
+	if (r == 0 && options->keep_capabilities)
+		r = add_kept(spec, options->keep_capabilities, err);
 	if (r == 0 && options->seccomp)
 		r = add_filter(spec, err);
 	/* The annotation comes after the agent: the later of two wins. */
