@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+# The hook under runc with an agent that answers as told: what is attached, and every exit status.
+
+load hook
+
+setup() { use_test_dir; }
+teardown() { clean_up; }
+
+@test "createRuntime attaches a tree, read-only and tight" {
+	simple_bundle sh -c 'cat /models/a/model /models/a/sub/part; grep " /models/a " /proc/self/mountinfo'
+	start_fake
+	add_hook
+	run_container
+	assert_status 0
+	assert_output "weights of a"
+	assert_output "more"
+	assert_output "/models/a ro,nosuid,nodev,noexec"
+}
+
+@test "prestart does the same" {
+	simple_bundle cat /models/a/model
+	start_fake
+	add_hook prestart
+	run_container
+	assert_status 0
+	assert_output "weights of a"
+}
+
+@test "the mount is private: the container's namespace shares nothing with it" {
+	simple_bundle sh -c 'grep " /models/a " /proc/self/mountinfo'
+	start_fake
+	add_hook
+	run_container
+	assert_status 0
+	refute_output "shared:"
+	refute_output "master:"
+}
+
+@test "--allow-exec leaves noexec out" {
+	simple_bundle sh -c 'grep " /models/a " /proc/self/mountinfo'
+	start_fake
+	add_hook createRuntime --allow-exec
+	run_container
+	assert_status 0
+	assert_output "ro,nosuid,nodev,relatime"
+}
+
+@test "registered under two stages it attaches once" {
+	simple_bundle sh -c 'grep -c " /models/a " /proc/self/mountinfo; grep -c " /run/ballast " /proc/self/mountinfo;
+		grep -c " /secrets " /proc/self/mountinfo'
+	add_secret default token hush
+	annotate secrets.ballast.dev '["token"]'
+	annotate docker-server.ballast.dev '{"no_build":true}'
+	use_shim
+	start_fake
+	add_hook prestart
+	add_hook createRuntime
+	run_container
+	assert_status 0
+	assert_equal "$(tail -n 3 <<<"$output")" $'1\n1\n1'
+}
+
+@test "twice with a superblock of its own: once too" {
+	simple_bundle sh -c 'grep -c " /models/a " /proc/self/mountinfo'
+	bundle_capabilities CAP_SYS_ADMIN
+	start_fake
+	add_hook prestart
+	add_hook createRuntime
+	run_container
+	assert_status 0
+	assert_equal "$(tail -n 1 <<<"$output")" 1
+}
+
+@test "eight weights sets, one of them a file" {
+	local i arguments=() items=()
+	make_bundle b sh -c 'cat /models/*/model /data/one.bin'
+	for i in 1 2 3 4 5 6 7; do
+		make_tree "t$i"
+		arguments+=("/models/$i" "$T/trees/t$i")
+		items+=("hf://owner/repo$i" "/models/$i")
+	done
+	make_tree file
+	answer "${arguments[@]}" /data/one.bin "$T/trees/file/model"
+	annotate_weights "${items[@]}" https://host/one.bin /data/one.bin
+	start_fake
+	add_hook
+	run_container
+	assert_status 0
+	for i in 1 2 3 4 5 6 7; do
+		assert_output "weights of t$i"
+	done
+	assert_output "weights of file"
+}
+
+@test "a file in a container that may remount comes out of a superblock of its own" {
+	make_bundle b sh -c 'cat /data/one.bin; grep " /data/one.bin " /proc/self/mountinfo; mount -o remount,bind,rw /data/one.bin;
+		echo x >/data/one.bin'
+	bundle_capabilities CAP_SYS_ADMIN
+	make_tree file
+	answer /data/one.bin "$T/trees/file/model"
+	annotate_weights https://host/one.bin /data/one.bin
+	start_fake
+	add_hook
+	run_container
+	assert_output "weights of file"
+	assert_output "overlay ballast ro"
+	assert_output "Read-only file system"
+	assert_equal "$(cat "$T/trees/file/model")" "weights of file"
+}
+
+@test "the host's mounts and files are the same before and after" {
+	simple_bundle true
+	start_fake
+	add_hook
+	local mounts files
+	mounts=$(mount_table)
+	files=$(file_table "$BUNDLE/rootfs")
+	run_container
+	assert_status 0
+	assert_equal "$(mount_table)" "$mounts"
+	assert_equal "$(file_table "$BUNDLE/rootfs" | grep -v ' models')" "$files"
+	assert_equal "$(find "$BUNDLE/rootfs/models" | sort)" "$BUNDLE/rootfs/models
+$BUNDLE/rootfs/models/a"
+	refute_hook_runs
+}
+
+@test "the shim, its orders and the secrets are there as the server's user has them" {
+	simple_bundle sh -c 'id -u; cat /secrets/token; ls -ln /secrets /run/ballast; echo "A is $A and B is $B"'
+	add_secret default token hush
+	annotate secrets.ballast.dev '["token"]'
+	annotate environment-variables.ballast.dev '{"A":"of the annotation"}'
+	annotate docker-server.ballast.dev '{"run_as_user_id":1000}'
+	jq '.environment = {A: "of the agent", B: "of the agent"}' "$T/answer" >"$T/answer.new"
+	mv "$T/answer.new" "$T/answer"
+	use_shim
+	start_fake
+	add_hook
+	run_container
+	assert_status 0
+	assert_output 1000
+	assert_output hush
+	assert_output "-r-xr-xr-x    1 0        0"
+	assert_output "-r--------    1 1000"
+	assert_output "A is of the annotation and B is of the agent"
+}
+
+@test "secrets come without the shim too, for the process's user" {
+	make_bundle b sh -c 'cat /secrets/token; grep " /secrets " /proc/self/mountinfo; echo x >/secrets/token'
+	bundle_user 1000
+	add_secret default token hush
+	annotate secrets.ballast.dev '["token"]'
+	answer
+	start_fake
+	add_hook
+	run_container
+	assert_output hush
+	assert_output "/secrets ro,nosuid,nodev,noexec"
+	assert_output "can't create /secrets/token"
+}
+
+@test "nothing to do: 0 without an agent" {
+	make_bundle b echo hello
+	add_hook
+	run_container
+	assert_status 0
+	assert_output hello
+}
+
+@test "poststop tells the agent; without one it is silent success" {
+	simple_bundle true
+	start_fake
+	add_hook createRuntime
+	add_hook poststop
+	run_container
+	assert_status 0
+	run jq -r 'select(.method == "DELETE").target' "$T/requests"
+	assert_output "/v1/containers/$CONTAINER"
+	STATE=$(hook_state x 0 '.status = "stopped"')
+	rm "$T/agent.sock"
+	run hook_alone
+	assert_status 0
+}
+
+@test "64: a wrong annotation names key, place and reason; nothing is mounted" {
+	simple_bundle true
+	start_fake
+	annotate weights.ballast.dev '[{"source":"hf://o/r","mount_location":"models"}]'
+	add_hook
+	run_container
+	[ "$status" -ne 0 ]
+	assert_output 'weights.ballast.dev: $\[0\].mount_location'
+	[ ! -s "$T/requests" ]
+	STATE=$(hook_state x "$$")
+	run hook_alone
+	assert_status 64
+	assert_equal "${#lines[@]}" 1
+}
+
+# alone_status STATUS TEXT [OPTION...]: the hook alone on the state of a sleeping process.
+alone_status() {
+	local wanted=$1 text=$2
+	shift 2
+	run hook_alone "$@"
+	assert_status "$wanted"
+	assert_output "$text"
+	refute_hook_runs
+}
+
+@test "69: no socket, nobody listening, a socket that is not root's" {
+	simple_bundle true
+	sleep 1000 3>&- &
+	echo $! >>"$T/pids"
+	STATE=$(hook_state x $!)
+	alone_status 69 "start ballastd"
+	start_fake
+	kill "$(cat "$T/fake.pid")"
+	"$FIXTURES/process.py" wait "$(cat "$T/fake.pid")"
+	alone_status 69 "Connection refused"
+	start_fake normal --owner=1000
+	alone_status 69 "belongs to uid 1000"
+}
+
+@test "75, 64 and 77: what the agent answers becomes the status" {
+	simple_bundle true
+	sleep 1000 3>&- &
+	echo $! >>"$T/pids"
+	STATE=$(hook_state x $!)
+	start_fake
+	local pair
+	for pair in 400:64 404:64 422:64 401:77 403:77 409:77 500:75 502:75 503:75 507:75; do
+		answer_problem "${pair%:*}" "the reason is ${pair%:*}"
+		alone_status "${pair#*:}" "the reason is ${pair%:*}"
+	done
+}
+
+@test "70: an answer that is not of our dialect" {
+	simple_bundle true
+	sleep 1000 3>&- &
+	echo $! >>"$T/pids"
+	STATE=$(hook_state x $!)
+	local mode
+	for mode in huge chunked nolength redirect garbage nojson long; do
+		start_fake "$mode"
+		alone_status 70 "agent"
+		kill "$(cat "$T/fake.pid")"
+		"$FIXTURES/process.py" wait "$(cat "$T/fake.pid")"
+	done
+}
+
+@test "70: paths and places in the answer that were not asked for" {
+	simple_bundle true
+	sleep 1000 3>&- &
+	echo $! >>"$T/pids"
+	STATE=$(hook_state x $!)
+	start_fake
+	answer /models/a "$T/trees/../trees/a"
+	alone_status 70 malformed
+	answer /models/b "$T/trees/a"
+	alone_status 70 "not asked for"
+	answer
+	alone_status 70 missing
+	answer /models/a "$T/trees/a" /models/a "$T/trees/a"
+	alone_status 70 twice
+	answer /models/a "$T/trees/a/model"
+	alone_status 70 kind
+	echo '{"state":"ready"}' >"$T/answer"
+	alone_status 70 "no weights"
+	echo '{"state":"pending","status":200}' >"$T/answer"
+	alone_status 70 state
+	echo '[]' >"$T/answer"
+	alone_status 70 malformed
+}
+
+@test "75: an agent that trickles, hangs or never reads is left at the deadline" {
+	simple_bundle true
+	sleep 1000 3>&- &
+	echo $! >>"$T/pids"
+	STATE=$(hook_state x $!)
+	local mode
+	for mode in trickle hang deaf; do
+		start_fake "$mode"
+		alone_status 75 "in time" --timeout=1s
+		kill "$(cat "$T/fake.pid")"
+		"$FIXTURES/process.py" wait "$(cat "$T/fake.pid")"
+	done
+}
+
+@test "77: a published tree that others can write, or that is behind a link" {
+	simple_bundle true
+	add_hook
+	start_fake
+	chmod 0777 "$T/trees/a"
+	run_container
+	[ "$status" -ne 0 ]
+	assert_output "can be written by others"
+	chmod 0555 "$T/trees/a"
+	ln -s trees/a "$T/link"
+	answer /models/a "$T/link"
+	run_container
+	[ "$status" -ne 0 ]
+	assert_output "a symbolic link is in the agent's path"
+}
+
+@test "--log-format=json: one object a line" {
+	simple_bundle true
+	STATE=$(hook_state x 0)
+	run hook_alone --log-format=json
+	assert_status 64
+	assert_equal "$(jq -r '.level + " " + .program' <<<"${lines[-1]}")" "error ballast-hook"
+}
+
+@test "messages are one escaped line whatever is in them" {
+	simple_bundle true
+	annotate weights.ballast.dev '[{"source":"hf://o/r","mount_location":"/m","\u001b[31m%n\nkey":1}]'
+	STATE=$(hook_state x 0)
+	run hook_alone
+	assert_status 64
+	assert_equal "${#lines[@]}" 1
+	refute_output $'\e'
+}
