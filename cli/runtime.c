@@ -213,9 +213,11 @@ int bl_runtime_explain(const char *said, struct bl_err *err)
 	}
 	while (*said == '\n')
 		said++;
+	if (*said == '\0')
+		said = "it did not say why";
 	return bl_err_set(err, BL_EX_INTERNAL, EIO,
 			  "the runtime did not create the container: %.*s",
-			  (int)strcspn(said, "\n"), *said ? said : "it did not say why");
+			  (int)strcspn(said, "\n"), said);
 }
 
 /* Appends the messages of the runtime's log. */
