@@ -30,7 +30,7 @@ struct bl_partial;
  *
  *   -EBUSY    somebody can still write to it; nothing has changed
  *   -EBADMSG  it is not `promised` (may be NULL); the partial is gone, fetch again
- *   other     disk trouble (-ENOSPC, -EIO...); the partial stays where it can be used again
+ *   other     disk trouble (-ENOSPC, -EIO...); the partial can be published again or closed
  */
 int bl_blob_publish(struct bl_partial **partial, const struct bl_digest *promised,
 		    struct bl_digest *ret, bool *ret_new, struct bl_err *err);

@@ -37,6 +37,10 @@ struct bl_err;
 #define BL_CACHEDIR_SCHEMA 1
 #define BL_CACHEDIR_NAME   128 /* bytes of any name that bl_cachedir_name() makes */
 
+/* The disk failed us with errnum: the message says at what; a retry may find it better. */
+#define bl_cachedir_err(err, errnum, fmt, ...) \
+	bl_err_set((err), BL_EX_RETRY, (errnum), fmt ": %s", ##__VA_ARGS__, strerror(errnum))
+
 struct bl_cachedir_hold {
 	struct bl_digest digest;
 	uint32_t count; /* 0: an empty or a given-up place */
@@ -82,5 +86,8 @@ void bl_cachedir_unhold(struct bl_cachedir *dirs, const struct bl_digest *blob);
  */
 int bl_cachedir_drop_blob(struct bl_cachedir *dirs, const struct bl_digest *blob,
 			  uint64_t *ret_freed, struct bl_err *err);
+/* Removes the manifest of a tree that is not there and not held: 1, else 0. Any thread. */
+int bl_cachedir_drop_manifest(struct bl_cachedir *dirs, const struct bl_digest *tree,
+			      struct bl_err *err);
 
 #endif

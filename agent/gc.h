@@ -16,11 +16,12 @@ struct bl_gc_result {
 	uint64_t trees, blobs, partials, leftovers;
 };
 
+/* Times are unix seconds: what was last changed before them goes; 0: nothing, INT64_MAX: all. */
 struct bl_gc_options {
-	bool orphans;		 /* blobs that no tree has, too: the whole of blobs/ is looked at */
-	int64_t orphans_before;	 /* ... last changed before this (unix seconds) */
-	int64_t partials_before; /* downloads last written before this; 0: none */
-	const bool *stop;	 /* as in struct bl_digest_pace; may be NULL */
+	int64_t orphans_before;	   /* blobs that no tree has, manifests without one */
+	int64_t partials_before;   /* downloads that nobody has open */
+	int64_t quarantine_before; /* what was put into quarantine/ */
+	const bool *stop;	   /* as in struct bl_digest_pace; may be NULL */
 };
 
 /*

@@ -9,12 +9,16 @@
  * it speaks of; so whatever a crash leaves of the two, a range that is read back was written. A
  * torn or foreign record ends the journal. Losing records loses progress, nothing else.
  *
+ * Once a sync of the data has failed nothing is known of any of it (the kernel tells an error once,
+ * and drops the pages): such a partial is spoilt, and is thrown away when it is closed.
+ *
  * A partial is locked while it is open. Functions may be called from any thread, for one partial
  * from one thread at a time.
  */
 #ifndef BL_PARTIAL_H
 #define BL_PARTIAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +43,8 @@ struct bl_partial {
 	char name[96];			 /* "<key>.<nonce>", without the suffix */
 	struct bl_partial_range *ranges; /* sorted, apart */
 	size_t range_count;
+	uint64_t records; /* in the journal */
+	bool spoilt;
 };
 
 /*
@@ -57,9 +63,13 @@ void bl_partial_close(struct bl_partial **partial);
 /* A new descriptor, read-write, for the fetch process: send it, then close it. */
 int bl_partial_writer(const struct bl_partial *partial, struct bl_err *err);
 
-/* Notes ranges as durable: one fdatasync() of the data, then the journal. Blocks: on a worker. */
+/* Notes ranges as durable: one fdatasync() of the data, then the journal. Blocks: on a worker. A
+ * range beyond the size is BL_EX_CONFIG. */
 int bl_partial_note(struct bl_partial *partial, const struct bl_partial_range *ranges, size_t count,
 		    struct bl_err *err);
+
+/* fsync() of the data; a failure spoils the partial. */
+int bl_partial_sync(struct bl_partial *partial, struct bl_err *err);
 
 /* Bytes that the journal has. */
 uint64_t bl_partial_have(const struct bl_partial *partial);

@@ -64,7 +64,8 @@ enum bl_ref_authority {
 	BL_REF_VALID, /* ask nobody */
 };
 /* What a recorded authorisation is worth at `now` (unix seconds). One from the future, beyond
- * five minutes, is worth nothing: a clock was wrong, then or now. ttl and grace in seconds. */
+ * five minutes, is worth nothing: a clock was wrong, then or now. ttl and grace in seconds, both
+ * since the credential was accepted. */
 enum bl_ref_authority bl_ref_authority(const struct bl_ref *ref, int64_t now, int64_t ttl,
 				       int64_t grace);
 

@@ -34,6 +34,7 @@
 
 struct bl_err;
 struct bl_cachedir;
+struct bl_gc_options;
 struct bl_store;
 
 struct bl_store_options {
@@ -45,6 +46,7 @@ struct bl_store_options {
 	unsigned low_percent;  /* ... and goes on down to this */
 	int64_t lease_grace;   /* seconds that an ended lease still protects */
 	int64_t partial_ttl;   /* seconds that an unfinished download is kept; 0: 7 days */
+	const char *boot_id;   /* NULL: this boot's (tests give another) */
 	int64_t (*clock)(clockid_t id); /* milliseconds; NULL: clock_gettime(2) */
 };
 
@@ -171,6 +173,9 @@ int bl_store_usage(struct bl_store *store, struct bl_store_usage *ret, struct bl
 int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err);
 /* Gives bytes back: a partial was opened (its space is allocated then), or the download is over. */
 void bl_store_unreserve(struct bl_store *store, uint64_t bytes);
+
+/* What bl_gc_collect() is to be told: the usual ages, or everything where room is short. */
+void bl_store_gc_options(const struct bl_store *store, struct bl_gc_options *ret);
 
 /* Bytes came (a partial was opened or a blob published) that usage must count until the next count.
  */

@@ -30,7 +30,7 @@ struct bl_tree_size {
 
 /*
  * Compares the tree with its manifest without reading content: manifest's digest, every file there,
- * regular, ours, 0444, of its size, no directory that others could write. 0 and *ret_size;
+ * regular, ours, 0444, of its size, directories 0555, nothing else there. 0 and *ret_size;
  * -ENOENT no such tree; -EBADMSG damaged. Changes nothing.
  */
 int bl_tree_check(struct bl_cachedir *dirs, const struct bl_digest *tree,
@@ -43,7 +43,11 @@ int bl_tree_check(struct bl_cachedir *dirs, const struct bl_digest *tree,
 int bl_tree_verify(struct bl_cachedir *dirs, const struct bl_digest *tree,
 		   const struct bl_digest_pace *pace, struct bl_err *err);
 
-/* Takes the tree out of trees/ in one step, to be taken apart by bl_gc_collect(). */
-int bl_tree_retire(struct bl_cachedir *dirs, const struct bl_digest *tree, struct bl_err *err);
+/*
+ * Takes the tree out of trees/ in one step, to be taken apart by bl_gc_collect(). With keep_content
+ * its manifest and blobs stay, to be built of again; they are orphans until then.
+ */
+int bl_tree_retire(struct bl_cachedir *dirs, const struct bl_digest *tree, bool keep_content,
+		   struct bl_err *err);
 
 #endif

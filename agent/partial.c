@@ -1,0 +1,503 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/partial.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "agent/cachedir.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/sys.h"
+
+#define DATA	   ".data"
+#define RANGES	   ".ranges"
+#define OPEN_TRIES 16
+
+/* One record of the journal, in the machine's own byte order: a cache does not travel. */
+struct record {
+	uint64_t from, to, nonce, check;
+};
+
+static uint64_t record_check(const struct record *record)
+{
+	const uint8_t *bytes = (const uint8_t *)record;
+	uint64_t hash = 0xcbf29ce484222325U; /* FNV-1a: against torn writes, not against people */
+
+	for (size_t i = 0; i < offsetof(struct record, check); i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3U;
+	return hash;
+}
+
+/* ---- Ranges ---- */
+
+/* Adds a range, joined with those it touches. Nothing happens where there are too many. */
+static int add_range(struct bl_partial *partial, uint64_t from, uint64_t to)
+{
+	struct bl_partial_range *ranges = partial->ranges;
+	size_t first = 0;
+	size_t last;
+
+	while (first < partial->range_count && ranges[first].to < from)
+		first++;
+	for (last = first; last < partial->range_count && ranges[last].from <= to; last++) {
+		from = ranges[last].from < from ? ranges[last].from : from;
+		to = ranges[last].to > to ? ranges[last].to : to;
+	}
+	if (last == first) {
+		if (partial->range_count >= BL_PARTIAL_RANGES_MAX)
+			return 0;
+		ranges = realloc(ranges, (partial->range_count + 1) * sizeof(*ranges));
+		if (!ranges)
+			return -ENOMEM;
+		partial->ranges = ranges;
+	}
+	/* [first, last) becomes one. */
+	memmove(&ranges[first + 1], &ranges[last], (partial->range_count - last) * sizeof(*ranges));
+	partial->range_count = partial->range_count - (last - first) + 1;
+	ranges[first] = (struct bl_partial_range){from, to};
+	return 0;
+}
+
+uint64_t bl_partial_have(const struct bl_partial *partial)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < partial->range_count; i++)
+		bytes += partial->ranges[i].to - partial->ranges[i].from;
+	return bytes;
+}
+
+/* ---- The journal ---- */
+
+static bool is_good(const struct bl_partial *partial, const struct record *record)
+{
+	return record->check == record_check(record) && record->nonce == partial->nonce &&
+	       record->from < record->to && record->to <= partial->size;
+}
+
+static int load_journal(struct bl_partial *partial)
+{
+	struct record records[128];
+
+	for (;;) {
+		ssize_t n = bl_sys_pread(partial->journal, records, sizeof(records),
+					 (off_t)(partial->records * sizeof(*records)));
+
+		if (n < 0)
+			return (int)n;
+		for (size_t i = 0; i < (size_t)n / sizeof(*records); i++) {
+			int r;
+
+			if (!is_good(partial, &records[i]))
+				return 0;
+			r = add_range(partial, records[i].from, records[i].to);
+			if (r < 0)
+				return r;
+			partial->records++;
+		}
+		if ((size_t)n < sizeof(records))
+			return 0;
+	}
+}
+
+/* Writes records after those that are there; what was written in part is not counted. */
+static int append_ranges(struct bl_partial *partial, const struct bl_partial_range *ranges,
+			 size_t count)
+{
+	for (size_t done = 0; done < count;) {
+		struct record records[128];
+		size_t n = 0;
+		int r;
+
+		for (; n < 128 && done + n < count; n++) {
+			records[n] = (struct record){ranges[done + n].from, ranges[done + n].to,
+						     partial->nonce, 0};
+			records[n].check = record_check(&records[n]);
+		}
+		r = bl_sys_pwrite_all(partial->journal, records, n * sizeof(*records),
+				      (off_t)(partial->records * sizeof(*records)));
+		if (r < 0)
+			return r;
+		partial->records += n;
+		done += n;
+	}
+	return 0;
+}
+
+/* Writes the journal anew when it has grown long; a crash in between loses progress alone. */
+static int shorten_journal(struct bl_partial *partial)
+{
+	int r;
+
+	if (partial->records < 2 * BL_PARTIAL_RANGES_MAX)
+		return 0;
+	r = bl_sys_ftruncate(partial->journal, 0);
+	if (r < 0)
+		return r;
+	partial->records = 0;
+	return append_ranges(partial, partial->ranges, partial->range_count);
+}
+
+int bl_partial_sync(struct bl_partial *partial, struct bl_err *err)
+{
+	int r = partial->spoilt ? -EIO : bl_sys_fsync(partial->data);
+
+	if (r == 0)
+		return 0;
+	partial->spoilt = true;
+	return bl_cachedir_err(err, -r, "sync of a download");
+}
+
+int bl_partial_note(struct bl_partial *partial, const struct bl_partial_range *ranges, size_t count,
+		    struct bl_err *err)
+{
+	int r;
+
+	for (size_t i = 0; i < count; i++)
+		if (ranges[i].from >= ranges[i].to || ranges[i].to > partial->size)
+			return bl_err_config(err, "range [%llu,%llu) of a file of %llu bytes",
+					     (unsigned long long)ranges[i].from,
+					     (unsigned long long)ranges[i].to,
+					     (unsigned long long)partial->size);
+	r = partial->spoilt ? -EIO : bl_sys_fdatasync(partial->data);
+	if (r < 0) {
+		partial->spoilt = true;
+		return bl_cachedir_err(err, -r, "sync of a download");
+	}
+	bl_sys_point("partial-synced");
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = add_range(partial, ranges[i].from, ranges[i].to);
+	if (r == 0)
+		r = append_ranges(partial, ranges, count);
+	if (r == 0)
+		r = shorten_journal(partial);
+	bl_sys_point("partial-noted");
+	return r < 0 ? bl_cachedir_err(err, -r, "journal of a download") : 0;
+}
+
+/* ---- Opening ---- */
+
+static void part_name(const struct bl_partial *partial, const char *suffix,
+		      char name[BL_CACHEDIR_NAME])
+{
+	(void)snprintf(name, BL_CACHEDIR_NAME, "%s%s", partial->name, suffix);
+}
+
+static struct bl_partial *new_partial(struct bl_cachedir *dirs, uint64_t size)
+{
+	struct bl_partial *partial = calloc(1, sizeof(*partial));
+
+	if (partial) {
+		partial->dirs = dirs;
+		partial->size = size;
+		partial->data = partial->journal = -1;
+	}
+	return partial;
+}
+
+static void remove_names(const struct bl_partial *partial)
+{
+	char name[BL_CACHEDIR_NAME];
+
+	part_name(partial, DATA, name);
+	(void)bl_sys_unlinkat(partial->dirs->partial, name, 0);
+	part_name(partial, RANGES, name);
+	(void)bl_sys_unlinkat(partial->dirs->partial, name, 0);
+}
+
+static void release(struct bl_partial **to_free)
+{
+	struct bl_partial *partial = *to_free;
+	int saved = errno;
+
+	if (partial->data >= 0)
+		(void)close(partial->data);
+	if (partial->journal >= 0)
+		(void)close(partial->journal);
+	free(partial->ranges);
+	free(partial);
+	*to_free = NULL;
+	errno = saved;
+}
+
+void bl_partial_close(struct bl_partial **partial)
+{
+	if (!*partial)
+		return;
+	if ((*partial)->spoilt)
+		remove_names(*partial);
+	release(partial);
+}
+
+void bl_partial_discard(struct bl_partial **partial)
+{
+	if (!*partial)
+		return;
+	remove_names(*partial);
+	release(partial);
+}
+
+/* Opens data read-only and locks it. -EBUSY where somebody has it, -ESTALE where it cannot be used:
+ * another size, or already linked to a blob (a crash came before its name was removed). */
+static int open_data(struct bl_partial *partial)
+{
+	char name[BL_CACHEDIR_NAME];
+	struct stat st;
+	int r;
+
+	part_name(partial, DATA, name);
+	partial->data = bl_sys_openat(partial->dirs->partial, name, O_RDONLY | O_NOFOLLOW, 0);
+	if (partial->data < 0)
+		return partial->data;
+	if (flock(partial->data, LOCK_EX | LOCK_NB) < 0)
+		return -EBUSY;
+	r = bl_sys_fstat(partial->data, &st);
+	if (r < 0)
+		return r;
+	if (!S_ISREG(st.st_mode) || st.st_uid != partial->dirs->owner || st.st_nlink != 1 ||
+	    (uint64_t)st.st_size != partial->size)
+		return -ESTALE;
+	return bl_sys_fchmod(partial->data, 0600);
+}
+
+static int open_journal(struct bl_partial *partial, int flags)
+{
+	char name[BL_CACHEDIR_NAME];
+
+	part_name(partial, RANGES, name);
+	partial->journal =
+		bl_sys_openat(partial->dirs->partial, name, O_RDWR | O_NOFOLLOW | flags, 0600);
+	return partial->journal < 0 ? partial->journal : 0;
+}
+
+/* Takes up the partial whose data file is `file`; NULL where it cannot be. */
+static struct bl_partial *take_up(struct bl_cachedir *dirs, const char *file, uint64_t size)
+{
+	struct bl_partial *partial = new_partial(dirs, size);
+	unsigned long long nonce;
+	int r;
+
+	if (!partial)
+		return NULL;
+	(void)snprintf(partial->name, sizeof(partial->name), "%.*s",
+		       (int)(strlen(file) - strlen(DATA)), file);
+	if (sscanf(partial->name + BL_DIGEST_HEX, "%16llx", &nonce) != 1)
+		nonce = 0;
+	partial->nonce = nonce;
+	r = open_data(partial);
+	if (r == 0)
+		r = open_journal(partial, O_CREAT);
+	if (r == 0)
+		r = load_journal(partial);
+	if (r == 0)
+		return partial;
+	if (r == -ESTALE)
+		remove_names(partial);
+	release(&partial);
+	return NULL;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text);
+
+	return len > strlen(end) && strcmp(text + len - strlen(end), end) == 0;
+}
+
+static DIR *list(const struct bl_cachedir *dirs)
+{
+	int copy = bl_sys_openat(dirs->partial, ".", O_RDONLY | O_DIRECTORY, 0);
+	DIR *dir;
+
+	if (copy < 0) {
+		errno = -copy;
+		return NULL;
+	}
+	dir = fdopendir(copy);
+	if (!dir)
+		bl_cleanup_fd(&copy);
+	return dir;
+}
+
+/* Of those with this key that nobody has open, the one with most in its journal; or NULL. */
+static int take_up_best(struct bl_cachedir *dirs, const char *key, uint64_t size,
+			struct bl_partial **ret, struct bl_err *err)
+{
+	auto_dir dir = list(dirs);
+	const struct dirent *entry;
+
+	if (!dir)
+		return bl_cachedir_err(err, errno, "read 'partial'");
+	while ((entry = readdir(dir))) {
+		struct bl_partial *found;
+
+		if (strlen(entry->d_name) != BL_DIGEST_HEX + 16 + strlen(DATA) ||
+		    strncmp(entry->d_name, key, strlen(key)) != 0 ||
+		    !ends_with(entry->d_name, DATA))
+			continue;
+		found = take_up(dirs, entry->d_name, size);
+		if (found && *ret && bl_partial_have(found) <= bl_partial_have(*ret))
+			bl_partial_close(&found);
+		if (!found)
+			continue;
+		bl_partial_close(ret);
+		*ret = found;
+	}
+	return 0;
+}
+
+/* Space for all of it, so that a full disk shows here and not in the middle. */
+static int allocate(int fd, uint64_t size)
+{
+	int r = size > 0 ? bl_sys_fallocate(fd, 0, 0, (off_t)size) : 0;
+
+	if (r == -EOPNOTSUPP || r == -ENOSYS || r == -EINVAL)
+		r = bl_sys_ftruncate(fd, (off_t)size);
+	return r;
+}
+
+static int make_files(struct bl_partial *partial)
+{
+	char name[BL_CACHEDIR_NAME];
+	auto_fd fd = -1;
+	int r;
+
+	part_name(partial, DATA, name);
+	fd = bl_sys_openat(partial->dirs->partial, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (fd < 0)
+		return fd;
+	r = allocate(fd, partial->size);
+	if (r == 0)
+		r = open_data(partial);
+	if (r == 0)
+		r = open_journal(partial, O_CREAT | O_EXCL);
+	return r;
+}
+
+static int make_new(struct bl_cachedir *dirs, const char *key, uint64_t size,
+		    struct bl_partial **ret, struct bl_err *err)
+{
+	struct bl_partial *partial = new_partial(dirs, size);
+	int r;
+
+	if (!partial)
+		return bl_err_nomem(err);
+	if (getrandom(&partial->nonce, sizeof(partial->nonce), 0) != sizeof(partial->nonce)) {
+		release(&partial);
+		return bl_err_sys(err, EIO, "random bytes");
+	}
+	(void)snprintf(partial->name, sizeof(partial->name), "%s.%016llx", key,
+		       (unsigned long long)partial->nonce);
+	r = make_files(partial);
+	if (r == 0) {
+		bl_sys_point("partial-made");
+		*ret = partial;
+		return 0;
+	}
+	bl_partial_discard(&partial);
+	return bl_cachedir_err(err, -r, "room for a file of %llu bytes", (unsigned long long)size);
+}
+
+int bl_partial_open(struct bl_cachedir *dirs, const char *key, uint64_t size,
+		    struct bl_partial **ret, struct bl_err *err)
+{
+	struct bl_partial *partial = NULL;
+	struct bl_digest digest;
+	char hex[BL_DIGEST_HEX];
+	int r = bl_digest_bytes(key, strlen(key), &digest, err);
+
+	if (r < 0)
+		return r;
+	bl_digest_to_hex(&digest, hex);
+	r = take_up_best(dirs, hex, size, &partial, err);
+	/* A new one may be collected before it is locked: then another is made. */
+	for (int tries = 0; r == 0 && !partial && tries < OPEN_TRIES; tries++) {
+		r = make_new(dirs, hex, size, &partial, err);
+		if (r == -ESTALE || r == -EBUSY || r == -ENOENT)
+			r = 0;
+	}
+	if (r == 0 && !partial)
+		return bl_err_set(err, BL_EX_RETRY, EBUSY, "a download cannot be begun");
+	if (r == 0)
+		*ret = partial;
+	return r;
+}
+
+int bl_partial_writer(const struct bl_partial *partial, struct bl_err *err)
+{
+	char name[BL_CACHEDIR_NAME];
+	auto_fd fd = -1;
+	struct stat ours;
+	struct stat its;
+	int r;
+
+	part_name(partial, DATA, name);
+	fd = bl_sys_openat(partial->dirs->partial, name, O_RDWR | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return bl_cachedir_err(err, -fd, "open a download");
+	r = bl_sys_fstat(fd, &its);
+	if (r == 0)
+		r = bl_sys_fstat(partial->data, &ours);
+	if (r < 0)
+		return bl_cachedir_err(err, -r, "stat a download");
+	if (its.st_ino != ours.st_ino || its.st_nlink != 1)
+		return bl_err_refuse(err, "a download was exchanged in the cache");
+	return TAKE_FD(fd);
+}
+
+/* ---- Collecting ---- */
+
+/* Removes the data file `name` and its journal, unless it is open or younger. Bytes, or 0. */
+static uint64_t collect_one(struct bl_cachedir *dirs, const char *name, int64_t older_than)
+{
+	auto_fd fd = bl_sys_openat(dirs->partial, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	char journal[BL_CACHEDIR_NAME];
+	struct stat st;
+
+	if (fd < 0 || bl_sys_fstat(fd, &st) < 0 || st.st_mtime >= older_than ||
+	    flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return 0;
+	if (bl_sys_unlinkat(dirs->partial, name, 0) < 0)
+		return 0;
+	(void)snprintf(journal, sizeof(journal), "%.*s" RANGES, (int)(strlen(name) - strlen(DATA)),
+		       name);
+	(void)bl_sys_unlinkat(dirs->partial, journal, 0);
+	return st.st_nlink == 1 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+/* A journal whose data is gone. */
+static void collect_journal(struct bl_cachedir *dirs, const char *name)
+{
+	char data[BL_CACHEDIR_NAME];
+	struct stat st;
+
+	(void)snprintf(data, sizeof(data), "%.*s" DATA, (int)(strlen(name) - strlen(RANGES)), name);
+	if (bl_sys_fstatat(dirs->partial, data, &st, AT_SYMLINK_NOFOLLOW) == -ENOENT)
+		(void)bl_sys_unlinkat(dirs->partial, name, 0);
+}
+
+int bl_partial_collect(struct bl_cachedir *dirs, int64_t older_than, uint64_t *freed,
+		       struct bl_err *err)
+{
+	auto_dir dir = list(dirs);
+	const struct dirent *entry;
+
+	if (!dir)
+		return bl_cachedir_err(err, errno, "read 'partial'");
+	while ((entry = readdir(dir))) {
+		if (strlen(entry->d_name) >= BL_CACHEDIR_NAME - sizeof(RANGES))
+			continue;
+		if (ends_with(entry->d_name, DATA))
+			*freed += collect_one(dirs, entry->d_name, older_than);
+		else if (ends_with(entry->d_name, RANGES))
+			collect_journal(dirs, entry->d_name);
+	}
+	return 0;
+}

@@ -1,0 +1,618 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/cachedir.h"
+#include "agent/manifest.h"
+#include "agent/ref.h"
+#include "agent/store_impl.h"
+#include "agent/tree.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/fs.h"
+#include "common/sys.h"
+
+#define INDEX_MAX (4U * 1024 * 1024)
+#define BUCKETS	  16384U /* a power of two; a chain has one or two of ten thousand trees */
+
+/* ---- Entries ---- */
+
+static struct bl_store_entry **bucket_of(const struct bl_store *store, const struct bl_digest *name)
+{
+	size_t at;
+
+	memcpy(&at, name->bytes, sizeof(at));
+	return &store->buckets[at & (store->bucket_count - 1)];
+}
+
+struct bl_store_entry *bl_store_entry_find(const struct bl_store *store,
+					   const struct bl_digest *name)
+{
+	struct bl_store_entry *entry = *bucket_of(store, name);
+
+	while (entry && !bl_digest_equal(&entry->name, name))
+		entry = entry->next;
+	return entry;
+}
+
+struct bl_store_entry *bl_store_entry_add(struct bl_store *store, const struct bl_digest *name)
+{
+	struct bl_store_entry *entry = bl_store_entry_find(store, name);
+	struct bl_store_entry **bucket = bucket_of(store, name);
+
+	if (entry)
+		return entry;
+	if (store->count == store->room) {
+		size_t room = store->room ? store->room * 2 : 256;
+		struct bl_store_entry **list =
+			reallocarray(store->list, room, sizeof(struct bl_store_entry *));
+
+		if (!list)
+			return NULL;
+		store->list = list;
+		store->room = room;
+	}
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return NULL;
+	entry->name = *name;
+	entry->position = store->count;
+	entry->next = *bucket;
+	*bucket = entry;
+	store->list[store->count++] = entry;
+	return entry;
+}
+
+void bl_store_entry_tidy(struct bl_store *store, struct bl_store_entry *entry)
+{
+	struct bl_store_entry **link = bucket_of(store, &entry->name);
+
+	if (entry->present || entry->pinned || entry->leases > 0 || entry->holds > 0)
+		return;
+	while (*link != entry)
+		link = &(*link)->next;
+	*link = entry->next;
+	store->list[entry->position] = store->list[--store->count];
+	store->list[entry->position]->position = entry->position;
+	free(entry);
+}
+
+int64_t bl_store_now(const struct bl_store *store, clockid_t id)
+{
+	struct timespec now;
+
+	if (store->options.clock)
+		return store->options.clock(id);
+	(void)clock_gettime(id, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000LL;
+}
+
+static void manifest_name(const struct bl_digest *tree, char name[BL_CACHEDIR_NAME])
+{
+	char hex[BL_DIGEST_HEX];
+
+	bl_digest_to_hex(tree, hex);
+	(void)snprintf(name, BL_CACHEDIR_NAME, "%s.json", hex);
+}
+
+/*
+ * Uses are told apart by their order alone: each is later than every one before it, also when the
+ * clock has gone back since. So no clock that was ten years off makes a tree the newest for good.
+ */
+void bl_store_touch(struct bl_store *store, struct bl_store_entry *entry)
+{
+	int64_t now = bl_store_now(store, CLOCK_REALTIME) * 1000000LL;
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+	char name[BL_CACHEDIR_NAME];
+
+	if (now <= store->last_use)
+		now = store->last_use + 1;
+	store->last_use = now;
+	entry->used = now;
+	if (!entry->present)
+		return;
+	times[1] = (struct timespec){now / BL_STORE_SECOND, now % BL_STORE_SECOND};
+	manifest_name(&entry->name, name);
+	/* Lost, it costs an eviction out of order. */
+	(void)utimensat(store->dirs->manifests, name, times, AT_SYMLINK_NOFOLLOW);
+}
+
+/* The last use, as the manifest's time has it. False where there is no manifest. */
+static bool load_use(struct bl_store *store, struct bl_store_entry *entry)
+{
+	char name[BL_CACHEDIR_NAME];
+	struct stat st;
+
+	manifest_name(&entry->name, name);
+	if (bl_sys_fstatat(store->dirs->manifests, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	entry->used = st.st_mtim.tv_sec * BL_STORE_SECOND + st.st_mtim.tv_nsec;
+	if (entry->used > store->last_use)
+		store->last_use = entry->used;
+	return true;
+}
+
+static int add_size(void *context, const struct bl_manifest_entry *file, struct bl_err *err)
+{
+	struct bl_store_entry *entry = context;
+
+	(void)err;
+	entry->files++;
+	entry->bytes += file->size;
+	return 0;
+}
+
+void bl_store_entry_size(struct bl_store *store, struct bl_store_entry *entry)
+{
+	char name[BL_CACHEDIR_NAME];
+
+	if (entry->sized || !entry->present)
+		return;
+	manifest_name(&entry->name, name);
+	entry->files = entry->bytes = 0;
+	/* A manifest that is damaged shows when the tree is used. */
+	(void)bl_manifest_walk(store->dirs->manifests, name, NULL, add_size, entry, NULL);
+	entry->sized = true;
+}
+
+/* ---- Opening ---- */
+
+/* Every tree by name. One without a manifest is of no use, and goes. */
+static int load_trees(struct bl_store *store, struct bl_err *err)
+{
+	int copy = bl_sys_openat(store->dirs->trees, ".", O_RDONLY | O_DIRECTORY, 0);
+	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *file;
+
+	if (!dir)
+		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'trees'");
+	while ((file = readdir(dir))) {
+		struct bl_store_entry *entry;
+		struct bl_digest name;
+
+		if (bl_digest_from_hex(file->d_name, &name) < 0) {
+			if (strcmp(file->d_name, ".") != 0 && strcmp(file->d_name, "..") != 0)
+				return bl_err_refuse(err,
+						     "'trees' holds '%s', which is no tree: "
+						     "remove it",
+						     file->d_name);
+			continue;
+		}
+		entry = bl_store_entry_add(store, &name);
+		if (!entry)
+			return bl_err_nomem(err);
+		entry->present = load_use(store, entry);
+		if (!entry->present) {
+			int r = bl_tree_retire(store->dirs, &name, true, err);
+
+			bl_store_entry_tidy(store, entry);
+			store->collecting = true;
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int load_pins(struct bl_store *store, struct bl_err *err)
+{
+	const struct bl_json_limits limits = {.max_bytes = INDEX_MAX};
+	auto_buf text = BL_BUF_INIT(INDEX_MAX);
+	auto_json index = NULL;
+	const bl_json *pins = NULL;
+	int r = bl_fs_read_file(store->dirs->root, "index.json", &text, err);
+
+	if (r == 0)
+		r = bl_json_parse(bl_buf_str(&text), text.len, &limits, &index, err);
+	if (r == 0)
+		r = bl_json_get_strings(index, "pins", &pins, err);
+	if (r <= 0)
+		return r;
+	for (const bl_json *pin = bl_json_first(pins); pin; pin = bl_json_next(pin)) {
+		struct bl_store_entry *entry;
+		struct bl_digest name;
+
+		if (bl_digest_from_hex(bl_json_string(pin), &name) < 0)
+			return bl_err_refuse(err, "index.json: pins: not a tree's name");
+		entry = bl_store_entry_add(store, &name);
+		if (!entry)
+			return bl_err_nomem(err);
+		entry->pinned = true;
+	}
+	return 0;
+}
+
+/* A write that a crash cut short leaves ".<name>.<pid>" behind. */
+static int tidy_temporaries(int dirfd, struct bl_err *err)
+{
+	int copy = bl_sys_openat(dirfd, ".", O_RDONLY | O_DIRECTORY, 0);
+	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *file;
+
+	if (!dir)
+		return bl_err_sys(err, copy < 0 ? -copy : errno, "read directory");
+	while ((file = readdir(dir)))
+		if (file->d_name[0] == '.' && strstr(file->d_name, ".json."))
+			(void)bl_sys_unlinkat(dirfd, file->d_name, 0);
+	return 0;
+}
+
+static int load(struct bl_store *store, struct bl_err *err)
+{
+	int r = bl_cachedir_open(store->options.path, &store->dirs, err);
+
+	if (r == 0)
+		r = tidy_temporaries(store->dirs->root, err);
+	if (r == 0)
+		r = tidy_temporaries(store->dirs->leases, err);
+	if (r == 0)
+		r = load_trees(store, err);
+	if (r == 0)
+		r = load_pins(store, err);
+	if (r == 0)
+		r = bl_store_leases_load(store, err);
+	return r;
+}
+
+static int read_boot_id(char boot_id[40], struct bl_err *err)
+{
+	auto_buf text = BL_BUF_INIT(64);
+	int r = bl_fs_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &text, err);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(boot_id, 40, "%.36s", bl_buf_str(&text));
+	return 0;
+}
+
+int bl_store_open(const struct bl_store_options *options, struct bl_store **ret, struct bl_err *err)
+{
+	auto_store store = calloc(1, sizeof(*store));
+	int r = 0;
+
+	if (!store)
+		return bl_err_nomem(err);
+	store->options = *options;
+	if (store->options.partial_ttl <= 0)
+		store->options.partial_ttl = 7 * 24 * 3600;
+	store->bucket_count = BUCKETS;
+	store->buckets = calloc(BUCKETS, sizeof(struct bl_store_entry *));
+	if (!store->buckets)
+		return bl_err_nomem(err);
+	if (options->boot_id)
+		(void)snprintf(store->boot_id, sizeof(store->boot_id), "%s", options->boot_id);
+	else
+		r = read_boot_id(store->boot_id, err);
+	if (r == 0)
+		r = load(store, err);
+	if (r < 0)
+		return r;
+	store->options.path = store->dirs->path;
+	store->options.boot_id = store->boot_id;
+	*ret = TAKE_PTR(store);
+	return 0;
+}
+
+void bl_store_close(struct bl_store **to_close)
+{
+	struct bl_store *store = *to_close;
+	int saved = errno;
+
+	if (!store)
+		return;
+	bl_store_leases_free(store);
+	for (size_t i = 0; i < store->count; i++)
+		free(store->list[i]);
+	free(store->list);
+	free(store->buckets);
+	bl_cachedir_close(&store->dirs);
+	free(store);
+	*to_close = NULL;
+	errno = saved;
+}
+
+struct bl_cachedir *bl_store_dirs(const struct bl_store *store)
+{
+	return store->dirs;
+}
+
+const char *bl_store_boot_id(const struct bl_store *store)
+{
+	return store->boot_id;
+}
+
+/* ---- Trees ---- */
+
+static void describe(struct bl_store *store, struct bl_store_entry *entry,
+		     struct bl_store_tree *ret)
+{
+	bl_store_entry_size(store, entry);
+	*ret = (struct bl_store_tree){
+		.name = entry->name,
+		.files = entry->files,
+		.bytes = entry->bytes,
+		.last_used = entry->used / BL_STORE_SECOND,
+		.leases = entry->leases,
+		.pinned = entry->pinned,
+	};
+}
+
+static struct bl_store_entry *find_present(const struct bl_store *store,
+					   const struct bl_digest *name)
+{
+	struct bl_store_entry *entry = bl_store_entry_find(store, name);
+
+	return entry && entry->present ? entry : NULL;
+}
+
+int bl_store_tree_find(struct bl_store *store, const struct bl_digest *name,
+		       struct bl_store_tree *ret)
+{
+	struct bl_store_entry *entry = find_present(store, name);
+
+	if (!entry)
+		return -ENOENT;
+	describe(store, entry, ret);
+	return 0;
+}
+
+size_t bl_store_tree_count(const struct bl_store *store)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < store->count; i++)
+		n += store->list[i]->present;
+	return n;
+}
+
+int bl_store_tree_next(struct bl_store *store, size_t *position, struct bl_store_tree *ret)
+{
+	while (*position < store->count) {
+		struct bl_store_entry *entry = store->list[(*position)++];
+
+		if (!entry->present)
+			continue;
+		describe(store, entry, ret);
+		return 1;
+	}
+	return 0;
+}
+
+static int path_of(const struct bl_store *store, const char *part, const char *name,
+		   char path[PATH_MAX])
+{
+	int len = snprintf(path, PATH_MAX, "%s/%s%s%s", store->dirs->path, part, *name ? "/" : "",
+			   name);
+
+	return len < 0 || len >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+int bl_store_tree_path(const struct bl_store *store, const struct bl_digest *name,
+		       char path[PATH_MAX])
+{
+	char hex[BL_DIGEST_HEX];
+
+	bl_digest_to_hex(name, hex);
+	return path_of(store, "trees", hex, path);
+}
+
+int bl_store_empty_path(const struct bl_store *store, char path[PATH_MAX])
+{
+	return path_of(store, "empty", "", path);
+}
+
+static int no_tree(const struct bl_digest *name, struct bl_err *err)
+{
+	char hex[BL_DIGEST_HEX];
+
+	bl_digest_to_hex(name, hex);
+	return bl_err_set(err, BL_EX_RETRY, ENOENT, "tree %s is not in the cache", hex);
+}
+
+int bl_store_tree_use(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+{
+	struct bl_store_entry *entry = find_present(store, name);
+	struct bl_tree_size size;
+	int r;
+
+	if (!entry)
+		return no_tree(name, err);
+	r = bl_tree_check(store->dirs, name, &size, err);
+	if (r == -ENOENT || r == -EBADMSG) {
+		int condemned = bl_store_tree_condemn(store, name, NULL);
+
+		return condemned < 0 ? condemned : r;
+	}
+	if (r < 0)
+		return r;
+	entry->files = size.files;
+	entry->bytes = size.bytes;
+	entry->sized = true;
+	bl_store_touch(store, entry);
+	return 0;
+}
+
+int bl_store_tree_hold(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+{
+	struct bl_store_entry *entry = bl_store_entry_add(store, name);
+
+	if (!entry)
+		return bl_err_nomem(err);
+	entry->holds++;
+	return 0;
+}
+
+void bl_store_tree_unhold(struct bl_store *store, const struct bl_digest *name)
+{
+	struct bl_store_entry *entry = bl_store_entry_find(store, name);
+
+	if (!entry || entry->holds == 0)
+		return;
+	entry->holds--;
+	bl_store_entry_tidy(store, entry);
+}
+
+int bl_store_tree_added(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+{
+	struct bl_store_entry *entry = bl_store_entry_add(store, name);
+
+	if (!entry)
+		return bl_err_nomem(err);
+	entry->present = true;
+	entry->sized = false;
+	bl_store_touch(store, entry);
+	return 0;
+}
+
+static int save_pins(struct bl_store *store, struct bl_err *err)
+{
+	auto_buf text = BL_BUF_INIT(INDEX_MAX);
+	auto_json index = bl_json_new_object();
+	bl_json *pins = index ? bl_json_set_array(index, "pins") : NULL;
+	int r;
+
+	if (!pins || !bl_json_set_int(index, "schema", BL_CACHEDIR_SCHEMA))
+		return bl_err_nomem(err);
+	for (size_t i = 0; i < store->count; i++) {
+		char hex[BL_DIGEST_HEX];
+
+		if (!store->list[i]->pinned)
+			continue;
+		bl_digest_to_hex(&store->list[i]->name, hex);
+		if (!bl_json_set_string(pins, NULL, hex))
+			return bl_err_nomem(err);
+	}
+	r = bl_json_write(&text, index, err);
+	return r < 0 ? r
+		     : bl_fs_write_file(store->dirs->root, "index.json", bl_buf_str(&text),
+					text.len, 0600, err);
+}
+
+int bl_store_tree_pin(struct bl_store *store, const struct bl_digest *name, bool pin,
+		      struct bl_err *err)
+{
+	struct bl_store_entry *entry = bl_store_entry_find(store, name);
+	bool was;
+	int r;
+
+	if (!entry || (pin && !entry->present))
+		return no_tree(name, err);
+	was = entry->pinned;
+	if (was == pin)
+		return 0;
+	entry->pinned = pin;
+	r = save_pins(store, err);
+	if (r < 0)
+		entry->pinned = was;
+	bl_store_entry_tidy(store, entry);
+	return r;
+}
+
+/* ---- Taking trees away ---- */
+
+static int remove_refs_to(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+{
+	int copy = bl_sys_openat(store->dirs->refs, ".", O_RDONLY | O_DIRECTORY, 0);
+	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *file;
+
+	if (!dir)
+		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'refs'");
+	while ((file = readdir(dir))) {
+		auto_ref ref = {0};
+		char hex[BL_DIGEST_HEX];
+		struct bl_digest digest;
+		int r;
+
+		(void)snprintf(hex, sizeof(hex), "%.64s", file->d_name);
+		if (bl_digest_from_hex(hex, &digest) < 0 ||
+		    bl_ref_load(store->dirs, hex, &ref, NULL) < 0 ||
+		    !bl_digest_equal(&ref.manifest, name))
+			continue;
+		r = bl_ref_remove(store->dirs, hex, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+{
+	struct bl_store_entry *entry = find_present(store, name);
+	char hex[BL_DIGEST_HEX];
+	int r;
+
+	if (!entry)
+		return no_tree(name, err);
+	bl_digest_to_hex(name, hex);
+	if (entry->leases > 0 || entry->holds > 0)
+		return bl_err_set(err, BL_EX_REFUSED, EBUSY, "tree %s is in use", hex);
+	if (entry->pinned)
+		return bl_err_set(err, BL_EX_REFUSED, EBUSY, "tree %s is pinned: unpin it first",
+				  hex);
+	r = remove_refs_to(store, name, err);
+	if (r == 0)
+		r = bl_tree_retire(store->dirs, name, false, err);
+	if (r < 0)
+		return r;
+	store->collecting = true;
+	entry->present = false;
+	bl_store_entry_tidy(store, entry);
+	return 0;
+}
+
+int bl_store_tree_condemn(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+{
+	struct bl_store_entry *entry = find_present(store, name);
+	int r;
+
+	if (!entry)
+		return 0;
+	r = bl_tree_retire(store->dirs, name, true, err);
+	if (r < 0)
+		return r;
+	store->collecting = true;
+	entry->present = false;
+	entry->sized = false;
+	bl_store_entry_tidy(store, entry);
+	return 0;
+}
+
+static int is_blob(void *context, const struct bl_manifest_entry *entry, struct bl_err *err)
+{
+	(void)err;
+	return bl_digest_equal(context, &entry->digest) ? -EEXIST : 0;
+}
+
+int bl_store_blob_condemn(struct bl_store *store, const struct bl_digest *blob, struct bl_err *err)
+{
+	struct bl_digest wanted = *blob;
+	int condemned = 0;
+
+	/* Backwards: what is taken away is replaced by the last, which was seen. */
+	for (size_t i = store->count; i-- > 0;) {
+		struct bl_store_entry *entry = store->list[i];
+		char name[BL_CACHEDIR_NAME];
+		int r;
+
+		if (!entry->present)
+			continue;
+		manifest_name(&entry->name, name);
+		if (bl_manifest_walk(store->dirs->manifests, name, NULL, is_blob, &wanted, NULL) !=
+		    -EEXIST)
+			continue;
+		r = bl_store_tree_condemn(store, &entry->name, err);
+		if (r < 0)
+			return r;
+		condemned++;
+	}
+	return condemned;
+}

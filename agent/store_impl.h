@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the store share among themselves (store.c: trees; store_lease.c;
+ * store_space.c). Nobody else includes it.
+ */
+#ifndef BL_STORE_IMPL_H
+#define BL_STORE_IMPL_H
+
+#include "agent/store.h"
+
+#define BL_STORE_SECOND 1000000000LL
+
+struct bl_store_entry {
+	struct bl_store_entry *next; /* of the same bucket */
+	struct bl_digest name;
+	size_t position;       /* in store->list */
+	uint64_t files, bytes; /* valid with sized */
+	int64_t used;	       /* nanoseconds, by the order of uses: see bl_store_touch() */
+	unsigned leases, holds;
+	bool present; /* in trees/; an entry without it is held, or pinned */
+	bool pinned, sized;
+};
+
+struct bl_store {
+	struct bl_store_options options;
+	struct bl_cachedir *dirs;
+	char boot_id[40];
+
+	struct bl_store_entry **buckets, **list;
+	size_t bucket_count, count, room;
+	int64_t last_use; /* the latest of all uses */
+
+	struct bl_store_lease **leases;
+	size_t lease_count, lease_room;
+
+	uint64_t bytes, reserved; /* bytes: valid with measured */
+	uint64_t evictions, evicted_bytes;
+	bool measured;
+	bool collecting;	   /* trees were retired that no collect has taken apart yet */
+	bool short_of_room, swept; /* everything that may go is wanted; has gone */
+};
+
+int64_t bl_store_now(const struct bl_store *store, clockid_t id); /* milliseconds */
+
+struct bl_store_entry *bl_store_entry_find(const struct bl_store *store,
+					   const struct bl_digest *name);
+struct bl_store_entry *bl_store_entry_add(struct bl_store *store, const struct bl_digest *name);
+/* Forgets an entry that nothing speaks for any more; nothing happens to others. */
+void bl_store_entry_tidy(struct bl_store *store, struct bl_store_entry *entry);
+void bl_store_entry_size(struct bl_store *store, struct bl_store_entry *entry);
+/* Its last use is now: in memory, and as the time of its manifest, which survives a restart. */
+void bl_store_touch(struct bl_store *store, struct bl_store_entry *entry);
+
+/* Reads leases/. */
+int bl_store_leases_load(struct bl_store *store, struct bl_err *err);
+void bl_store_leases_free(struct bl_store *store);
+
+#endif

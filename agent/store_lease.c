@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Leases: one file each, named by the SHA-256 of boot id, pid and start time, so that a label that
+ * is used again never takes away what its former holder's grace protects.
+ */
+#include "agent/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/cachedir.h"
+#include "agent/store_impl.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/fs.h"
+#include "common/sys.h"
+
+#define SCHEMA	  1
+#define LEASE_MAX (8U * 1024 * 1024)
+
+static void lease_free(struct bl_store_lease **to_free)
+{
+	struct bl_store_lease *lease = *to_free;
+
+	if (!lease)
+		return;
+	free(lease->id);
+	free(lease->tenant);
+	free(lease->container);
+	free(lease->trees);
+	bl_json_free(&lease->extra);
+	free(lease);
+	*to_free = NULL;
+}
+
+#define auto_lease __attribute__((cleanup(lease_free))) struct bl_store_lease *
+
+static struct bl_store_lease *lease_copy(const struct bl_store_lease *from)
+{
+	auto_lease lease = calloc(1, sizeof(*lease));
+
+	if (!lease)
+		return NULL;
+	lease->id = strdup(from->id);
+	lease->tenant = strdup(from->tenant ? from->tenant : "");
+	lease->container = strdup(from->container ? from->container : "");
+	lease->trees = calloc(from->tree_count + 1, sizeof(*lease->trees));
+	if (from->extra)
+		lease->extra = bl_json_copy(from->extra);
+	if (!lease->id || !lease->tenant || !lease->container || !lease->trees ||
+	    (from->extra && !lease->extra))
+		return NULL;
+	if (from->tree_count > 0)
+		memcpy(lease->trees, from->trees, from->tree_count * sizeof(*lease->trees));
+	lease->tree_count = from->tree_count;
+	(void)snprintf(lease->boot_id, sizeof(lease->boot_id), "%s", from->boot_id);
+	lease->pid = from->pid;
+	lease->start_time = from->start_time;
+	lease->ended_at = from->ended_at;
+	lease->seen_at = from->seen_at;
+	return TAKE_PTR(lease);
+}
+
+static bool is_same(const struct bl_store_lease *lease, const char *boot_id, pid_t pid,
+		    uint64_t start_time)
+{
+	return lease->pid == pid && lease->start_time == start_time &&
+	       strcmp(lease->boot_id, boot_id) == 0;
+}
+
+/* Its place in store->leases, or lease_count. */
+static size_t place_of(const struct bl_store *store, const char *boot_id, pid_t pid,
+		       uint64_t start_time)
+{
+	size_t i = 0;
+
+	while (i < store->lease_count && !is_same(store->leases[i], boot_id, pid, start_time))
+		i++;
+	return i;
+}
+
+/* ---- On disk ---- */
+
+static int file_name(const struct bl_store_lease *lease, char name[BL_CACHEDIR_NAME],
+		     struct bl_err *err)
+{
+	char text[128];
+	char hex[BL_DIGEST_HEX];
+	struct bl_digest digest;
+	int len = snprintf(text, sizeof(text), "%s %d %llu", lease->boot_id, (int)lease->pid,
+			   (unsigned long long)lease->start_time);
+	int r = bl_digest_bytes(text, (size_t)len, &digest, err);
+
+	if (r < 0)
+		return r;
+	bl_digest_to_hex(&digest, hex);
+	(void)snprintf(name, BL_CACHEDIR_NAME, "%s.json", hex);
+	return 0;
+}
+
+static bl_json *to_json(const struct bl_store_lease *lease)
+{
+	auto_json json = bl_json_new_object();
+	bl_json *trees = json ? bl_json_set_array(json, "trees") : NULL;
+
+	if (!trees || !bl_json_set_int(json, "schema", SCHEMA) ||
+	    !bl_json_set_string(json, "id", lease->id) ||
+	    !bl_json_set_string(json, "tenant", lease->tenant) ||
+	    !bl_json_set_string(json, "container", lease->container) ||
+	    !bl_json_set_string(json, "boot_id", lease->boot_id) ||
+	    !bl_json_set_int(json, "pid", lease->pid) ||
+	    !bl_json_set_int(json, "start_time", (int64_t)lease->start_time) ||
+	    !bl_json_set_int(json, "ended_at", lease->ended_at) ||
+	    (lease->extra && !bl_json_set_copy(json, "extra", lease->extra)))
+		return NULL;
+	for (size_t i = 0; i < lease->tree_count; i++) {
+		char hex[BL_DIGEST_HEX];
+
+		bl_digest_to_hex(&lease->trees[i], hex);
+		if (!bl_json_set_string(trees, NULL, hex))
+			return NULL;
+	}
+	return TAKE_PTR(json);
+}
+
+static int save(struct bl_store *store, const struct bl_store_lease *lease, struct bl_err *err)
+{
+	auto_buf text = BL_BUF_INIT(LEASE_MAX);
+	auto_json json = to_json(lease);
+	char name[BL_CACHEDIR_NAME];
+	int r;
+
+	if (!json)
+		return bl_err_nomem(err);
+	r = bl_json_write(&text, json, err);
+	if (r == 0)
+		r = file_name(lease, name, err);
+	bl_sys_point("lease-begun");
+	if (r == 0)
+		r = bl_fs_write_file(store->dirs->leases, name, bl_buf_str(&text), text.len, 0600,
+				     err);
+	if (r < 0) {
+		if (err)
+			err->code = BL_EX_RETRY;
+		bl_err_wrap(err, "lease of '%s': ", lease->id);
+		return r;
+	}
+	bl_sys_point("lease-durable");
+	return 0;
+}
+
+static void forget_file(struct bl_store *store, const struct bl_store_lease *lease)
+{
+	char name[BL_CACHEDIR_NAME];
+
+	/* One that stays is found ended, or dead, the next time. */
+	if (file_name(lease, name, NULL) == 0)
+		(void)bl_sys_unlinkat(store->dirs->leases, name, 0);
+}
+
+static int read_trees(const bl_json *list, struct bl_store_lease *lease)
+{
+	lease->trees = calloc(bl_json_length(list) + 1, sizeof(*lease->trees));
+	if (!lease->trees)
+		return -ENOMEM;
+	for (const bl_json *tree = bl_json_first(list); tree; tree = bl_json_next(tree)) {
+		if (bl_digest_from_hex(bl_json_string(tree), &lease->trees[lease->tree_count]) < 0)
+			return -EINVAL;
+		lease->tree_count++;
+	}
+	return 0;
+}
+
+static int copy_string(const bl_json *json, const char *key, char **ret)
+{
+	const char *text = NULL;
+
+	if (bl_json_get_string(json, key, &text, NULL) <= 0)
+		return -EINVAL;
+	*ret = strdup(text);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* NULL where it is no lease of ours. */
+static struct bl_store_lease *from_json(const bl_json *json)
+{
+	auto_lease lease = calloc(1, sizeof(*lease));
+	const bl_json *trees = NULL;
+	const bl_json *extra = NULL;
+	const char *boot_id = NULL;
+	int64_t schema;
+	int64_t pid = 0;
+	int64_t start_time = 0;
+
+	if (!lease || !bl_json_is_object(json) || copy_string(json, "id", &lease->id) < 0 ||
+	    copy_string(json, "tenant", &lease->tenant) < 0 ||
+	    copy_string(json, "container", &lease->container) < 0 ||
+	    bl_json_get_int(json, "schema", SCHEMA, SCHEMA, &schema, NULL) <= 0 ||
+	    bl_json_get_string(json, "boot_id", &boot_id, NULL) <= 0 ||
+	    bl_json_get_int(json, "pid", 0, INT32_MAX, &pid, NULL) <= 0 ||
+	    bl_json_get_int(json, "start_time", 0, BL_JSON_INT_MAX, &start_time, NULL) <= 0 ||
+	    bl_json_get_int(json, "ended_at", 0, BL_JSON_INT_MAX, &lease->ended_at, NULL) <= 0 ||
+	    bl_json_get_strings(json, "trees", &trees, NULL) <= 0 || read_trees(trees, lease) < 0 ||
+	    bl_json_get(json, "extra", &extra, NULL) < 0)
+		return NULL;
+	if (extra) {
+		lease->extra = bl_json_copy(extra);
+		if (!lease->extra)
+			return NULL;
+	}
+	(void)snprintf(lease->boot_id, sizeof(lease->boot_id), "%s", boot_id);
+	lease->pid = (pid_t)pid;
+	lease->start_time = (uint64_t)start_time;
+	return TAKE_PTR(lease);
+}
+
+/* ---- In memory ---- */
+
+/* Its trees are protected (by = 1), or no longer (by = -1). */
+static void protect(struct bl_store *store, const struct bl_store_lease *lease, int by)
+{
+	for (size_t i = 0; i < lease->tree_count; i++) {
+		struct bl_store_entry *entry = bl_store_entry_find(store, &lease->trees[i]);
+
+		if (!entry || (by < 0 && entry->leases == 0))
+			continue;
+		entry->leases = by > 0 ? entry->leases + 1 : entry->leases - 1;
+		bl_store_entry_tidy(store, entry);
+	}
+}
+
+/* Entries for all its trees, so that protect() cannot fail. */
+static int make_entries(struct bl_store *store, const struct bl_store_lease *lease)
+{
+	for (size_t i = 0; i < lease->tree_count; i++)
+		if (!bl_store_entry_add(store, &lease->trees[i]))
+			return -ENOMEM;
+	return 0;
+}
+
+static int append(struct bl_store *store, struct bl_store_lease *lease)
+{
+	if (store->lease_count == store->lease_room) {
+		size_t room = store->lease_room ? store->lease_room * 2 : 64;
+		struct bl_store_lease **leases =
+			reallocarray(store->leases, room, sizeof(struct bl_store_lease *));
+
+		if (!leases)
+			return -ENOMEM;
+		store->leases = leases;
+		store->lease_room = room;
+	}
+	store->leases[store->lease_count++] = lease;
+	return 0;
+}
+
+static void remove_at(struct bl_store *store, size_t place)
+{
+	struct bl_store_lease *lease = store->leases[place];
+
+	protect(store, lease, -1);
+	store->leases[place] = store->leases[--store->lease_count];
+	lease_free(&lease);
+}
+
+static int64_t boot_seconds(const struct bl_store *store)
+{
+	return bl_store_now(store, CLOCK_BOOTTIME) / 1000;
+}
+
+static int64_t wall_seconds(const struct bl_store *store)
+{
+	return bl_store_now(store, CLOCK_REALTIME) / 1000;
+}
+
+/*
+ * When its grace began, on this boot's own clock. What another boot left alive ended at the latest
+ * now; of what had ended, the wall clock says how much of the grace is gone, as far as it makes
+ * sense.
+ */
+static void place_end(const struct bl_store *store, struct bl_store_lease *lease)
+{
+	int64_t gone = wall_seconds(store) - lease->ended_at;
+
+	lease->seen_at = boot_seconds(store);
+	if (lease->ended_at == 0) {
+		if (strcmp(lease->boot_id, store->boot_id) != 0)
+			lease->ended_at = wall_seconds(store);
+		return;
+	}
+	if (gone > store->options.lease_grace)
+		gone = store->options.lease_grace;
+	lease->seen_at -= gone > 0 ? gone : 0;
+}
+
+static int load_one(struct bl_store *store, const char *name, struct bl_err *err)
+{
+	const struct bl_json_limits limits = {.max_bytes = LEASE_MAX, .fractions = true};
+	auto_buf text = BL_BUF_INIT(LEASE_MAX);
+	auto_json json = NULL;
+	auto_lease lease = NULL;
+	int r = bl_fs_read_file(store->dirs->leases, name, &text, err);
+
+	if (r == 0)
+		r = bl_json_parse(bl_buf_str(&text), text.len, &limits, &json, err);
+	lease = r == 0 ? from_json(json) : NULL;
+	if (!lease) {
+		char to[BL_CACHEDIR_NAME];
+
+		/* Not ours, or of a version to come: it must not keep the node from starting. */
+		bl_cachedir_name(store->dirs, "lease", to);
+		(void)bl_sys_renameat2(store->dirs->leases, name, store->dirs->quarantine, to, 0);
+		return 0;
+	}
+	place_end(store, lease);
+	if (make_entries(store, lease) < 0 || append(store, lease) < 0)
+		return bl_err_nomem(err);
+	protect(store, lease, 1);
+	lease = NULL;
+	return 0;
+}
+
+int bl_store_leases_load(struct bl_store *store, struct bl_err *err)
+{
+	int copy = bl_sys_openat(store->dirs->leases, ".", O_RDONLY | O_DIRECTORY, 0);
+	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
+	const struct dirent *file;
+
+	if (!dir)
+		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'leases'");
+	while ((file = readdir(dir))) {
+		int r = strcmp(file->d_name, ".") == 0 || strcmp(file->d_name, "..") == 0
+				? 0
+				: load_one(store, file->d_name, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void bl_store_leases_free(struct bl_store *store)
+{
+	for (size_t i = 0; i < store->lease_count; i++)
+		lease_free(&store->leases[i]);
+	free(store->leases);
+	store->leases = NULL;
+	store->lease_count = store->lease_room = 0;
+}
+
+/* ---- What callers do ---- */
+
+static void touch_trees(struct bl_store *store, const struct bl_store_lease *lease)
+{
+	for (size_t i = 0; i < lease->tree_count; i++) {
+		struct bl_store_entry *entry = bl_store_entry_find(store, &lease->trees[i]);
+
+		if (entry)
+			bl_store_touch(store, entry);
+	}
+}
+
+int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *lease,
+		       struct bl_err *err)
+{
+	auto_lease copy = lease_copy(lease);
+	size_t place = place_of(store, lease->boot_id, lease->pid, lease->start_time);
+	int r;
+
+	if (!copy)
+		return bl_err_nomem(err);
+	for (size_t i = 0; i < copy->tree_count; i++) {
+		const struct bl_store_entry *entry = bl_store_entry_find(store, &copy->trees[i]);
+
+		if (!entry || !entry->present)
+			return bl_err_set(err, BL_EX_RETRY, ENOENT,
+					  "a tree of the lease is not in the cache");
+	}
+	copy->ended_at = 0;
+	r = save(store, copy, err);
+	if (r < 0)
+		return r;
+	if (place == store->lease_count && append(store, NULL) < 0)
+		return bl_err_nomem(err);
+	/* First the new, then the old: what both name is protected throughout. */
+	protect(store, copy, 1);
+	touch_trees(store, copy);
+	if (store->leases[place]) {
+		protect(store, store->leases[place], -1);
+		lease_free(&store->leases[place]);
+	}
+	store->leases[place] = TAKE_PTR(copy);
+	return 0;
+}
+
+const struct bl_store_lease *bl_store_lease_find(const struct bl_store *store, const char *id)
+{
+	const struct bl_store_lease *best = NULL;
+
+	for (size_t i = 0; i < store->lease_count; i++) {
+		const struct bl_store_lease *lease = store->leases[i];
+
+		if (strcmp(lease->id, id) != 0)
+			continue;
+		if (lease->ended_at == 0)
+			return lease;
+		if (!best || lease->seen_at > best->seen_at)
+			best = lease;
+	}
+	return best;
+}
+
+const struct bl_store_lease *bl_store_lease_next(const struct bl_store *store, size_t *position)
+{
+	return *position < store->lease_count ? store->leases[(*position)++] : NULL;
+}
+
+int bl_store_lease_end(struct bl_store *store, const char *boot_id, pid_t pid, uint64_t start_time,
+		       struct bl_err *err)
+{
+	size_t place = place_of(store, boot_id, pid, start_time);
+	struct bl_store_lease *lease;
+
+	if (place == store->lease_count || store->leases[place]->ended_at != 0)
+		return 0;
+	lease = store->leases[place];
+	lease->ended_at = wall_seconds(store);
+	if (lease->ended_at <= 0)
+		lease->ended_at = 1;
+	lease->seen_at = boot_seconds(store);
+	touch_trees(store, lease);
+	/* Where this fails, the next start finds its process dead, and the grace begins anew. */
+	return save(store, lease, err);
+}
+
+int64_t bl_store_lease_expire(struct bl_store *store)
+{
+	int64_t now = boot_seconds(store);
+	int64_t next = 0;
+
+	for (size_t i = store->lease_count; i-- > 0;) {
+		const struct bl_store_lease *lease = store->leases[i];
+		int64_t left = lease->seen_at + store->options.lease_grace - now;
+
+		if (lease->ended_at == 0)
+			continue;
+		if (left <= 0) {
+			forget_file(store, lease);
+			remove_at(store, i);
+		} else if (next == 0 || left < next) {
+			next = left;
+		}
+	}
+	return next;
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Space: what the cache has, what is promised, and which trees go when there is not enough.
+ */
+#include "agent/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "agent/cachedir.h"
+#include "agent/gc.h"
+#include "agent/store_impl.h"
+#include "agent/tree.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+
+/* What the filesystem has left for us, and all it has. */
+static int ask_filesystem(const struct bl_store *store, uint64_t *ret_free, uint64_t *ret_all,
+			  struct bl_err *err)
+{
+	struct statvfs vfs;
+
+	if (fstatvfs(store->dirs->root, &vfs) < 0)
+		return bl_err_sys(err, errno, "statvfs");
+	*ret_free = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	*ret_all = (uint64_t)vfs.f_blocks * vfs.f_frsize;
+	return 0;
+}
+
+static int measure(struct bl_store *store, struct bl_err *err)
+{
+	int r = store->measured ? 0 : bl_gc_measure(store->dirs, &store->bytes, err);
+
+	if (r == 0)
+		store->measured = true;
+	return r;
+}
+
+static uint64_t less(uint64_t from, uint64_t what)
+{
+	return from > what ? from - what : 0;
+}
+
+/* How much more may be reserved, as things are. */
+static int room(struct bl_store *store, uint64_t *ret, struct bl_err *err)
+{
+	uint64_t left;
+	uint64_t all;
+	int r = measure(store, err);
+
+	if (r == 0)
+		r = ask_filesystem(store, &left, &all, err);
+	if (r < 0)
+		return r;
+	left = less(less(left, store->options.min_free_bytes), store->reserved);
+	if (store->options.max_bytes > 0) {
+		uint64_t quota =
+			less(less(store->options.max_bytes, store->bytes), store->reserved);
+
+		left = quota < left ? quota : left;
+	}
+	*ret = left;
+	return 0;
+}
+
+int bl_store_usage(struct bl_store *store, struct bl_store_usage *ret, struct bl_err *err)
+{
+	struct bl_store_usage usage = {.reserved = store->reserved,
+				       .evictions = store->evictions,
+				       .evicted_bytes = store->evicted_bytes};
+	uint64_t all;
+	int r = measure(store, err);
+
+	if (r == 0)
+		r = ask_filesystem(store, &usage.free, &all, err);
+	if (r < 0)
+		return r;
+	usage.bytes = store->bytes;
+	usage.limit = less(usage.free + usage.bytes, store->options.min_free_bytes);
+	if (store->options.max_bytes > 0 && store->options.max_bytes < usage.limit)
+		usage.limit = store->options.max_bytes;
+	for (size_t i = 0; i < store->count; i++) {
+		usage.trees += store->list[i]->present;
+		usage.pinned += store->list[i]->pinned;
+		usage.leased += store->list[i]->leases > 0;
+	}
+	*ret = usage;
+	return 0;
+}
+
+/* ---- Eviction ---- */
+
+static bool may_go(const struct bl_store_entry *entry)
+{
+	return entry->present && entry->leases == 0 && entry->holds == 0 && !entry->pinned;
+}
+
+static int by_use(const void *a, const void *b)
+{
+	const struct bl_store_entry *x = *(struct bl_store_entry *const *)a;
+	const struct bl_store_entry *y = *(struct bl_store_entry *const *)b;
+
+	return (x->used > y->used) - (x->used < y->used);
+}
+
+/* Those that may go, oldest use first; *ret_bytes what they come to by their manifests. */
+static int candidates(struct bl_store *store, struct bl_store_entry ***ret, size_t *ret_count,
+		      uint64_t *ret_bytes, struct bl_err *err)
+{
+	struct bl_store_entry **list = calloc(store->count + 1, sizeof(struct bl_store_entry *));
+	uint64_t bytes = 0;
+	size_t n = 0;
+
+	if (!list)
+		return bl_err_nomem(err);
+	for (size_t i = 0; i < store->count; i++) {
+		if (!may_go(store->list[i]))
+			continue;
+		bl_store_entry_size(store, store->list[i]);
+		bytes += store->list[i]->bytes;
+		list[n++] = store->list[i];
+	}
+	qsort(list, n, sizeof(*list), by_use);
+	*ret = list;
+	*ret_count = n;
+	*ret_bytes = bytes;
+	return 0;
+}
+
+static int evict(struct bl_store *store, struct bl_store_entry *entry, struct bl_err *err)
+{
+	int r = bl_tree_retire(store->dirs, &entry->name, false, err);
+
+	if (r < 0)
+		return r;
+	store->evictions++;
+	store->evicted_bytes += entry->bytes;
+	store->collecting = true;
+	entry->present = false;
+	entry->sized = false;
+	bl_store_entry_tidy(store, entry);
+	return 0;
+}
+
+/* Retires the oldest until they come to `wanted` bytes. How many went. */
+static int evict_oldest(struct bl_store *store, struct bl_store_entry *const *list, size_t count,
+			uint64_t wanted, struct bl_err *err)
+{
+	uint64_t gone = 0;
+	size_t i;
+
+	for (i = 0; i < count && gone < wanted; i++) {
+		uint64_t bytes = list[i]->bytes;
+		int r = evict(store, list[i], err);
+
+		if (r < 0)
+			return r;
+		gone += bytes;
+	}
+	return (int)i;
+}
+
+static void size_text(uint64_t bytes, char text[32])
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	for (; value >= 1024 && unit + 1 < sizeof(units) / sizeof(*units); unit++)
+		value /= 1024;
+	(void)snprintf(text, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+}
+
+static int refuse(struct bl_store *store, uint64_t bytes, uint64_t missing, struct bl_err *err)
+{
+	char wanted[32];
+	char lacking[32];
+
+	store->short_of_room = false;
+	store->swept = false;
+	size_text(bytes, wanted);
+	size_text(missing, lacking);
+	return bl_err_set(
+		err, BL_EX_RETRY, ENOSPC,
+		"no room for %s: %s are missing after all that may be evicted; free space, "
+		"raise the quota, or end containers that hold trees",
+		wanted, lacking);
+}
+
+/*
+ * Trees go only where their going is enough. If it would not be, what is left over from downloads
+ * and damage goes first (a collect with everything), and then it is looked at again.
+ */
+static int make_room(struct bl_store *store, uint64_t bytes, uint64_t missing, struct bl_err *err)
+{
+	auto_free struct bl_store_entry **list = NULL;
+	uint64_t evictable;
+	size_t count;
+	int r;
+
+	if (store->collecting || (store->short_of_room && !store->swept))
+		return 1;
+	r = candidates(store, &list, &count, &evictable, err);
+	if (r < 0)
+		return r;
+	if (evictable < missing) {
+		if (store->swept)
+			return refuse(store, bytes, missing - evictable, err);
+		store->short_of_room = true;
+		return 1;
+	}
+	r = evict_oldest(store, list, count, missing, err);
+	return r < 0 ? r : 1;
+}
+
+int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err)
+{
+	uint64_t left;
+	int r = room(store, &left, err);
+
+	if (r < 0)
+		return r;
+	if (bytes > left)
+		return make_room(store, bytes, bytes - left, err);
+	store->reserved += bytes;
+	store->short_of_room = false;
+	store->swept = false;
+	return 0;
+}
+
+void bl_store_unreserve(struct bl_store *store, uint64_t bytes)
+{
+	store->reserved = less(store->reserved, bytes);
+}
+
+void bl_store_gc_options(const struct bl_store *store, struct bl_gc_options *ret)
+{
+	int64_t now = bl_store_now(store, CLOCK_REALTIME) / 1000;
+
+	*ret = (struct bl_gc_options){
+		.orphans_before = now - store->options.lease_grace,
+		.partials_before = now - store->options.partial_ttl,
+		.quarantine_before = now - 30 * 24 * 3600,
+	};
+	if (store->short_of_room)
+		ret->orphans_before = ret->partials_before = ret->quarantine_before = INT64_MAX;
+}
+
+void bl_store_grew(struct bl_store *store, uint64_t bytes)
+{
+	store->bytes += bytes;
+}
+
+void bl_store_collected(struct bl_store *store, uint64_t freed)
+{
+	store->bytes = less(store->bytes, freed);
+	/* Counted anew the next time: what was added and taken on the way need not fit exactly. */
+	store->measured = false;
+	store->collecting = false;
+	store->swept = store->short_of_room;
+}
+
+int bl_store_trim(struct bl_store *store, struct bl_err *err)
+{
+	auto_free struct bl_store_entry **list = NULL;
+	uint64_t all = 0;
+	uint64_t left = 0;
+	uint64_t used;
+	uint64_t evictable;
+	size_t count;
+	int r = measure(store, err);
+
+	if (r == 0)
+		r = ask_filesystem(store, &left, &all, err);
+	if (r < 0)
+		return r;
+	if (store->collecting)
+		return 1;
+	if (store->options.high_percent == 0)
+		return 0;
+	used = store->options.max_bytes > 0 ? store->bytes : less(all, left);
+	all = store->options.max_bytes > 0 ? store->options.max_bytes : all;
+	if (used <= all / 100 * store->options.high_percent)
+		return 0;
+	r = candidates(store, &list, &count, &evictable, err);
+	if (r < 0)
+		return r;
+	r = evict_oldest(store, list, count, less(used, all / 100 * store->options.low_percent),
+			 err);
+	return r > 0 ? 1 : r;
+}
