@@ -13,6 +13,7 @@ typedef int bl_command(char **words, struct bl_err *err);
 
 bl_command bl_run_main;
 bl_command bl_bundle_main;
+bl_command bl_migrate_main;
 bl_command bl_validate_main;
 
 /* "ballast: ..." on stderr, as one escaped line. */

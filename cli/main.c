@@ -19,6 +19,7 @@ static const struct {
 } commands[] = {
 	{"run", bl_run_main, "run a config.yaml's server in a container"},
 	{"bundle", bl_bundle_main, "write the container's bundle without running it"},
+	{"migrate", bl_migrate_main, "turn model_cache into weights"},
 	{"validate", bl_validate_main, "check a config.yaml, or a weights annotation"},
 };
 

@@ -390,7 +390,7 @@ static int read_names(const struct reader *reader)
 }
 
 /* Follows links, unlike bl_fs_read_file(): the file is named by the person who runs us. */
-static int read_text(const char *path, struct bl_buf *buf, struct bl_err *err)
+int bl_truss_config_load(const char *path, struct bl_buf *buf, struct bl_err *err)
 {
 	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
@@ -409,19 +409,17 @@ static int read_text(const char *path, struct bl_buf *buf, struct bl_err *err)
 	return r;
 }
 
-int bl_truss_config_read(const char *path, struct bl_truss_config *ret, struct bl_err *err)
+int bl_truss_config_parse(const char *name, const char *text, size_t len,
+			  struct bl_truss_config *ret, struct bl_err *err)
 {
 	auto_truss_config config = {.warnings = BL_BUF_INIT(WARNINGS_MAX)};
-	auto_buf text = BL_BUF_INIT(BL_YAML_MAX_BYTES);
 	auto_yaml document = NULL;
-	struct reader reader = {.name = path, .config = &config, .err = err};
+	struct reader reader = {.name = name, .config = &config, .err = err};
 	static int (*const steps[])(const struct reader *) = {read_names,	read_server,
 							      read_environment, read_secrets,
 							      read_weights,	check_others};
-	int r = read_text(path, &text, err);
+	int r = bl_yaml_parse(name, text, len, &document, err);
 
-	if (r == 0)
-		r = bl_yaml_parse(path, bl_buf_str(&text), text.len, &document, err);
 	if (r < 0)
 		return r;
 	config.annotations = bl_json_new_object();
@@ -438,6 +436,14 @@ int bl_truss_config_read(const char *path, struct bl_truss_config *ret, struct b
 	*ret = config;
 	config = (struct bl_truss_config){0};
 	return 0;
+}
+
+int bl_truss_config_read(const char *path, struct bl_truss_config *ret, struct bl_err *err)
+{
+	auto_buf text = BL_BUF_INIT(BL_YAML_MAX_BYTES);
+	int r = bl_truss_config_load(path, &text, err);
+
+	return r < 0 ? r : bl_truss_config_parse(path, bl_buf_str(&text), text.len, ret, err);
 }
 
 void bl_truss_config_done(struct bl_truss_config *config)

@@ -30,6 +30,11 @@ struct bl_truss_config {
 /* Reads the file; *ret is the caller's. Messages begin with "FILE:LINE: ". BL_EX_CONFIG. */
 int bl_truss_config_read(const char *path, struct bl_truss_config *ret, struct bl_err *err);
 
+/* Its two halves: appends the file's text to buf; reads a text that messages call `name`. */
+int bl_truss_config_load(const char *path, struct bl_buf *buf, struct bl_err *err);
+int bl_truss_config_parse(const char *name, const char *text, size_t len,
+			  struct bl_truss_config *ret, struct bl_err *err);
+
 void bl_truss_config_done(struct bl_truss_config *config);
 #define auto_truss_config __attribute__((cleanup(bl_truss_config_done))) struct bl_truss_config
 
