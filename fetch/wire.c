@@ -113,7 +113,6 @@ static bool set_policy(struct bl_wire *wire, CURLSH *share)
 	SET(CURLOPT_OPENSOCKETDATA, wire);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, wire);
-	SET(CURLOPT_PRIVATE, wire);
 	if (ca) {
 		SET(CURLOPT_CAINFO, ca);
 		SET(CURLOPT_PROXY_CAINFO, ca);

@@ -144,7 +144,8 @@ int bl_xml_parse(const char *data, size_t len, bl_xml_end *end, void *ctx, struc
 		return 0;
 	if (reader->result < 0)
 		return reader->result;
-	return bl_err_set(err, BL_EX_RETRY, EBADMSG, "the answer is not well-formed XML (line %lu: %s)",
+	return bl_err_set(err, BL_EX_RETRY, EBADMSG,
+			  "the answer is not well-formed XML (line %lu: %s)",
 			  (unsigned long)XML_GetCurrentLineNumber(reader->parser),
 			  XML_ErrorString(XML_GetErrorCode(reader->parser)));
 }

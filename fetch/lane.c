@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/lane.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/sys.h"
+#include "fetch/retry.h"
+
+#define BUFFER_LARGE (512 * 1024)     /* libcurl's receive buffer for long ranges */
+#define BUFFER_SMALL (32 * 1024)      /* for ranges that are shorter than that */
+#define SMALL_FILE (1024 * 1024)      /* bytes up to which HTTP/2 streams share a connection */
+#define MAX_ERROR_BODY (256 * 1024)   /* bytes of an error's body that are read over */
+#define COPY_PIECE (16 * 1024 * 1024) /* bytes of a local file copied at a time */
+
+/* ---- Judging the head ---- */
+
+static int judge_etag(struct bl_lane *lane, struct bl_err *err)
+{
+	struct bl_arrival *file = lane->file;
+	const char *etag = bl_http_headers_get(&lane->wire.answer, "ETag");
+	const char *listed = file->location.if_match && lane->hops == 0 ? file->entry->etag : NULL;
+
+	if (!etag || !bl_http_is_strong_etag(etag))
+		return listed ? bl_err_set(err, BL_EX_RETRY, EIO,
+					   "a range without the ETag of its file")
+			      : 0;
+	if (listed && strcmp(listed, etag) != 0)
+		return bl_source_explain(file->entry->path, 412, true, err);
+	if (file->etag && strcmp(file->etag_origin, lane->wire.url.origin) == 0) {
+		if (strcmp(file->etag, etag) == 0)
+			return 0;
+		return bl_source_explain(file->entry->path, 412, true, err);
+	}
+	free(TAKE_PTR(file->etag));
+	free(TAKE_PTR(file->etag_origin));
+	file->etag = strdup(etag);
+	file->etag_origin = strdup(lane->wire.url.origin);
+	return file->etag && file->etag_origin ? 0 : bl_err_nomem(err);
+}
+
+static int judge_range(struct bl_lane *lane, struct bl_err *err)
+{
+	const char *value = bl_http_headers_get(&lane->wire.answer, "Content-Range");
+	int64_t from, to, size;
+
+	if (lane->wire.status != 206)
+		return bl_err_set(
+			err, BL_EX_RETRY, EIO,
+			"the origin answers a range with %s; it or a cache before it does "
+			"not know ranges",
+			bl_http_status_text(lane->wire.status));
+	if (!value || bl_http_parse_content_range(value, &from, &to, &size) < 0)
+		return bl_err_set(err, BL_EX_RETRY, EIO, "a range without its Content-Range");
+	if (size != lane->file->entry->size)
+		return bl_source_explain(lane->file->entry->path, 412, true, err);
+	if (from != lane->from || to != lane->asked_to)
+		return bl_err_set(err, BL_EX_RETRY, EIO,
+				  "the origin answers a range with another one");
+	return 0;
+}
+
+/* Called before the first byte is written. Negative where the answer is not what was asked for. */
+static int judge_head(struct bl_lane *lane, struct bl_err *err)
+{
+	const struct bl_http_headers *answer = &lane->wire.answer;
+	const char *encoding = bl_http_headers_get(answer, "Content-Encoding");
+	const char *length = bl_http_headers_get(answer, "Content-Length");
+	int rc = 0;
+
+	if (encoding && strcasecmp(encoding, "identity") != 0)
+		return bl_err_set(err, BL_EX_RETRY, EIO,
+				  "the origin encodes what it should send "
+				  "as it is");
+	if (!lane->file->location.whole)
+		rc = judge_range(lane, err);
+	else if (lane->wire.status != 200)
+		rc = bl_err_set(err, BL_EX_RETRY, EIO, "the origin answers %s",
+				bl_http_status_text(lane->wire.status));
+	if (rc < 0)
+		return rc;
+	if (length && bl_http_parse_length(length) != lane->asked_to - lane->from)
+		return bl_err_set(err, BL_EX_RETRY, EIO,
+				  "the answer's length is not that of the range");
+	if ((rc = judge_etag(lane, err)) < 0)
+		return rc;
+	lane->judged = true;
+	return 0;
+}
+
+/* ---- Bytes ---- */
+
+static bool is_content(int status)
+{
+	return status >= 200 && status < 300;
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *ctx)
+{
+	struct bl_lane *lane = ctx;
+	size_t len = size * n;
+
+	if (!is_content(lane->wire.status)) {
+		lane->at += (int64_t)len; /* of what, does not matter: it is thrown away */
+		return lane->at - lane->from > MAX_ERROR_BODY ? 0 : len;
+	}
+	if (!lane->judged && (lane->rc = judge_head(lane, &lane->err)) < 0)
+		return 0;
+	if ((int64_t)len > lane->asked_to - lane->at) {
+		lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, EIO,
+				      "the origin sends more than the range asked for");
+		return 0;
+	}
+	int64_t wanted = lane->to - lane->at;
+	size_t part = (int64_t)len < wanted ? len : (size_t)wanted;
+	lane->rc = bl_sys_pwrite_all(lane->file->fd, data, part, lane->at);
+	if (lane->rc < 0) {
+		lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, -lane->rc, "write '%.200s': %s",
+				      lane->file->entry->path, strerror(-lane->rc));
+		return 0;
+	}
+	lane->at += (int64_t)part;
+	*lane->arrived += (int64_t)part;
+	lane->last_byte = bl_retry_now();
+	/* The rest was given to another lane: this request ends here, and all is well. */
+	return lane->at == lane->to && lane->to < lane->asked_to ? 0 : len;
+}
+
+/* ---- Requests ---- */
+
+static int add_range(struct bl_lane *lane, struct bl_http_headers *headers, struct bl_err *err)
+{
+	const struct bl_arrival *file = lane->file;
+	const char *etag = NULL;
+	char range[64];
+	int rc;
+
+	if (!file->location.whole) {
+		snprintf(range, sizeof(range), "bytes=%lld-%lld", (long long)lane->from,
+			 (long long)(lane->to - 1));
+		if ((rc = bl_http_headers_add(headers, "Range", range, err)) < 0)
+			return rc;
+	}
+	if (lane->hops == 0 && file->location.if_match)
+		etag = file->entry->etag;
+	else if (lane->on_direct)
+		etag = file->etag;
+	return etag ? bl_http_headers_add(headers, "If-Match", etag, err) : 0;
+}
+
+static int copy_headers(const struct bl_http_headers *from, struct bl_http_headers *to,
+			struct bl_err *err)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		const char *line = from->lines[i];
+		auto_free char *name = strndup(line, strcspn(line, ":;"));
+
+		if (!name)
+			return bl_err_nomem(err);
+		int rc = bl_http_headers_add(to, name, bl_http_headers_get(from, name), err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static void set_transport(struct bl_lane *lane)
+{
+	CURL *easy = lane->wire.easy;
+	bool small = lane->file->entry->size <= SMALL_FILE;
+
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, lane);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, lane);
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, small ? (long)BUFFER_SMALL : (long)BUFFER_LARGE);
+	/* One HTTP/2 connection is slower than several of HTTP/1.1 for long ranges, faster for
+	 * many small files. */
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+			 small ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, small ? 1L : 0L);
+}
+
+static int request(struct bl_lane *lane, const char *url, const struct bl_url *base,
+		   struct bl_err *err)
+{
+	const struct bl_arrival *file = lane->file;
+	auto_headers headers = {0};
+	int rc = add_range(lane, &headers, err);
+
+	if (rc >= 0 && lane->hops == 0 && !lane->on_direct)
+		rc = copy_headers(&file->location.headers, &headers, err);
+	if (rc < 0)
+		return rc;
+	struct bl_http_request wanted = {.headers = &headers, .auth = file->location.auth};
+	lane->judged = false;
+	lane->rc = 0;
+	lane->at = lane->from;
+	lane->last_byte = bl_retry_now();
+	if ((rc = bl_wire_prepare(&lane->wire, url, base, &wanted, err)) < 0)
+		return rc;
+	set_transport(lane);
+	lane->state = BL_LANE_ON_WIRE;
+	return 0;
+}
+
+int bl_lane_start(struct bl_lane *lane, struct bl_arrival *file, int64_t from, int64_t to,
+		  struct bl_err *err)
+{
+	lane->file = file;
+	lane->from = lane->at = from;
+	lane->to = lane->asked_to = to;
+	lane->hops = 0;
+	lane->hedge = false;
+	lane->last_byte = bl_retry_now();
+	lane->on_direct = file->direct != NULL;
+	if (!file->location.url) {
+		lane->state = BL_LANE_LOCAL;
+		return 0;
+	}
+	if (lane->on_direct)
+		lane->hops = 1; /* credential and listed ETag belong to hop 0 */
+	return request(lane, file->direct ? file->direct : file->location.url, NULL, err);
+}
+
+int bl_lane_follow(struct bl_lane *lane, struct bl_err *err)
+{
+	const char *location = bl_http_headers_get(&lane->wire.answer, "Location");
+	/* prepare() forgets the answer that these two lie in */
+	auto_free char *target = strdup(location);
+	auto_url base = lane->wire.url;
+
+	lane->wire.url = (struct bl_url){0};
+	if (!target)
+		return bl_err_nomem(err);
+	lane->hops++;
+	lane->on_direct = false;
+	return request(lane, target, &base, err);
+}
+
+/* ---- Ends ---- */
+
+/* Redirects that were followed need not be followed again for the file's other ranges. */
+static void remember_direct(struct bl_lane *lane)
+{
+	struct bl_arrival *file = lane->file;
+
+	if (lane->hops == 0 || file->direct)
+		return;
+	file->direct = strdup(lane->wire.url.text); /* without memory: followed again */
+}
+
+static enum bl_lane_end finish_status(struct bl_lane *lane, int *rc, struct bl_err *err)
+{
+	int status = lane->wire.status;
+
+	if (bl_wire_is_redirect(status) && bl_http_headers_get(&lane->wire.answer, "Location")) {
+		if (lane->hops < BL_HTTP_MAX_REDIRECTS)
+			return BL_LANE_REDIRECT;
+		*rc = bl_err_set(err, BL_EX_RETRY, EIO, "more than %d redirects",
+				 BL_HTTP_MAX_REDIRECTS);
+		return BL_LANE_FATAL;
+	}
+	*rc = bl_source_explain(lane->file->entry->path, status, lane->wire.authorized, err);
+	if (status == 401 || status == 403)
+		return BL_LANE_REFUSED;
+	if (status == 416) /* shorter than listed */
+		*rc = bl_source_explain(lane->file->entry->path, 412, true, err);
+	return bl_wire_is_busy(status) ? BL_LANE_BUSY : BL_LANE_FATAL;
+}
+
+enum bl_lane_end bl_lane_finish(struct bl_lane *lane, CURLcode code, int *rc, struct bl_err *err)
+{
+	*rc = 0;
+	if (lane->rc < 0) {
+		*rc = lane->rc;
+		*err = lane->err;
+		return lane->rc == -EIO ? BL_LANE_BROKEN : BL_LANE_FATAL;
+	}
+	if (lane->wire.status && !is_content(lane->wire.status)) {
+		lane->at = lane->from; /* what came was no content */
+		return finish_status(lane, rc, err);
+	}
+	if (lane->judged && lane->at == lane->to) {
+		remember_direct(lane);
+		return BL_LANE_DONE;
+	}
+	if (code != CURLE_OK) {
+		*rc = bl_wire_explain(&lane->wire, code, err);
+		return bl_wire_is_passing(&lane->wire, code) ? BL_LANE_BROKEN : BL_LANE_FATAL;
+	}
+	*rc = bl_err_set(err, BL_EX_RETRY, EIO, "%.200s ends an answer before its length",
+			 lane->wire.url.origin);
+	return BL_LANE_BROKEN;
+}
+
+/* ---- Local files ---- */
+
+static int copy_piece(struct bl_lane *lane, size_t len)
+{
+	off_t in = lane->at, out = lane->at;
+	ssize_t n = copy_file_range(lane->file->location.fd, &in, lane->file->fd, &out, len, 0);
+
+	if (n >= 0)
+		return (int)n;
+	if (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS)
+		return -errno;
+	/* Filesystems that cannot copy by themselves. */
+	auto_free char *piece = malloc(1 << 20);
+	if (!piece)
+		return -ENOMEM;
+	n = bl_sys_pread(lane->file->location.fd, piece, len < 1 << 20 ? len : 1 << 20, lane->at);
+	if (n <= 0)
+		return (int)n;
+	int rc = bl_sys_pwrite_all(lane->file->fd, piece, (size_t)n, lane->at);
+	return rc < 0 ? rc : (int)n;
+}
+
+enum bl_lane_end bl_lane_copy(struct bl_lane *lane, int *rc, struct bl_err *err)
+{
+	int64_t left = lane->to - lane->at;
+	int n = copy_piece(lane, left < COPY_PIECE ? (size_t)left : COPY_PIECE);
+
+	*rc = 0;
+	if (n < 0) {
+		*rc = bl_err_set(err, BL_EX_RETRY, -n, "copy '%.200s': %s", lane->file->entry->path,
+				 strerror(-n));
+		return BL_LANE_FATAL;
+	}
+	if (n == 0) {
+		*rc = bl_source_explain(lane->file->entry->path, 412, true, err);
+		return BL_LANE_FATAL;
+	}
+	lane->at += n;
+	*lane->arrived += n;
+	lane->last_byte = bl_retry_now();
+	return lane->at == lane->to ? BL_LANE_DONE : BL_LANE_REDIRECT;
+}

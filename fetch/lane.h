@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A lane is one connection's place in a transfer: it asks for one range of one file, judges the
+ * answer's head before the first byte is written, and writes bytes where they belong.
+ */
+#ifndef BL_FETCH_LANE_H
+#define BL_FETCH_LANE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "fetch/ranges.h"
+#include "fetch/sources/source.h"
+#include "fetch/wire.h"
+
+/* A file on its way. */
+struct bl_arrival {
+	const struct bl_entry *entry;
+	bool open;	/* the sink has answered */
+	int fd;		/* where bytes go; -1 before and after */
+	unsigned lanes; /* that work on it */
+
+	struct bl_ranges todo;	  /* not asked for */
+	struct bl_ranges arrived; /* written */
+	int64_t synced;		  /* bytes of arrived that were told to be on disk */
+
+	struct bl_location location; /* once located */
+	bool located;
+	char *direct;	   /* where redirects led, good until it is refused; owned */
+	char *etag;	   /* strong ETag seen first, ... */
+	char *etag_origin; /* ... from this origin; owned */
+
+	unsigned fails;	    /* tries in a row that brought no byte */
+	unsigned relocated; /* times in a row that it was located again */
+	int64_t not_before; /* ms: no try before */
+};
+
+enum bl_lane_state { BL_LANE_IDLE, BL_LANE_ON_WIRE, BL_LANE_LOCAL };
+
+struct bl_lane {
+	enum bl_lane_state state;
+	struct bl_wire wire;
+	struct bl_arrival *file; /* borrowed; NULL while idle */
+	int64_t from, at, to;	 /* the range, and how far it is */
+	int64_t asked_to;  /* where the request ends: beyond `to` once a part was given away */
+	int64_t last_byte; /* ms of the last byte, or of the start */
+	unsigned hops;	   /* redirects followed */
+	bool on_direct;	   /* asks where redirects led last time */
+	bool judged;	   /* the head was accepted */
+	bool hedge;	   /* asks for what another lane asks for as well */
+	int64_t *arrived;  /* the transfer's count of bytes */
+	int rc;		   /* why the lane itself broke the request off */
+	struct bl_err err;
+};
+
+/* How a request ended. */
+enum bl_lane_end {
+	BL_LANE_DONE,	  /* the range is there */
+	BL_LANE_REDIRECT, /* go on with bl_lane_follow() */
+	BL_LANE_REFUSED,  /* 401 or 403: locate again */
+	BL_LANE_BUSY,	  /* 429, 5xx: pause as the answer says */
+	BL_LANE_BROKEN,	  /* a broken connection, a wrong answer: may be tried again */
+	BL_LANE_FATAL,	  /* trying again does not help */
+};
+
+/*
+ * Sets up the request for [from, to) of the file, which is located. The caller hands wire.easy to
+ * the multi handle.
+ */
+int bl_lane_start(struct bl_lane *lane, struct bl_arrival *file, int64_t from, int64_t to,
+		  struct bl_err *err);
+
+/* After BL_LANE_REDIRECT: sets up the request for where the answer points. */
+int bl_lane_follow(struct bl_lane *lane, struct bl_err *err);
+
+/* After libcurl is done. Every end but DONE and REDIRECT fills *err and its class into *rc. */
+enum bl_lane_end bl_lane_finish(struct bl_lane *lane, CURLcode code, int *rc, struct bl_err *err);
+
+/* Copies the next piece of a local file; BL_LANE_REDIRECT means: not at the end yet. */
+enum bl_lane_end bl_lane_copy(struct bl_lane *lane, int *rc, struct bl_err *err);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/pace.h"
+
+#define FIRST_LANES 16
+#define FIRST_LANES_SMALL 32		/* where files are so small that latency rules */
+#define SMALL_FILE (INT64_C(1) << 20)	/* bytes */
+#define WINDOW 400			/* ms over which a rate is taken */
+#define REST 5000			/* ms between tries once one brought nothing */
+#define REST_LIMITED 10000		/* ms after the origin asked for less */
+#define WORTH 1.08			/* more connections must bring this much more */
+#define MIN_CHUNK (INT64_C(1) << 20)	/* bytes */
+#define FIRST_CHUNK (INT64_C(16) << 20) /* while no rate is known */
+#define MAX_CHUNK (INT64_C(256) << 20)
+#define CHUNK_TIME 2000 /* ms that a range should take */
+
+void bl_pace_init(struct bl_pace *pace, size_t files, int64_t bytes, int64_t now)
+{
+	bool small = files && bytes / (int64_t)files < SMALL_FILE;
+
+	*pace = (struct bl_pace){
+		.lanes = small ? FIRST_LANES_SMALL : FIRST_LANES,
+		.began = now,
+	};
+	pace->before = pace->lanes;
+}
+
+static void step(struct bl_pace *pace)
+{
+	pace->before = pace->lanes;
+	pace->lanes += pace->lanes / 2 ? pace->lanes / 2 : 1;
+	if (pace->lanes > BL_PACE_MAX_LANES)
+		pace->lanes = BL_PACE_MAX_LANES;
+	pace->trying = pace->lanes > pace->before;
+}
+
+static void judge(struct bl_pace *pace, double rate, int64_t now)
+{
+	if (pace->trying && rate < pace->rate * WORTH) {
+		pace->lanes = pace->before;
+		pace->trying = false;
+		pace->rest_until = now + REST;
+		return;
+	}
+	pace->trying = false;
+	pace->rate = rate;
+	if (now >= pace->rest_until)
+		step(pace);
+}
+
+void bl_pace_tick(struct bl_pace *pace, int64_t now, int64_t arrived, unsigned busy)
+{
+	int64_t time = now - pace->began;
+
+	if (time < WINDOW)
+		return;
+	double rate = (double)(arrived - pace->began_bytes) / (double)time;
+	pace->began = now;
+	pace->began_bytes = arrived;
+	if (busy == 0)
+		return;
+	double of_lane = rate / busy;
+	pace->lane_rate = pace->lane_rate > 0 ? (pace->lane_rate + of_lane) / 2 : of_lane;
+	/* With idle connections the number of them is not what limits. */
+	if (busy >= pace->lanes)
+		judge(pace, rate, now);
+}
+
+void bl_pace_limited(struct bl_pace *pace, int64_t now)
+{
+	if (pace->lanes > 1)
+		pace->lanes /= 2;
+	pace->before = pace->lanes;
+	pace->trying = false;
+	pace->rate = 0;
+	pace->rest_until = now + REST_LIMITED;
+}
+
+int64_t bl_pace_chunk(const struct bl_pace *pace, int64_t left)
+{
+	int64_t chunk = pace->lane_rate > 0 ? (int64_t)(pace->lane_rate * CHUNK_TIME) : FIRST_CHUNK;
+	int64_t share = left / (2 * (int64_t)pace->lanes);
+
+	if (chunk > MAX_CHUNK)
+		chunk = MAX_CHUNK;
+	if (chunk > share)
+		chunk = share;
+	return chunk < MIN_CHUNK ? MIN_CHUNK : chunk;
+}

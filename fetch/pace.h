@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How many connections, and how much to ask of each at once. Origins differ by a factor of forty in
+ * what they give a connection, so both are found by trying: more connections as long as they bring
+ * more, ranges that take each connection about a second or two, and smaller ones towards the end,
+ * so that all connections end together. No clock and no connection here: pure arithmetic.
+ */
+#ifndef BL_FETCH_PACE_H
+#define BL_FETCH_PACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BL_PACE_MAX_LANES 64
+
+struct bl_pace {
+	unsigned lanes;	     /* connections to have now */
+	unsigned before;     /* what they were before the step that is being tried */
+	bool trying;	     /* the last step's worth is not known yet */
+	double rate;	     /* bytes a millisecond with `before` connections */
+	int64_t began;	     /* of this window, ms */
+	int64_t began_bytes; /* arrived by then */
+	int64_t rest_until;  /* no step before, ms */
+	double lane_rate;    /* bytes a millisecond of one connection, smoothed */
+};
+
+/* For a job of so many files and bytes. */
+void bl_pace_init(struct bl_pace *pace, size_t files, int64_t bytes, int64_t now);
+
+/* Tells how much has arrived in all and how many connections are busy; may change `lanes`. */
+void bl_pace_tick(struct bl_pace *pace, int64_t now, int64_t arrived, unsigned busy);
+
+/* The origin asked for less: half the connections, and no more for a while. */
+void bl_pace_limited(struct bl_pace *pace, int64_t now);
+
+/* Bytes to ask for at once, with so many bytes of the job not yet asked for. */
+int64_t bl_pace_chunk(const struct bl_pace *pace, int64_t left);
+
+#endif
