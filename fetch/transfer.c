@@ -488,21 +488,6 @@ static int assign(struct bl_transfer *transfer, struct bl_err *err)
 
 /* ---- How requests end ---- */
 
-/* Lanes whose whole rest came by another lane are no longer needed. */
-static void stop_covered(struct bl_transfer *transfer, const struct bl_arrival *file)
-{
-	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++) {
-		struct bl_lane *lane = &transfer->lanes[i];
-
-		for (size_t r = 0; lane->file == file && r < file->arrived.count; r++)
-			if (file->arrived.at[r].from <= lane->at &&
-			    file->arrived.at[r].to >= lane->to) {
-				set_idle(transfer, lane);
-				break;
-			}
-	}
-}
-
 /* What of [from, to) is neither here nor asked for by another lane is to be asked for again. */
 static int put_back(struct bl_transfer *transfer, struct bl_arrival *file, int64_t from, int64_t to,
 		    struct bl_err *err)
@@ -526,13 +511,33 @@ static int put_back(struct bl_transfer *transfer, struct bl_arrival *file, int64
 static int collect(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_err *err)
 {
 	struct bl_arrival *file = lane->file;
-	int64_t from = lane->from, at = lane->at, to = lane->to;
+	bool content = lane->judged || lane->state == BL_LANE_LOCAL;
+	int64_t from = lane->from, at = content ? lane->at : from, to = lane->to;
 
 	if (at > from)
 		file->fails = file->relocated = 0;
 	set_idle(transfer, lane);
 	int rc = bl_ranges_add(&file->arrived, from, at, err);
 	return rc < 0 ? rc : put_back(transfer, file, at, to, err);
+}
+
+/* Lanes whose whole rest came by another lane are no longer needed; what they brought is. */
+static int stop_covered(struct bl_transfer *transfer, const struct bl_arrival *file,
+			struct bl_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && i < BL_PACE_MAX_LANES; i++) {
+		struct bl_lane *lane = &transfer->lanes[i];
+
+		for (size_t r = 0; lane->file == file && r < file->arrived.count; r++)
+			if (file->arrived.at[r].from <= lane->at &&
+			    file->arrived.at[r].to >= lane->to) {
+				rc = collect(transfer, lane, err);
+				break;
+			}
+	}
+	return rc;
 }
 
 /* The location was refused: first where redirects led is forgotten, then it is located anew. */
@@ -624,7 +629,7 @@ static int settle_lane(struct bl_transfer *transfer, struct bl_lane *lane, enum 
 		failed = handle_busy(transfer, lane, status, rc, err);
 	if (failed < 0)
 		return failed;
-	bool brought = lane->at > lane->from;
+	bool brought = lane->judged && lane->at > lane->from;
 	if ((failed = collect(transfer, lane, err)) < 0)
 		return failed;
 	if (end == BL_LANE_BROKEN && (failed = fail(transfer, file, NULL, rc, err)) < 0)
@@ -633,9 +638,8 @@ static int settle_lane(struct bl_transfer *transfer, struct bl_lane *lane, enum 
 		file->not_before = 0; /* it works in principle: go on at once */
 	if (end != BL_LANE_DONE)
 		return 0;
-	stop_covered(transfer, file);
-	if (!is_complete(file))
-		return 0;
+	if ((failed = stop_covered(transfer, file, err)) < 0 || !is_complete(file))
+		return failed;
 	return finish_file(transfer, file, err);
 }
 
