@@ -14,6 +14,8 @@ static const struct bl_source_ops *const sources[] = {
 	&bl_source_s3,
 	&bl_source_r2,
 	&bl_source_cw,
+	&bl_source_gs,
+	&bl_source_azure,
 };
 
 const struct bl_source_ops *bl_source_find(enum bl_scheme scheme)
