@@ -16,6 +16,7 @@ static const struct bl_source_ops *const sources[] = {
 	&bl_source_cw,
 	&bl_source_gs,
 	&bl_source_azure,
+	&bl_source_bt,
 };
 
 const struct bl_source_ops *bl_source_find(enum bl_scheme scheme)
