@@ -94,8 +94,9 @@ static int make_scratch(struct scratch *scratch, struct bl_err *err)
 }
 
 static int run(const struct bl_bundle *bundle, const struct bl_truss_config *truss,
-	       char *const *args, struct bl_runtime *runtime, struct bl_err *err)
+	       char *const *args, const struct bl_runtime *wanted, struct bl_err *err)
 {
+	struct bl_runtime runtime = *wanted;
 	__attribute__((cleanup(remove_scratch))) struct scratch scratch = {{0}};
 	char hook_stderr[PATH_MAX + 32];
 	char id[128];
@@ -107,9 +108,9 @@ static int run(const struct bl_bundle *bundle, const struct bl_truss_config *tru
 		r = check_agent(bundle->hook.agent, err);
 	if (r == 0)
 		r = make_scratch(&scratch, err);
-	if (r == 0 && !runtime->id) {
+	if (r == 0 && !runtime.id) {
 		r = make_id(truss->model_name, id, sizeof(id), err);
-		runtime->id = id;
+		runtime.id = id;
 	}
 	if (r < 0)
 		return r;
@@ -124,8 +125,8 @@ static int run(const struct bl_bundle *bundle, const struct bl_truss_config *tru
 	r = bl_bundle_write(dir, config, err);
 	if (r < 0)
 		return r;
-	runtime->bundle = scratch.path;
-	return bl_runtime_run(runtime, err);
+	runtime.bundle = scratch.path;
+	return bl_runtime_run(&runtime, err);
 }
 
 int bl_run_main(char **words, struct bl_err *err)

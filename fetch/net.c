@@ -181,7 +181,7 @@ static int read_proxy(struct bl_net *net, const bl_json *config, struct bl_err *
 		bl_err_wrap(err, "proxy.");
 	else if (!net->proxy)
 		rc = bl_err_config(err, "proxy.url: is missing");
-	else if (strncmp(net->proxy, "http://", 7) && strncmp(net->proxy, "https://", 8))
+	else if (strncmp(net->proxy, "http://", 7) != 0 && strncmp(net->proxy, "https://", 8) != 0)
 		rc = bl_err_config(err, "proxy.url: must start with http:// or https://");
 	return rc;
 }

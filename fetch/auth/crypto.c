@@ -125,6 +125,7 @@ static void free_context(EVP_MD_CTX **context)
 }
 
 /* An encrypted key has no passphrase here, and none is asked for on a terminal. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's */
 static int no_passphrase(char *to, int size, int writing, void *ctx)
 {
 	(void)to;

@@ -328,6 +328,7 @@ static int read_impersonation(const struct bl_http_answer *answer, char **token,
 	return *token ? 0 : bl_err_nomem(err);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): a transfer's context is no const */
 static int impersonate(const struct bl_oidc_google *oidc, char *federated, char **token,
 		       int64_t *expires, struct bl_err *err)
 {

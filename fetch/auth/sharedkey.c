@@ -142,7 +142,7 @@ static char *decoded(const char *text, size_t len)
 	char *to = copy;
 
 	for (size_t i = 0; copy && i < len; i++) {
-		char hex[3] = {text[i], i + 1 < len ? text[i + 1] : '\0', '\0'};
+		char hex[3] = {text[i], (char)(i + 1 < len ? text[i + 1] : '\0'), '\0'};
 
 		if (text[i] == '%' && i + 2 < len && isxdigit((unsigned char)text[i + 1]) &&
 		    isxdigit((unsigned char)text[i + 2])) {

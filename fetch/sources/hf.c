@@ -116,7 +116,7 @@ static int explain(struct hub *hub, int status, const struct bl_http_headers *an
 	const char *secret = hub->token ? "the token of its secret" : "no token";
 
 	if (code && strcmp(code, "GatedRepo") == 0)
-		return bl_err_set(err, hub->token ? BL_EX_REFUSED : BL_EX_REFUSED,
+		return bl_err_set(err, BL_EX_REFUSED,
 				  hub->token ? EPERM : EACCES,
 				  "%.200s is gated and %s gives access; accept its terms on the "
 				  "Hub and name a secret with your token in auth.auth_secret_name",

@@ -18,8 +18,8 @@ make_tree() {
 answer() {
 	local list='[]' kind
 	while [ $# -gt 0 ]; do
-		kind=directory
-		[ -d "$2" ] || kind=file
+		kind='directory'
+		[ -d "$2" ] || kind='file'
 		list=$(jq -c '. + [{mount_location: $l, path: $p, kind: $k}]' --arg l "$1" --arg p "$2" \
 			--arg k "$kind" <<<"$list")
 		shift 2
