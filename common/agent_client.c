@@ -15,10 +15,10 @@
 #include "common/contract.h"
 #include "common/err.h"
 
-#define HEAD_MAX	   16384
+#define HEAD_MAX 16384
 #define RECONNECT_FIRST_MS 20
-#define RECONNECT_MOST_MS  500
-#define UNIX_PREFIX	   "unix:"
+#define RECONNECT_MOST_MS 500
+#define UNIX_PREFIX "unix:"
 
 void bl_agent_answer_done(struct bl_agent_answer *answer)
 {
@@ -470,30 +470,52 @@ int bl_agent_problem(const struct bl_agent_answer *answer, struct bl_err *err)
 	return bl_err_set(err, code, EREMOTEIO, "%s", detail);
 }
 
+/* Whether another attempt may be made after this one's failure. */
+static bool may_repeat(const struct bl_agent *agent, bool repeat, int r, const struct bl_err *err)
+{
+	return repeat && agent->contacted && err->code == BL_EX_UNAVAILABLE && r != -EPERM &&
+	       bl_agent_now() < agent->deadline;
+}
+
+/* Attempts until one succeeds or none may follow. */
+static int request_again(struct bl_agent *agent, const struct bl_buf *request, bool repeat,
+			 struct bl_agent_answer *ret, struct bl_err *err)
+{
+	struct bl_err broken_before = {0};
+	int64_t pause = RECONNECT_FIRST_MS;
+
+	for (;;) {
+		struct bl_err attempt = {0};
+		int64_t until = bl_agent_now() + pause;
+		int r = request_once(agent, request, ret, &attempt);
+
+		if (r == 0)
+			return 0;
+		if (!may_repeat(agent, repeat, r, &attempt)) {
+			/* Out of time in an attempt that only followed a broken one. */
+			bool late = r == -ETIMEDOUT && broken_before.code;
+
+			if (err)
+				*err = late ? broken_before : attempt;
+			return late ? -ECONNRESET : r;
+		}
+		broken_before = attempt;
+		/* Nothing tells when a socket is listened to again: try, ever more seldom. */
+		r = wait_for(agent, -1, 0, until < agent->deadline ? until : agent->deadline, err);
+		if (r < 0)
+			return r;
+		pause = pause * 2 < RECONNECT_MOST_MS ? pause * 2 : RECONNECT_MOST_MS;
+	}
+}
+
 int bl_agent_request(struct bl_agent *agent, const char *method, const char *path, const char *body,
 		     bool repeat, struct bl_agent_answer *ret, struct bl_err *err)
 {
 	auto_buf request = BL_BUF_INIT(BL_MAX_API_BODY + 4096);
-	struct bl_err attempt = {0};
-	int64_t pause = RECONNECT_FIRST_MS;
 	int r = write_request(&request, method, path, body, err);
 
-	while (r == 0) {
-		int64_t until = bl_agent_now() + pause;
-
-		r = request_once(agent, &request, ret, &attempt);
-		if (r == 0)
-			break;
-		if (attempt.code != BL_EX_UNAVAILABLE || r == -EPERM || !repeat ||
-		    !agent->contacted || bl_agent_now() >= agent->deadline) {
-			if (err)
-				*err = attempt;
-			return r;
-		}
-		/* Nothing tells when a socket is listened to again: try, ever more seldom. */
-		r = wait_for(agent, -1, 0, until < agent->deadline ? until : agent->deadline, err);
-		pause = pause * 2 < RECONNECT_MOST_MS ? pause * 2 : RECONNECT_MOST_MS;
-	}
+	if (r == 0)
+		r = request_again(agent, &request, repeat, ret, err);
 	if (r < 0)
 		return r;
 	agent->contacted = true;

@@ -14,7 +14,7 @@
 #include "common/sys.h"
 
 #define STAT_START_TIME 22
-#define HANDLE_DIR	(O_PATH | O_DIRECTORY)
+#define HANDLE_DIR (O_PATH | O_DIRECTORY)
 
 /* ---- The process ---- */
 

@@ -46,11 +46,11 @@ struct bl_attach {
 	bool entered;
 };
 
-#define BL_ATTACH_INIT                        \
-	((struct bl_attach){.proc = -1,       \
-			    .host_ns = -1,    \
-			    .host_table = -1, \
-			    .root = -1,       \
+#define BL_ATTACH_INIT                                                                             \
+	((struct bl_attach){.proc = -1,                                                            \
+			    .host_ns = -1,                                                         \
+			    .host_table = -1,                                                      \
+			    .root = -1,                                                            \
 			    .table = BL_MOUNT_TABLE_INIT})
 #define auto_attach __attribute__((cleanup(bl_attach_leave))) struct bl_attach
 

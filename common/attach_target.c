@@ -17,9 +17,9 @@
 #include "common/err.h"
 #include "common/sys.h"
 
-#define RESOLVE_INSIDE	    (BL_RESOLVE_IN_ROOT | BL_RESOLVE_NO_MAGICLINKS)
+#define RESOLVE_INSIDE (BL_RESOLVE_IN_ROOT | BL_RESOLVE_NO_MAGICLINKS)
 #define MADE_DIRECTORY_MODE 0755
-#define MADE_FILE_MODE	    0444
+#define MADE_FILE_MODE 0444
 
 /* ---- Forbidden places ---- */
 

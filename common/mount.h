@@ -26,7 +26,7 @@ enum bl_mount_kind { BL_MOUNT_DIRECTORY, BL_MOUNT_FILE };
 
 /* What is to be mounted. Paths are borrowed. */
 struct bl_mount_source {
-	const char *path;  /* the agent's answer: absolute, host's mount namespace, no link in it */
+	const char *path; /* the agent's answer: absolute, host's mount namespace, no link in it */
 	enum bl_mount_kind kind;
 	bool superblock;   /* the container could undo a plain bind: a superblock of its own */
 	const char *empty; /* with superblock: an empty directory, the overlay's second layer */

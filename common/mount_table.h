@@ -27,8 +27,8 @@ struct bl_mount_table {
 struct bl_mount_entry {
 	uint64_t id;
 	unsigned major, minor;
-	char root[64];	    /* the part of the filesystem that is mounted: "/" is all of it */
-	char type[32];	    /* "tmpfs", "overlay", ... */
+	char root[64]; /* the part of the filesystem that is mounted: "/" is all of it */
+	char type[32]; /* "tmpfs", "overlay", ... */
 	char source[64];
 	bool shared;
 };

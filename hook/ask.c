@@ -232,25 +232,36 @@ static int ask_once(struct bl_agent *agent, const struct bl_ask *ask, const stru
 	return bl_ask_read(r, &answer.json, plan, ret, err);
 }
 
+/* Until the next request: an agent that answers at once instead of waiting must not make us spin. */
+static int pause_between(const struct bl_agent *agent, int64_t asked, int64_t until,
+			 struct bl_err *err)
+{
+	int64_t now = bl_agent_now();
+
+	if (until - now < 1000)
+		return bl_agent_pause(agent, until, err);
+	return now - asked < 500 ? bl_agent_pause(agent, now + 1000, err) : 0;
+}
+
 int bl_ask_weights(struct bl_agent *agent, const struct bl_ask *ask, const struct bl_plan *plan,
 		   int64_t until, struct bl_ready *ret, struct bl_err *err)
 {
 	auto_buf body = BL_BUF_INIT(BL_MAX_API_BODY);
+	bool pending = false;
 	int r = write_body(&body, ask, plan, err);
 
 	while (r == 0) {
-		int64_t left = until - bl_agent_now();
+		int64_t asked = bl_agent_now();
 
-		r = ask_once(agent, ask, plan, bl_buf_str(&body), left, ret, err);
-		if (r != 0)
-			return r;
-		/* An agent that answers at once instead of waiting must not make us spin. */
-		if (left < 1000)
+		r = ask_once(agent, ask, plan, bl_buf_str(&body), until - asked, ret, err);
+		/* An agent that said "pending" before and is slow now has still not got them. */
+		if (r == -ETIMEDOUT && pending)
 			return 0;
+		if (r != 0 || asked >= until)
+			return r;
+		pending = true;
 		tell_progress(ask, ret);
-		left = until - bl_agent_now();
-		if (left < 1000)
-			r = bl_agent_pause(agent, until, err);
+		r = pause_between(agent, asked, until, err);
 	}
 	return r;
 }

@@ -22,6 +22,8 @@
 #include "hook/plan.h"
 #include "hook/state.h"
 
+#define SPARE_MS 300
+
 /* ---- The container and who runs it ---- */
 
 struct watched {
@@ -276,6 +278,14 @@ static int out_of_time(const struct bl_plan *plan, struct bl_err *err)
 			    (long long)((plan->timeout + 999) / 1000));
 }
 
+/* The last request is made a little before the deadline, so that its answer comes in time. */
+static int64_t last_request(const struct bl_create *create)
+{
+	int64_t spare = create->plan->timeout / 4;
+
+	return create->started + create->plan->timeout - (spare < SPARE_MS ? spare : SPARE_MS);
+}
+
 int bl_create_run(const struct bl_create *create, struct bl_err *err)
 {
 	const struct bl_plan *plan = create->plan;
@@ -301,7 +311,7 @@ int bl_create_run(const struct bl_create *create, struct bl_err *err)
 	agent.watch[agent.watch_count++] = watched.container;
 	if (watched.parent >= 0)
 		agent.watch[agent.watch_count++] = watched.parent;
-	r = bl_ask_weights(&agent, &ask, plan, agent.deadline, &ready, err);
+	r = bl_ask_weights(&agent, &ask, plan, last_request(create), &ready, err);
 	if (r < 0)
 		return r;
 	deferred = r == 0;

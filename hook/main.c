@@ -59,9 +59,9 @@ static int settle(struct bl_err *err)
 }
 
 /* Reads standard input to its end; a runtime that never closes it is not waited for. */
-static int read_input(struct bl_buf *buf, struct bl_err *err)
+static int read_input(struct bl_buf *buf, int64_t timeout, struct bl_err *err)
 {
-	int64_t until = bl_agent_now() + STDIN_MS;
+	int64_t until = bl_agent_now() + (timeout < STDIN_MS ? timeout : STDIN_MS);
 
 	for (;;) {
 		struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
@@ -140,7 +140,7 @@ static int run(const struct bl_options *options, struct bl_err *err)
 	int64_t started = bl_agent_now();
 	auto_buf input = BL_BUF_INIT(BL_MAX_STATE);
 	auto_state state = {0};
-	int r = read_input(&input, err);
+	int r = read_input(&input, options->timeout, err);
 
 	if (r == 0)
 		r = bl_state_parse(bl_buf_str(&input), input.len, &state, err);
