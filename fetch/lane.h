@@ -10,31 +10,8 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "fetch/ranges.h"
-#include "fetch/sources/source.h"
+#include "fetch/arrival.h"
 #include "fetch/wire.h"
-
-/* A file on its way. */
-struct bl_arrival {
-	const struct bl_entry *entry;
-	bool open;	/* the sink has answered */
-	int fd;		/* where bytes go; -1 before and after */
-	unsigned lanes; /* that work on it */
-
-	struct bl_ranges todo;	  /* not asked for */
-	struct bl_ranges arrived; /* written */
-	int64_t synced;		  /* bytes of arrived that were told to be on disk */
-
-	struct bl_location location; /* once located */
-	bool located;
-	char *direct;	   /* where redirects led, good until it is refused; owned */
-	char *etag;	   /* strong ETag seen first, ... */
-	char *etag_origin; /* ... from this origin; owned */
-
-	unsigned fails;	    /* tries in a row that brought no byte */
-	unsigned relocated; /* times in a row that it was located again */
-	int64_t not_before; /* ms: no try before */
-};
 
 enum bl_lane_state { BL_LANE_IDLE, BL_LANE_ON_WIRE, BL_LANE_LOCAL };
 

@@ -21,6 +21,8 @@
 #define STEAL_LEAST (INT64_C(2) << 20)	   /* bytes left of a range that are worth sharing */
 #define TRICKLE_TIME 60000		   /* ms in which ... */
 #define TRICKLE_BYTES (INT64_C(64) * 1024) /* ... at least this much must come */
+#define SYNC_EVERY 1000			   /* ms, and ... */
+#define SYNC_LEAST (INT64_C(16) << 20)	   /* ... bytes between two syncs of a file */
 #define PROGRESS_EVERY 250		   /* ms */
 #define TICK 200			   /* ms, the longest wait */
 
@@ -42,6 +44,7 @@ struct bl_transfer {
 	struct bl_lane lanes[BL_PACE_MAX_LANES];
 	unsigned busy; /* lanes that are not idle */
 	struct bl_pace pace;
+	struct bl_worker *worker;
 
 	uint32_t *order; /* files to bring, largest first */
 	size_t to_bring, next;
@@ -110,27 +113,14 @@ int bl_transfer_new(struct bl_http *http, const struct bl_source_ops *ops, void 
 		return bl_err_nomem(err);
 	curl_multi_setopt(transfer->multi, CURLMOPT_MAXCONNECTS, (long)BL_PACE_MAX_LANES);
 	curl_multi_setopt(transfer->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-	int rc = make_order(transfer, err);
-	if (rc < 0)
+	int rc = bl_worker_new(&transfer->worker, err);
+	if (rc < 0 || (rc = make_order(transfer, err)) < 0)
 		return rc;
 	transfer->now = bl_retry_now();
 	transfer->trickle_since = transfer->now;
 	bl_pace_init(&transfer->pace, transfer->to_bring, transfer->left, transfer->now);
 	*ret = TAKE_PTR(transfer);
 	return 0;
-}
-
-static void arrival_free(struct bl_arrival *file)
-{
-	bl_cleanup_fd(&file->fd);
-	bl_ranges_done(&file->todo);
-	bl_ranges_done(&file->arrived);
-	if (file->located)
-		bl_location_done(&file->location);
-	free(file->direct);
-	free(file->etag);
-	free(file->etag_origin);
-	free(file);
 }
 
 void bl_transfer_free(struct bl_transfer **pointer)
@@ -147,8 +137,9 @@ void bl_transfer_free(struct bl_transfer **pointer)
 			curl_multi_remove_handle(transfer->multi, lane->wire.easy);
 		bl_wire_done(&lane->wire);
 	}
+	bl_worker_free(&transfer->worker); /* before what its tasks point to */
 	for (size_t i = 0; i < transfer->n_files; i++)
-		arrival_free(transfer->files[i]);
+		bl_arrival_free(transfer->files[i]);
 	curl_multi_cleanup(transfer->multi);
 	free(transfer->order);
 	free(transfer);
@@ -176,17 +167,16 @@ static void drop_file(struct bl_transfer *transfer, struct bl_arrival *file)
 		transfer->n_files--;
 		break;
 	}
-	arrival_free(file);
+	bl_arrival_free(file);
 }
 
 static int ask_for(struct bl_transfer *transfer, const struct bl_entry *entry, struct bl_err *err)
 {
-	struct bl_arrival *file = calloc(1, sizeof(*file));
+	struct bl_arrival *file = NULL;
+	int rc = bl_arrival_new(entry, &file, err);
 
-	if (!file)
-		return bl_err_nomem(err);
-	file->entry = entry;
-	file->fd = -1;
+	if (rc < 0)
+		return rc;
 	transfer->files[transfer->n_files++] = file;
 	return transfer->sink->open(transfer->sink->ctx, transfer, entry, err);
 }
@@ -214,32 +204,6 @@ static int bring_again(struct bl_transfer *transfer, const struct bl_entry *entr
 	return 0;
 }
 
-/* The only digest that nobody else would check, where there is one. */
-static int check_digest(const struct bl_arrival *file, bool *good, struct bl_err *err)
-{
-	const struct bl_entry *entry = file->entry;
-	const struct bl_digest *promised[] = {
-		[BL_DIGEST_GIT_SHA1] = &entry->git_sha1,
-		[BL_DIGEST_MD5] = &entry->md5,
-		[BL_DIGEST_CRC32C] = &entry->crc32c,
-	};
-	struct bl_digest found;
-
-	*good = true;
-	if (entry->sha256.len)
-		return 0;
-	for (unsigned kind = 0; kind < sizeof(promised) / sizeof(*promised); kind++) {
-		if (!promised[kind]->len)
-			continue;
-		int rc = bl_digest_of_file(kind, file->fd, entry->size, &found, err);
-		if (rc < 0)
-			return rc;
-		*good = bl_digest_equal(&found, promised[kind]);
-		return 0;
-	}
-	return 0;
-}
-
 /* A local file must still be what it was when its first byte was taken. */
 static int check_local(struct bl_transfer *transfer, const struct bl_arrival *file,
 		       struct bl_err *err)
@@ -251,15 +215,11 @@ static int check_local(struct bl_transfer *transfer, const struct bl_arrival *fi
 	return transfer->ops->locate(transfer->state, file->entry, true, &now, err);
 }
 
-static int finish_file(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
+static int conclude(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
 {
 	const struct bl_entry *entry = file->entry;
-	bool good;
-	int rc;
+	bool good = file->good;
 
-	if ((rc = check_local(transfer, file, err)) < 0 ||
-	    (rc = check_digest(file, &good, err)) < 0)
-		return rc;
 	drop_file(transfer, file);
 	if (!good)
 		return bring_again(transfer, entry, err);
@@ -267,14 +227,82 @@ static int finish_file(struct bl_transfer *transfer, struct bl_arrival *file, st
 	return transfer->sink->done(transfer->sink->ctx, transfer, entry, err);
 }
 
-static bool is_complete(const struct bl_arrival *file)
+/* All bytes are there; while the worker is at it, its descriptor stays open. */
+static int finish_file(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
 {
-	const struct bl_ranges *arrived = &file->arrived;
+	int rc;
 
-	if (file->entry->size == 0)
-		return true;
-	return arrived->count == 1 && arrived->at[0].from == 0 &&
-	       arrived->at[0].to == file->entry->size;
+	if (file->work != BL_ARRIVAL_NONE)
+		return 0;
+	if ((rc = check_local(transfer, file, err)) < 0 ||
+	    (rc = bl_arrival_check(file, transfer->worker, err)) <= 0)
+		return rc;
+	return conclude(transfer, file, err);
+}
+
+/* What has arrived of the file, by lanes that are still at it too. */
+static int take_snapshot(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
+{
+	int rc = 0;
+
+	bl_ranges_done(&file->snapshot);
+	for (size_t i = 0; rc >= 0 && i < file->arrived.count; i++)
+		rc = bl_ranges_add(&file->snapshot, file->arrived.at[i].from,
+				   file->arrived.at[i].to, err);
+	for (size_t i = 0; rc >= 0 && i < BL_PACE_MAX_LANES; i++) {
+		const struct bl_lane *lane = &transfer->lanes[i];
+
+		if (lane->file == file && lane->judged)
+			rc = bl_ranges_add(&file->snapshot, lane->from, lane->at, err);
+	}
+	return rc;
+}
+
+/* Has what arrived synced now and then, for the journal; small files are not worth it. */
+static int sync_files(struct bl_transfer *transfer, struct bl_err *err)
+{
+	for (size_t i = 0; i < transfer->n_files; i++) {
+		struct bl_arrival *file = transfer->files[i];
+
+		if (!file->open || file->work != BL_ARRIVAL_NONE ||
+		    file->entry->size < SYNC_LEAST || transfer->now - file->synced_at < SYNC_EVERY)
+			continue;
+		int rc = take_snapshot(transfer, file, err);
+		if (rc < 0)
+			return rc;
+		int64_t bytes = bl_ranges_total(&file->snapshot);
+		file->synced_at = transfer->now;
+		if (bytes - file->synced < SYNC_LEAST)
+			continue;
+		file->synced = bytes;
+		bl_arrival_sync(file, transfer->worker);
+	}
+	return 0;
+}
+
+static int handle_worked(struct bl_transfer *transfer, struct bl_err *err)
+{
+	struct bl_task *task;
+	int rc = 0;
+
+	while (rc >= 0 && (task = bl_worker_finished(transfer->worker))) {
+		struct bl_arrival *file = (struct bl_arrival *)task;
+		enum bl_arrival_work work = file->work;
+
+		file->work = BL_ARRIVAL_NONE;
+		if (file->work_rc < 0) {
+			*err = file->work_err;
+			return file->work_rc;
+		}
+		if (work == BL_ARRIVAL_DIGEST) {
+			rc = conclude(transfer, file, err);
+			continue;
+		}
+		rc = transfer->sink->have(transfer->sink->ctx, file->entry, &file->snapshot, err);
+		if (rc >= 0 && bl_arrival_is_complete(file))
+			rc = finish_file(transfer, file, err);
+	}
+	return rc;
 }
 
 int bl_transfer_opened(struct bl_transfer *transfer, const struct bl_entry *entry, int fd,
@@ -298,7 +326,9 @@ int bl_transfer_opened(struct bl_transfer *transfer, const struct bl_entry *entr
 	file->arrived = *have;
 	*have = (struct bl_ranges){0};
 	transfer->left -= bl_ranges_total(&file->arrived);
-	return is_complete(file) ? finish_file(transfer, file, err) : 0;
+	file->synced_at = transfer->now;
+	file->synced = bl_ranges_total(&file->arrived);
+	return bl_arrival_is_complete(file) ? finish_file(transfer, file, err) : 0;
 }
 
 int bl_transfer_skipped(struct bl_transfer *transfer, const struct bl_entry *entry,
@@ -638,7 +668,7 @@ static int settle_lane(struct bl_transfer *transfer, struct bl_lane *lane, enum 
 		file->not_before = 0; /* it works in principle: go on at once */
 	if (end != BL_LANE_DONE)
 		return 0;
-	if ((failed = stop_covered(transfer, file, err)) < 0 || !is_complete(file))
+	if ((failed = stop_covered(transfer, file, err)) < 0 || !bl_arrival_is_complete(file))
 		return failed;
 	return finish_file(transfer, file, err);
 }
@@ -746,16 +776,25 @@ static bool any_local(const struct bl_transfer *transfer)
 
 static int wait_for_events(struct bl_transfer *transfer, struct bl_err *err)
 {
-	struct curl_waitfd extra = {.fd = transfer->sink->fd, .events = CURL_WAIT_POLLIN};
-	unsigned n = transfer->sink->fd >= 0 ? 1 : 0;
+	struct curl_waitfd extra[] = {
+		{.fd = bl_worker_fd(transfer->worker), .events = CURL_WAIT_POLLIN},
+		{.fd = transfer->sink->fd, .events = CURL_WAIT_POLLIN},
+	};
+	unsigned n = transfer->sink->fd >= 0 ? 2 : 1;
 	int running;
 
-	if (curl_multi_poll(transfer->multi, &extra, n, any_local(transfer) ? 0 : TICK, NULL) !=
+	if (curl_multi_poll(transfer->multi, extra, n, any_local(transfer) ? 0 : TICK, NULL) !=
 		    CURLM_OK ||
 	    curl_multi_perform(transfer->multi, &running) != CURLM_OK)
 		return bl_err_set(err, BL_EX_INTERNAL, EIO, "libcurl's loop fails");
 	transfer->now = bl_retry_now();
-	if (n && extra.revents)
+	if (extra[0].revents) {
+		int rc = handle_worked(transfer, err);
+
+		if (rc < 0)
+			return rc;
+	}
+	if (n == 2 && extra[1].revents)
 		return transfer->sink->on_readable(transfer->sink->ctx, transfer, err);
 	return 0;
 }
@@ -770,7 +809,7 @@ int bl_transfer_run(struct bl_transfer *transfer, struct bl_err *err)
 		    (rc = handle_finished(transfer, err)) < 0 ||
 		    (rc = copy_local(transfer, err)) < 0 ||
 		    (rc = replace_stalled(transfer, err)) < 0 ||
-		    (rc = check_trickle(transfer, err)) < 0)
+		    (rc = sync_files(transfer, err)) < 0 || (rc = check_trickle(transfer, err)) < 0)
 			break;
 		bl_pace_tick(&transfer->pace, transfer->now, transfer->arrived, transfer->busy);
 		rc = tell_progress(transfer, false, err);
