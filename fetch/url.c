@@ -148,6 +148,8 @@ static int take_apart(CURLU *handle, struct bl_url *url, struct bl_err *err)
 		return rc;
 	normalise_host(url->host);
 	url->port = (unsigned)strtoul(port, NULL, 10);
+	if (url->port == 0)
+		return bl_err_set(err, BL_EX_REFUSED, EPERM, "a URL with port 0 is refused");
 	if ((rc = describe_origin(url, err)) < 0)
 		return rc;
 	/* Put together again from what was judged, so that no two readings of it differ. */

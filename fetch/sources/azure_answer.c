@@ -52,6 +52,8 @@ static int add_blob(struct listing *listing, struct bl_err *err)
 		if (!page->blobs)
 			return bl_err_nomem(err);
 	}
+	if (!listing->has_size)
+		listing->now.size = 0;
 	page->blobs[page->count++] = listing->now;
 	listing->now = (struct bl_azure_blob){0};
 	listing->has_size = false;
