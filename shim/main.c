@@ -186,9 +186,9 @@ static void forget(uintptr_t from, uintptr_t to)
 /*
  * What only the server needed: a waiting init keeps next to nothing, and shows it to nobody. Of the
  * stack go the environment at its top, and what deeper calls have used (but not the page that the
- * calls from here are using).
+ * calls from here are using: so this must have a frame of its own, below all that is still needed).
  */
-static void let_go(struct shim *shim, char *const *image_env)
+__attribute__((noinline)) static void let_go(struct shim *shim, char *const *image_env)
 {
 	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
 	size_t last = 0;
