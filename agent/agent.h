@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything that a running agent has. The loop's thread owns all of it.
+ */
+#ifndef BL_AGENT_AGENT_H
+#define BL_AGENT_AGENT_H
+
+#include "agent/config.h"
+#include "agent/containers.h"
+#include "agent/http.h"
+#include "agent/loop.h"
+#include "agent/pool.h"
+#include "agent/spawn.h"
+#include "agent/work.h"
+
+struct bl_store;
+
+struct bl_agent {
+	struct bl_loop loop;
+	struct bl_pool pool;
+	struct bl_http http;
+	struct bl_config config;
+	struct bl_spawn spawn;
+	struct bl_store *store;
+	struct bl_works works;
+	struct bl_containers containers;
+};
+
+/* The routes of the API (agent/api.c); their handlers' data is the struct bl_agent. */
+extern const struct bl_route bl_api_routes[];
+
+#endif

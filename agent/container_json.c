@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/config.h"
+#include "agent/container_state.h"
+#include "agent/store.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/job.h"
+
+#define FILE_OF_HTTPS "/file" /* an https item's tree has this one file */
+
+bool bl_container_is_id(const char *text)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				      "._-";
+	size_t len = strlen(text);
+
+	return len > 0 && len <= BL_MAX_CONTAINER_ID && strspn(text, allowed) == len &&
+	       *text != '.';
+}
+
+bl_json *bl_container_to_json(const struct bl_container *container)
+{
+	auto_json json = bl_json_new_object();
+
+	if (!json ||
+	    (container->bundle && !bl_json_set_string(json, "bundle", container->bundle)) ||
+	    (container->name && !bl_json_set_string(json, "container", container->name)) ||
+	    !bl_json_set_copy(json, "weights", container->list))
+		return NULL;
+	return TAKE_PTR(json);
+}
+
+int bl_container_from_json(const bl_json *extra, struct bl_container_request *request,
+			   struct bl_err *err)
+{
+	int r = bl_json_get_string(extra, "bundle", &request->bundle, err);
+
+	if (r >= 0)
+		r = bl_json_get_string(extra, "container", &request->name, err);
+	if (r >= 0)
+		r = bl_json_get_array(extra, "weights", &request->weights, err);
+	return r < 0 ? r : request->weights ? 0 : -EINVAL;
+}
+
+int bl_container_set_weights(struct bl_container *container, const bl_json *weights,
+			     struct bl_err *err)
+{
+	auto_buf body = BL_BUF_INIT(BL_MAX_API_BODY);
+	auto_json json = NULL;
+	int r = bl_weights_from_json(weights, &container->weights, err);
+
+	container->list = bl_json_new_array();
+	if (r == 0 && !container->list)
+		r = bl_err_nomem(err);
+	for (size_t i = 0; r == 0 && i < container->weights.count; i++)
+		r = bl_weights_item_to_json(&container->weights.items[i], container->list, err);
+	if (r < 0)
+		return r;
+	container->items = calloc(container->weights.count + 1, sizeof(*container->items));
+	json = bl_container_to_json(container);
+	if (!container->items || !json ||
+	    !bl_json_set_string(json, "tenant", container->tenant))
+		return bl_err_nomem(err);
+	r = bl_json_write(&body, json, err);
+	container->body = bl_buf_take(&body);
+	return r;
+}
+
+/* ---- Answers ---- */
+
+static bool add_progress(bl_json *json, const struct bl_container *container)
+{
+	struct bl_progress sum = {0};
+	bl_json *to = bl_json_set_object(json, "progress");
+	struct bl_store_tree tree;
+
+	for (size_t i = 0; i < container->weights.count; i++) {
+		const struct bl_container_item *item = &container->items[i];
+
+		if (item->claim.work) {
+			bl_works_add_progress(&item->claim, &sum);
+		} else if (item->ready && bl_store_tree_find(container->containers->store,
+							     &item->tree, &tree) == 0) {
+			sum.bytes_done += tree.bytes;
+			sum.bytes_total += tree.bytes;
+			sum.files_done += tree.files;
+			sum.files_total += tree.files;
+		}
+	}
+	return to && bl_json_set_int(to, "bytes_done", (int64_t)sum.bytes_done) &&
+	       bl_json_set_int(to, "bytes_per_second", (int64_t)sum.bytes_per_second) &&
+	       bl_json_set_int(to, "bytes_total", (int64_t)sum.bytes_total) &&
+	       bl_json_set_int(to, "files_done", (int64_t)sum.files_done) &&
+	       bl_json_set_int(to, "files_total", (int64_t)sum.files_total);
+}
+
+static bool add_item(bl_json *list, const struct bl_container *container, size_t i)
+{
+	const struct bl_weights_item *wanted = &container->weights.items[i];
+	const struct bl_container_item *item = &container->items[i];
+	struct bl_store *store = container->containers->store;
+	bl_json *to = bl_json_set_object(list, NULL);
+	char path[PATH_MAX + sizeof(FILE_OF_HTTPS)];
+	char pin[sizeof("sha256:") + BL_DIGEST_HEX] = "sha256:";
+	struct bl_store_tree tree = {0};
+
+	if (bl_store_tree_path(store, &item->tree, path) < 0)
+		return false;
+	if (wanted->single_file)
+		(void)strcat(path, FILE_OF_HTTPS);
+	(void)bl_store_tree_find(store, &item->tree, &tree);
+	bl_digest_to_hex(&item->tree, pin + strlen(pin));
+	return to && bl_json_set_int(to, "bytes", (int64_t)tree.bytes) &&
+	       bl_json_set_int(to, "files", (int64_t)tree.files) &&
+	       bl_json_set_string(to, "kind", wanted->single_file ? "file" : "directory") &&
+	       bl_json_set_string(to, "manifest", pin) &&
+	       bl_json_set_string(to, "mount_location", wanted->mount_location) &&
+	       bl_json_set_string(to, "path", path);
+}
+
+static bool add_ready(bl_json *json, const struct bl_container *container)
+{
+	const struct bl_containers *containers = container->containers;
+	const bl_json *environment = containers->config->environment;
+	bl_json *list;
+	char empty[PATH_MAX];
+
+	if (bl_store_empty_path(containers->store, empty) < 0 ||
+	    !bl_json_set_string(json, "empty", empty) ||
+	    !(environment ? bl_json_set_copy(json, "environment", environment)
+			  : bl_json_set_object(json, "environment")))
+		return false;
+	list = bl_json_set_array(json, "weights");
+	for (size_t i = 0; list && i < container->weights.count; i++)
+		if (!add_item(list, container, i))
+			return false;
+	return list != NULL;
+}
+
+bl_json *bl_containers_answer(const struct bl_container *container)
+{
+	auto_json json = bl_json_new_object();
+	bool ready = container->state == BL_CONTAINER_READY;
+
+	if (!json ||
+	    !bl_json_set_string(json, "state", bl_containers_state_name(container->state)) ||
+	    !(ready ? add_ready(json, container) : add_progress(json, container)))
+		return NULL;
+	return TAKE_PTR(json);
+}
+
+bl_json *bl_containers_describe(const struct bl_container *container)
+{
+	auto_json json = bl_containers_answer(container);
+	const struct bl_problem *problem = &container->problem;
+	bl_json *error;
+
+	if (!json || !bl_json_set_string(json, "id", container->id) ||
+	    !bl_json_set_string(json, "tenant", container->tenant) ||
+	    !bl_json_set_int(json, "pid", container->pid) ||
+	    !bl_json_set_int(json, "start_time", (int64_t)container->start_time))
+		return NULL;
+	if (container->name && !bl_json_set_string(json, "container", container->name))
+		return NULL;
+	if (container->state != BL_CONTAINER_FAILED)
+		return TAKE_PTR(json);
+	error = bl_json_set_object(json, "problem");
+	if (!error || !bl_json_set_string(error, "class", problem->class) ||
+	    !bl_json_set_string(error, "detail", problem->detail) ||
+	    !bl_json_set_int(error, "status", problem->status))
+		return NULL;
+	return TAKE_PTR(json);
+}
+
+void bl_container_reply(const struct bl_container *container, struct bl_request *request)
+{
+	bool put = strcmp(request->route->method, "PUT") == 0;
+	auto_json json = NULL;
+
+	if (put && container->state == BL_CONTAINER_FAILED) {
+		bl_http_problem(request, container->problem.status, container->problem.class,
+				bl_problem_title(&container->problem), container->problem.detail);
+		return;
+	}
+	if (put && container->state == BL_CONTAINER_ENDED) {
+		bl_http_problem(request, 409, "conflict", "The container is gone",
+				"the container's process has ended");
+		return;
+	}
+	json = put ? bl_containers_answer(container) : bl_containers_describe(container);
+	if (!json)
+		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed",
+				"out of memory; try again");
+	else
+		bl_http_answer(request, put && container->state == BL_CONTAINER_PENDING ? 202 : 200,
+			       json);
+}

@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/containers.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "agent/config.h"
+#include "agent/container_state.h"
+#include "agent/secrets.h"
+#include "agent/store.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/job.h"
+#include "common/sys.h"
+
+const char *bl_containers_state_name(enum bl_container_state state)
+{
+	static const char *const names[] = {
+		[BL_CONTAINER_PENDING] = "pending",
+		[BL_CONTAINER_READY] = "ready",
+		[BL_CONTAINER_FAILED] = "failed",
+		[BL_CONTAINER_ENDED] = "ended",
+	};
+
+	return names[state];
+}
+
+static void tell(const struct bl_container *container, const char *what)
+{
+	if (container->containers->tell)
+		container->containers->tell(container, what);
+}
+
+/* ---- Processes ---- */
+
+/* Field 22 of /proc/PID/stat; 0 where there is no such process. */
+static uint64_t read_start_time(pid_t pid)
+{
+	auto_buf text = BL_BUF_INIT(4096);
+	char path[32];
+	const char *at;
+	auto_fd fd = -1;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = bl_sys_openat(AT_FDCWD, path, O_RDONLY, 0);
+	if (fd < 0 || bl_buf_read(&text, fd, NULL) < 0)
+		return 0;
+	/* The name in parentheses may hold anything: field 3 follows the last of them. */
+	at = strrchr(bl_buf_str(&text), ')');
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+static bool is_dead(int pidfd)
+{
+	struct pollfd wait = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&wait, 1, 0) != 0;
+}
+
+/* A pidfd of exactly that process; -ESRCH where it is gone, or the number is another's now. */
+static int open_process(pid_t pid, uint64_t start_time)
+{
+	auto_fd fd = bl_sys_pidfd_open(pid);
+
+	if (fd < 0)
+		return fd;
+	/* The descriptor first: if it still lives afterwards, the start time was its own. */
+	if (read_start_time(pid) != start_time || is_dead(fd))
+		return -ESRCH;
+	return TAKE_FD(fd);
+}
+
+/* ---- Life and death ---- */
+
+static void release_items(struct bl_container *container)
+{
+	for (size_t i = 0; container->items && i < container->weights.count; i++) {
+		struct bl_container_item *item = &container->items[i];
+
+		bl_works_give_up(&item->claim);
+		if (item->held)
+			bl_store_tree_unhold(container->containers->store, &item->tree);
+		item->held = false;
+	}
+}
+
+static void free_container(struct bl_container *container)
+{
+	struct bl_containers *containers = container->containers;
+
+	*(container->prev ? &container->prev->next : &containers->first) = container->next;
+	if (container->next)
+		container->next->prev = container->prev;
+	containers->count--;
+	release_items(container);
+	bl_loop_unwatch(containers->loop, &container->death);
+	bl_loop_cancel(&container->grace);
+	bl_cleanup_fd(&container->pidfd);
+	bl_weights_done(&container->weights);
+	bl_json_free(&container->list);
+	free(container->items);
+	free(container->id);
+	free(container->tenant);
+	free(container->name);
+	free(container->bundle);
+	free(container->body);
+	free(container);
+}
+
+static void answer_waiters(struct bl_container *container)
+{
+	while (container->waiters.first)
+		bl_container_reply(container, container->waiters.first);
+}
+
+static void grace_over(struct bl_timer *timer)
+{
+	struct bl_container *container = timer->data;
+	struct bl_store *store = container->containers->store;
+
+	free_container(container);
+	(void)bl_store_lease_expire(store);
+}
+
+static void end_container(struct bl_container *container)
+{
+	struct bl_containers *containers = container->containers;
+	struct bl_err err = {0};
+
+	if (container->state == BL_CONTAINER_ENDED)
+		return;
+	if (bl_store_lease_end(containers->store, bl_store_boot_id(containers->store),
+			       container->pid, container->start_time, &err) < 0)
+		tell(container, err.msg);
+	bl_loop_unwatch(containers->loop, &container->death);
+	bl_cleanup_fd(&container->pidfd);
+	container->pidfd = -1;
+	container->state = BL_CONTAINER_ENDED;
+	tell(container, "its process has ended");
+	answer_waiters(container);
+	/* What is on its way for it goes on for as long as its lease still protects. */
+	bl_loop_after(containers->loop, &container->grace, containers->config->lease_grace * 1000,
+		      grace_over, container);
+}
+
+static void process_died(struct bl_watch *watch, uint32_t events)
+{
+	(void)events;
+	end_container(watch->data);
+}
+
+/* ---- Items ---- */
+
+/* The lease with the trees that are there, on disk. */
+static int put_lease(struct bl_container *container, struct bl_err *err)
+{
+	struct bl_store *store = container->containers->store;
+	auto_free struct bl_digest *trees = calloc(container->weights.count + 1, sizeof(*trees));
+	auto_json extra = bl_container_to_json(container);
+	struct bl_store_lease lease = {
+		.id = container->id,
+		.tenant = container->tenant,
+		.container = container->name ? container->name : (char *)"",
+		.pid = container->pid,
+		.start_time = container->start_time,
+		.trees = trees,
+		.extra = extra,
+	};
+	int r;
+
+	if (!trees || !extra)
+		return bl_err_nomem(err);
+	(void)snprintf(lease.boot_id, sizeof(lease.boot_id), "%s", bl_store_boot_id(store));
+	for (size_t i = 0; i < container->weights.count; i++)
+		if (container->items[i].ready)
+			trees[lease.tree_count++] = container->items[i].tree;
+	r = bl_store_lease_put(store, &lease, err);
+	for (size_t i = 0; r == 0 && i < container->weights.count; i++) {
+		if (container->items[i].held)
+			bl_store_tree_unhold(store, &container->items[i].tree);
+		container->items[i].held = false;
+	}
+	container->leased = r == 0 && lease.tree_count == container->weights.count;
+	return r;
+}
+
+static void fail_container(struct bl_container *container, const struct bl_problem *problem)
+{
+	container->state = BL_CONTAINER_FAILED;
+	container->problem = *problem;
+	tell(container, problem->detail);
+	answer_waiters(container);
+}
+
+static bool all_ready(const struct bl_container *container)
+{
+	for (size_t i = 0; i < container->weights.count; i++)
+		if (!container->items[i].ready)
+			return false;
+	return true;
+}
+
+/* Everything is there: the lease gets the trees, then the waiters their answer. */
+static void become_ready(struct bl_container *container)
+{
+	struct bl_problem problem;
+	struct bl_err err = {0};
+
+	if (!container->leased && put_lease(container, &err) < 0) {
+		bl_problem_set(&problem, BL_JOB_INTERNAL, "the lease cannot be written: %s", err.msg);
+		fail_container(container, &problem);
+		return;
+	}
+	container->state = BL_CONTAINER_READY;
+	tell(container, "ready");
+	answer_waiters(container);
+}
+
+static int take_tree(struct bl_container_item *item, const struct bl_digest *tree,
+		     struct bl_err *err)
+{
+	int r = bl_store_tree_hold(item->container->containers->store, tree, err);
+
+	if (r < 0)
+		return r;
+	item->tree = *tree;
+	item->ready = item->held = true;
+	return 0;
+}
+
+static void item_settled(struct bl_claim *claim, const struct bl_outcome *outcome)
+{
+	struct bl_container_item *item = claim->data;
+	struct bl_container *container = item->container;
+	const struct bl_weights_item *wanted =
+		&container->weights.items[item - container->items];
+	struct bl_problem problem = outcome->problem;
+	struct bl_err err = {0};
+
+	if (problem.status == 0 && bl_works_check_pin(wanted, &outcome->tree, &problem) == 0 &&
+	    take_tree(item, &outcome->tree, &err) < 0)
+		bl_problem_set(&problem, BL_JOB_INTERNAL, "%s", err.msg);
+	if (container->state == BL_CONTAINER_ENDED)
+		return;
+	if (problem.status != 0)
+		fail_container(container, &problem);
+	else if (all_ready(container))
+		become_ready(container);
+}
+
+/* Looks every item up, and claims what is not there. */
+static int start_items(struct bl_container *container, struct bl_problem *problem)
+{
+	struct bl_works *works = container->containers->works;
+	struct bl_err err = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < container->weights.count; i++) {
+		struct bl_container_item *item = &container->items[i];
+		const struct bl_weights_item *wanted = &container->weights.items[i];
+		struct bl_digest tree;
+
+		if (item->ready || item->claim.work)
+			continue;
+		r = bl_works_lookup(works, container->tenant, wanted, &tree, problem);
+		if (r == 0)
+			r = take_tree(item, &tree, &err);
+		else if (r == -EAGAIN)
+			r = bl_works_claim(works, container->tenant, wanted, false, &item->claim,
+					   &err);
+		else
+			return r;
+		if (r < 0) {
+			bl_problem_set(problem, BL_JOB_INTERNAL, "%s", err.msg);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* From a container with its items' list to one that is watched, looked after and leased. */
+static int start_container(struct bl_container *container, struct bl_problem *problem)
+{
+	struct bl_containers *containers = container->containers;
+	struct bl_err err = {0};
+	int r = start_items(container, problem);
+
+	if (r < 0)
+		return r;
+	if (!container->leased)
+		r = put_lease(container, &err);
+	if (r == 0)
+		r = bl_loop_watch(containers->loop, &container->death, container->pidfd, EPOLLIN,
+				  process_died, container, &err);
+	if (r < 0) {
+		bl_problem_set(problem, r == -ENOSPC || r == -EDQUOT ? BL_JOB_SPACE
+								     : BL_JOB_INTERNAL,
+			       "the lease cannot be written: %s", err.msg);
+		return r;
+	}
+	container->state = all_ready(container) ? BL_CONTAINER_READY : BL_CONTAINER_PENDING;
+	return 0;
+}
+
+/* ---- Making one ---- */
+
+static struct bl_container *new_container(struct bl_containers *containers,
+					  const struct bl_container_request *request,
+					  struct bl_err *err)
+{
+	struct bl_container *container = calloc(1, sizeof(*container));
+	int r;
+
+	if (!container) {
+		(void)bl_err_nomem(err);
+		return NULL;
+	}
+	*container = (struct bl_container){
+		.containers = containers, .next = containers->first, .pid = request->pid,
+		.start_time = request->start_time, .pidfd = -1, .death = BL_WATCH_INIT,
+		.id = strdup(request->id), .tenant = strdup(request->tenant),
+		.name = request->name ? strdup(request->name) : NULL,
+		.bundle = request->bundle ? strdup(request->bundle) : NULL,
+		.since = bl_loop_now(),
+	};
+	if (container->next)
+		container->next->prev = container;
+	containers->first = container;
+	containers->count++;
+	r = container->id && container->tenant ? bl_container_set_weights(container,
+									 request->weights, err)
+					       : bl_err_nomem(err);
+	for (size_t i = 0; r == 0 && i < container->weights.count; i++) {
+		container->items[i].container = container;
+		container->items[i].claim.settled = item_settled;
+		container->items[i].claim.data = &container->items[i];
+	}
+	if (r < 0) {
+		free_container(container);
+		return NULL;
+	}
+	return container;
+}
+
+struct bl_container *bl_containers_find(struct bl_containers *containers, const char *id)
+{
+	struct bl_container *ended = NULL;
+
+	for (struct bl_container *at = containers->first; at; at = at->next) {
+		if (strcmp(at->id, id) != 0)
+			continue;
+		if (at->state != BL_CONTAINER_ENDED)
+			return at;
+		if (!ended)
+			ended = at;
+	}
+	return ended;
+}
+
+/* A second PUT of the same: joined, or tried again where it failed. */
+static int join(struct bl_container *container, struct bl_problem *problem)
+{
+	int r;
+
+	if (container->state != BL_CONTAINER_FAILED)
+		return 0;
+	container->state = BL_CONTAINER_PENDING;
+	r = start_items(container, problem);
+	if (r < 0)
+		fail_container(container, problem);
+	else if (all_ready(container))
+		become_ready(container);
+	return 0;
+}
+
+static int conflict(struct bl_problem *problem, const char *detail)
+{
+	*problem = (struct bl_problem){.status = 409, .class = "conflict"};
+	(void)snprintf(problem->detail, sizeof(problem->detail), "%s", detail);
+	return -EEXIST;
+}
+
+static int check_request(const struct bl_container_request *request, struct bl_problem *problem)
+{
+	const char *what = NULL;
+
+	if (!bl_container_is_id(request->id))
+		what = "the container's id must be letters, digits, '_', '.' and '-', at most 255";
+	else if (!bl_secrets_is_tenant(request->tenant))
+		what = "tenant must be letters, digits, '_', '.' and '-', at most 253";
+	else if (request->pid < 1)
+		what = "pid must be a process's number";
+	if (!what)
+		return 0;
+	*problem = (struct bl_problem){.status = 400, .class = "request"};
+	(void)snprintf(problem->detail, sizeof(problem->detail), "%s", what);
+	return -EINVAL;
+}
+
+int bl_containers_put(struct bl_containers *containers, const struct bl_container_request *request,
+		      struct bl_container **ret, struct bl_problem *problem)
+{
+	struct bl_container *old = bl_containers_find(containers, request->id);
+	struct bl_container *container;
+	struct bl_err err = {0};
+	auto_fd pidfd = -1;
+	int r = check_request(request, problem);
+
+	if (r < 0)
+		return r;
+	pidfd = open_process(request->pid, request->start_time);
+	if (pidfd < 0)
+		return conflict(problem, "the container's process is not there (any more); create "
+					 "the container again");
+	if (old && old->state != BL_CONTAINER_ENDED && is_dead(old->pidfd))
+		end_container(old);
+	container = new_container(containers, request, &err);
+	if (!container) {
+		bl_problem_set(problem, err.code == BL_EX_CONFIG ? BL_JOB_CONFIG : BL_JOB_INTERNAL,
+			       "weights: %s", err.msg);
+		return -EINVAL;
+	}
+	if (old && old->state != BL_CONTAINER_ENDED) {
+		bool same = old->pid == request->pid && old->start_time == request->start_time;
+		bool same_body = strcmp(old->body, container->body) == 0;
+
+		free_container(container);
+		if (!same)
+			return conflict(problem, "a living container has that id; remove it first");
+		if (!same_body)
+			return conflict(problem, "that container has already asked for something "
+						 "else; create it anew");
+		*ret = old;
+		return join(old, problem);
+	}
+	container->pidfd = TAKE_FD(pidfd);
+	r = start_container(container, problem);
+	if (r < 0) {
+		free_container(container);
+		return r;
+	}
+	tell(container, container->state == BL_CONTAINER_READY ? "ready at once" : "pending");
+	*ret = container;
+	return 0;
+}
+
+void bl_containers_release(struct bl_containers *containers, const char *id)
+{
+	struct bl_container *container = bl_containers_find(containers, id);
+
+	if (container && container->state != BL_CONTAINER_ENDED && is_dead(container->pidfd))
+		end_container(container);
+}
+
+/* ---- After a restart ---- */
+
+static int restore_one(struct bl_containers *containers, const struct bl_store_lease *lease)
+{
+	struct bl_container_request request = {
+		.id = lease->id, .tenant = lease->tenant, .pid = lease->pid,
+		.start_time = lease->start_time,
+	};
+	struct bl_container *container;
+	struct bl_problem problem;
+	auto_fd pidfd = open_process(lease->pid, lease->start_time);
+	int r;
+
+	if (pidfd < 0 || !lease->extra || bl_container_from_json(lease->extra, &request, NULL) < 0)
+		return -ESRCH;
+	container = new_container(containers, &request, NULL);
+	if (!container)
+		return -ESRCH;
+	container->pidfd = TAKE_FD(pidfd);
+	/* What it has mounted is its own: nobody is asked again. */
+	container->leased = lease->tree_count == container->weights.count;
+	for (size_t i = 0; container->leased && i < container->weights.count; i++) {
+		container->items[i].tree = lease->trees[i];
+		container->items[i].ready = true;
+	}
+	r = start_container(container, &problem);
+	if (r < 0) {
+		/* It keeps its lease; a hook that waits for it asks again. */
+		container->state = BL_CONTAINER_FAILED;
+		container->problem = problem;
+		r = bl_loop_watch(containers->loop, &container->death, container->pidfd, EPOLLIN,
+				  process_died, container, NULL);
+	}
+	tell(container, "taken up after a restart");
+	return r;
+}
+
+int bl_containers_restore(struct bl_containers *containers, struct bl_err *err)
+{
+	size_t position = 0;
+	size_t count = 0;
+	const struct bl_store_lease *lease;
+	struct key {
+		char boot_id[40];
+		pid_t pid;
+		uint64_t start_time;
+	};
+	auto_free struct key *keys = NULL;
+
+	/* The walk must not be disturbed by what restoring writes: first who there is. */
+	while ((lease = bl_store_lease_next(containers->store, &position))) {
+		struct key *more;
+
+		if (lease->ended_at)
+			continue;
+		more = reallocarray(keys, count + 1, sizeof(*keys));
+		if (!more)
+			return bl_err_nomem(err);
+		keys = more;
+		keys[count] = (struct key){.pid = lease->pid, .start_time = lease->start_time};
+		memcpy(keys[count++].boot_id, lease->boot_id, sizeof(lease->boot_id));
+	}
+	for (size_t i = 0; i < count; i++) {
+		bool ours = strcmp(keys[i].boot_id, bl_store_boot_id(containers->store)) == 0;
+
+		position = 0;
+		while ((lease = bl_store_lease_next(containers->store, &position)))
+			if (lease->pid == keys[i].pid && lease->start_time == keys[i].start_time &&
+			    strcmp(lease->boot_id, keys[i].boot_id) == 0)
+				break;
+		if (!lease || (ours && restore_one(containers, lease) == 0))
+			continue;
+		(void)bl_store_lease_end(containers->store, keys[i].boot_id, keys[i].pid,
+					 keys[i].start_time, NULL);
+	}
+	return 0;
+}
+
+void bl_containers_done(struct bl_containers *containers)
+{
+	while (containers->first)
+		free_container(containers->first);
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * ballastd: options, start and end. All else happens in callbacks of the loop.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/listen.h"
+#include "agent/store.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/log.h"
+
+#define WORKERS 4
+
+struct options {
+	const char *socket, *cache_dir, *secrets_dir, *config, *fetch, *metrics_listen;
+	enum bl_log_format log_format;
+	enum bl_log_level log_level;
+	bool config_given;
+};
+
+static const char usage[] =
+	"Usage: ballastd [OPTION]...\n"
+	"The node agent of Ballast: fetches, keeps and leases model weights.\n"
+	"\n"
+	"  --socket=PATH             where it listens (" BL_PATH_SOCKET ")\n"
+	"  --cache-dir=DIR           where weights are kept (" BL_PATH_CACHE ")\n"
+	"  --secrets-dir=DIR         tenants' secrets (" BL_PATH_SECRETS ")\n"
+	"  --config=FILE             configuration (" BL_PATH_CONFIG ", if it is there)\n"
+	"  --fetch=PROGRAM           the fetch program (beside ballastd, or " BL_PATH_FETCH ")\n"
+	"  --metrics-listen=ADDR:PORT  serve /metrics by TCP too\n"
+	"  --log-format=text|json    form of log lines (text)\n"
+	"  --log-level=debug|info|warning|error   least that is logged (info)\n"
+	"  --version, --help\n";
+
+/* ---- Options ---- */
+
+static int parse_level(const char *text, enum bl_log_level *ret)
+{
+	static const char *const names[] = {"debug", "info", "warning", "error"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcmp(text, names[i]) == 0) {
+			*ret = (enum bl_log_level)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+/* 0 to go on, 1 to leave with success, < 0 to leave with an error. */
+static int parse_options(int argc, char **argv, struct options *options, struct bl_err *err)
+{
+	static const struct option table[] = {
+		{"socket", required_argument, NULL, 's'},
+		{"cache-dir", required_argument, NULL, 'c'},
+		{"secrets-dir", required_argument, NULL, 'S'},
+		{"config", required_argument, NULL, 'f'},
+		{"fetch", required_argument, NULL, 'F'},
+		{"metrics-listen", required_argument, NULL, 'm'},
+		{"log-format", required_argument, NULL, 'l'},
+		{"log-level", required_argument, NULL, 'L'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
+		switch (option) {
+		case 's': options->socket = optarg; break;
+		case 'c': options->cache_dir = optarg; break;
+		case 'S': options->secrets_dir = optarg; break;
+		case 'f': options->config = optarg; options->config_given = true; break;
+		case 'F': options->fetch = optarg; break;
+		case 'm': options->metrics_listen = optarg; break;
+		case 'l':
+			if (bl_log_parse_format(optarg, &options->log_format) < 0)
+				return bl_err_config(err, "--log-format: text or json");
+			break;
+		case 'L':
+			if (parse_level(optarg, &options->log_level) < 0)
+				return bl_err_config(err, "--log-level: debug, info, warning or "
+							  "error");
+			break;
+		case 'V': (void)printf("ballastd %s\n", BL_VERSION); return 1;
+		case 'h': (void)fputs(usage, stdout); return 1;
+		default: return bl_err_config(err, "see ballastd --help");
+		}
+	}
+	if (optind < argc)
+		return bl_err_config(err, "'%s' is no option; see ballastd --help", argv[optind]);
+	return 0;
+}
+
+/* ---- Surroundings ---- */
+
+/* No core dump, no tracer, and as many descriptors as we may have. */
+static void settle_process(void)
+{
+	struct rlimit limit = {0, 0};
+
+	(void)setrlimit(RLIMIT_CORE, &limit);
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	(void)umask(077);
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* Tells systemd, where it started us (sd_notify(3), without its library). */
+static void notify(const char *state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const char *path = getenv("NOTIFY_SOCKET");
+	auto_fd fd = -1;
+	socklen_t len;
+
+	if (!path || (*path != '/' && *path != '@') || strlen(path) >= sizeof(address.sun_path))
+		return;
+	(void)strcpy(address.sun_path, path);
+	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	if (*path == '@')
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL,
+			     (const struct sockaddr *)&address, len);
+}
+
+static void tell_container(const struct bl_container *container, const char *what)
+{
+	const struct bl_log_field fields[] = {
+		{"container", container->id},
+		{"name", container->name},
+		{"tenant", container->tenant},
+		{"state", bl_containers_state_name(container->state)},
+	};
+
+	bl_log_with(container->state == BL_CONTAINER_FAILED ? BL_LOG_WARNING : BL_LOG_INFO, fields,
+		    sizeof(fields) / sizeof(*fields), "%s", what);
+}
+
+static void signal_ready(struct bl_watch *watch, uint32_t events)
+{
+	struct bl_agent *agent = watch->data;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(watch->fd, &info, sizeof(info)) == sizeof(info))
+		bl_loop_stop(&agent->loop);
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* ---- The agent ---- */
+
+static int open_agent(struct bl_agent *agent, const struct options *options, struct bl_err *err)
+{
+	struct bl_store_options store = {.path = options->cache_dir};
+	int r = bl_config_load(options->config, !options->config_given, &agent->config, err);
+
+	if (r == 0)
+		r = bl_spawn_init(&agent->spawn, options->fetch, options->log_level == BL_LOG_DEBUG,
+				  err);
+	if (r < 0)
+		return r;
+	store.max_bytes = agent->config.cache_quota;
+	store.high_percent = (unsigned)agent->config.high_water;
+	store.low_percent = (unsigned)agent->config.low_water;
+	store.lease_grace = (int64_t)agent->config.lease_grace;
+	r = bl_store_open(&store, &agent->store, err);
+	if (r == 0)
+		r = bl_loop_init(&agent->loop, err);
+	if (r == 0)
+		r = bl_pool_init(&agent->pool, &agent->loop, WORKERS, err);
+	if (r < 0)
+		return r;
+	agent->works = (struct bl_works){
+		.loop = &agent->loop, .pool = &agent->pool, .store = agent->store,
+		.spawn = &agent->spawn, .config = &agent->config,
+		.secrets_dir = options->secrets_dir,
+	};
+	agent->containers = (struct bl_containers){
+		.loop = &agent->loop, .store = agent->store, .works = &agent->works,
+		.config = &agent->config, .tell = tell_container,
+	};
+	return bl_containers_restore(&agent->containers, err);
+}
+
+/* In the order in which one thing stands on another. */
+static void close_agent(struct bl_agent *agent)
+{
+	bl_http_stop(&agent->http);
+	bl_works_stop(&agent->works);
+	if (agent->pool.loop)
+		bl_pool_done(&agent->pool);
+	bl_containers_done(&agent->containers);
+	bl_works_done(&agent->works);
+	if (agent->loop.timers.next)
+		bl_loop_done(&agent->loop);
+	if (agent->store)
+		bl_store_close(&agent->store);
+	bl_spawn_done(&agent->spawn);
+	bl_config_done(&agent->config);
+}
+
+static int serve(struct bl_agent *agent, const struct options *options, struct bl_err *err)
+{
+	struct bl_watch signals = BL_WATCH_INIT;
+	auto_fd signal_fd = open_signals();
+	auto_fd local = -1;
+	auto_fd tcp = -1;
+	int r;
+
+	if (signal_fd < 0)
+		return bl_err_sys(err, -signal_fd, "signalfd");
+	r = open_agent(agent, options, err);
+	if (r == 0) {
+		local = bl_listen_unix(options->socket, agent->config.socket_group, err);
+		r = local < 0 ? local : 0;
+	}
+	if (r == 0 && options->metrics_listen) {
+		tcp = bl_listen_tcp(options->metrics_listen, err);
+		r = tcp < 0 ? tcp : 0;
+	}
+	if (r == 0)
+		r = bl_http_start(&agent->http, &agent->loop, local, tcp,
+				  agent->config.socket_group, bl_api_routes, agent, err);
+	if (r == 0)
+		r = bl_loop_watch(&agent->loop, &signals, signal_fd, EPOLLIN, signal_ready, agent,
+				  err);
+	if (r == 0) {
+		bl_log(BL_LOG_INFO, "ready at %s, %zu trees, %zu containers", options->socket,
+		       bl_store_tree_count(agent->store), agent->containers.count);
+		notify("READY=1");
+		r = bl_loop_run(&agent->loop, err);
+		notify("STOPPING=1");
+		bl_log(BL_LOG_INFO, "stopping; leases and downloads are on disk");
+	}
+	if (local >= 0)
+		bl_listen_remove(options->socket, local);
+	close_agent(agent);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	static struct bl_agent agent = {.spawn.program = -1, .pool.event = -1};
+	struct options options = {
+		.socket = BL_PATH_SOCKET, .cache_dir = BL_PATH_CACHE,
+		.secrets_dir = BL_PATH_SECRETS, .config = BL_PATH_CONFIG,
+		.log_format = BL_LOG_TEXT, .log_level = BL_LOG_INFO,
+	};
+	struct bl_err err = {0};
+	int r;
+
+	settle_process();
+	bl_log_init("ballastd", BL_LOG_TEXT, BL_LOG_INFO);
+	r = parse_options(argc, argv, &options, &err);
+	if (r > 0)
+		return BL_EX_OK;
+	bl_log_init("ballastd", options.log_format, options.log_level);
+	if (r == 0)
+		r = serve(&agent, &options, &err);
+	if (r < 0)
+		bl_log(BL_LOG_ERROR, "%s", err.msg);
+	return r < 0 ? err.code : BL_EX_OK;
+}

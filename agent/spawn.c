@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ *   step in the child, in this order           why there
+ *   descriptors 0 to 3, the rest closed        nothing of the agent's is inherited
+ *   setsid, signals as at boot                 a terminal's ^C is the agent's alone
+ *   rlimits                                    need no privilege, bound all that follows
+ *   capability bounding set                    needs CAP_SETPCAP, so before the user changes
+ *   groups, gid, uid                           takes the capabilities along
+ *   no_new_privs, parent-death signal          the signal is cleared by a change of user
+ *   execveat on the handle                     the path need not be open to that user
+ */
+#include "agent/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/job.h"
+#include "common/sys.h"
+
+#define FETCH_USER "ballast-fetch"
+#define NOBODY 65534
+#define MAX_FILES 1024
+#define MAX_MEMORY (2ULL << 30) /* bytes of data */
+
+/* Beside our own program, so that a build tree runs as it is. */
+static int open_sibling(void)
+{
+	char path[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof("ballast-fetch"));
+	char *slash;
+
+	if (len <= 0)
+		return -ENOENT;
+	path[len] = '\0';
+	slash = strrchr(path, '/');
+	if (!slash)
+		return -ENOENT;
+	memcpy(slash + 1, "ballast-fetch", sizeof("ballast-fetch"));
+	return bl_sys_openat(AT_FDCWD, path, O_PATH, 0);
+}
+
+int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struct bl_err *err)
+{
+	auto_fd fd = program ? bl_sys_openat(AT_FDCWD, program, O_PATH, 0) : open_sibling();
+	const struct passwd *user = getpwnam(FETCH_USER);
+	struct stat st;
+	int r;
+
+	if (fd < 0 && !program)
+		fd = bl_sys_openat(AT_FDCWD, BL_PATH_FETCH, O_PATH, 0);
+	if (fd < 0)
+		return bl_err_sys(err, -fd, "open the fetch program '%s'",
+				  program ? program : BL_PATH_FETCH);
+	r = bl_sys_fstat(fd, &st);
+	if (r < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 022))
+		return bl_err_config(err,
+				     "the fetch program '%s' is no regular file, or others than its "
+				     "owner may write it",
+				     program ? program : BL_PATH_FETCH);
+	*spawn = (struct bl_spawn){.program = TAKE_FD(fd),
+				   .uid = user ? user->pw_uid : NOBODY,
+				   .gid = user ? user->pw_gid : NOBODY,
+				   .noisy = noisy};
+	return 0;
+}
+
+void bl_spawn_done(struct bl_spawn *spawn)
+{
+	bl_cleanup_fd(&spawn->program);
+	spawn->program = -1;
+}
+
+/* ---- In the child: nothing here allocates or takes a lock ---- */
+
+static int set_limit(__rlimit_resource_t what, rlim_t most)
+{
+	struct rlimit limit;
+
+	if (getrlimit(what, &limit) < 0)
+		return -errno;
+	if (limit.rlim_max < most)
+		most = limit.rlim_max;
+	limit.rlim_cur = limit.rlim_max = most;
+	return setrlimit(what, &limit) < 0 ? -errno : 0;
+}
+
+static int limit_resources(void)
+{
+	/* A core would hold the secret. FSIZE 0: no file at all before the listing is known. */
+	if (set_limit(RLIMIT_CORE, 0) < 0 || set_limit(RLIMIT_NOFILE, MAX_FILES) < 0 ||
+	    set_limit(RLIMIT_MEMLOCK, 0) < 0 || set_limit(RLIMIT_MSGQUEUE, 0) < 0)
+		return -EPERM;
+#ifndef __SANITIZE_ADDRESS__
+	if (set_limit(RLIMIT_DATA, MAX_MEMORY) < 0)
+		return -EPERM;
+#endif
+	return set_limit(RLIMIT_FSIZE, 0);
+}
+
+static int drop_privilege(uid_t uid, gid_t gid)
+{
+	uid_t real, effective, saved;
+
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -errno;
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -errno;
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return -errno;
+	if (getresuid(&real, &effective, &saved) < 0 || real != uid || effective != uid ||
+	    saved != uid || setuid(0) == 0)
+		return -EPERM;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int signal_number = 1; signal_number < NSIG; signal_number++)
+		(void)signal(signal_number, SIG_DFL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Lays out descriptors 0 to 3 and `program` as 4; everything else is closed. */
+static int lay_out(int input, int output, int socket_fd, int program)
+{
+	int from[] = {input, output, output, socket_fd, program};
+	const int count = sizeof(from) / sizeof(*from);
+
+	for (int i = 0; i < count; i++) {
+		from[i] = fcntl(from[i], F_DUPFD, 16);
+		if (from[i] < 0)
+			return -errno;
+	}
+	for (int i = 0; i < count; i++)
+		if (dup2(from[i], i) < 0)
+			return -errno;
+	return fcntl(count - 1, F_SETFD, FD_CLOEXEC) < 0 ? -errno : bl_sys_close_from((unsigned)count);
+}
+
+static _Noreturn void child(const struct bl_spawn *spawn, pid_t parent, int input, int output,
+			    int socket_fd)
+{
+	static char name[] = "ballast-fetch";
+	static char verb[] = "job";
+	char *argv[] = {name, verb, NULL};
+	char *envp[] = {NULL};
+
+	if (lay_out(input, output, socket_fd, spawn->program) < 0)
+		_exit(125);
+	(void)setsid();
+	(void)umask(077);
+	reset_signals();
+	if (chdir("/") < 0 || limit_resources() < 0 || drop_privilege(spawn->uid, spawn->gid) < 0 ||
+	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+		_exit(125);
+	(void)fexecve(4, argv, envp);
+	_exit(126);
+}
+
+/* ---- In the agent ---- */
+
+int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct bl_err *err)
+{
+	int input[2] = {-1, -1};
+	int sockets[2] = {-1, -1};
+	auto_fd quiet = spawn->noisy ? -1 : bl_sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
+	pid_t parent = getpid();
+	pid_t pid;
+
+	if (!spawn->noisy && quiet < 0)
+		return bl_err_sys(err, -quiet, "open /dev/null");
+	if (pipe2(input, O_CLOEXEC) < 0)
+		return bl_err_sys(err, errno, "pipe");
+	auto_fd theirs = input[0];
+	auto_fd ours = input[1];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+		return bl_err_sys(err, errno, "socketpair");
+	auto_fd their_socket = sockets[1];
+	auto_fd our_socket = sockets[0];
+	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0 || fcntl(our_socket, F_SETFL, O_NONBLOCK) < 0)
+		return bl_err_sys(err, errno, "fcntl");
+	pid = fork();
+	if (pid < 0)
+		return bl_err_sys(err, errno, "fork");
+	if (pid == 0)
+		child(spawn, parent, theirs, spawn->noisy ? STDERR_FILENO : quiet, their_socket);
+	*ret = (struct bl_process){.pid = pid, .pidfd = bl_sys_pidfd_open(pid)};
+	if (ret->pidfd < 0) {
+		int r = ret->pidfd;
+
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+		return bl_err_sys(err, -r, "pidfd_open");
+	}
+	ret->input = TAKE_FD(ours);
+	ret->socket = TAKE_FD(our_socket);
+	return 0;
+}
+
+void bl_spawn_limit_file_size(pid_t pid, uint64_t bytes)
+{
+	const struct rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
+
+	(void)prlimit(pid, RLIMIT_FSIZE, &limit, NULL);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starts the fetch program with nothing but what its job needs: an unprivileged user, no
+ * capabilities, no way to new ones, bounded resources, an empty environment, three descriptors and
+ * the job's socket. It dies with the agent.
+ */
+#ifndef BL_AGENT_SPAWN_H
+#define BL_AGENT_SPAWN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct bl_err;
+
+/* The program and whom it runs as; made once. */
+struct bl_spawn {
+	int program; /* O_PATH descriptor: the way to it need not be open to that user */
+	uid_t uid;
+	gid_t gid;
+	bool noisy; /* its stderr is ours (for people who look for a fault), else /dev/null */
+};
+
+/* Opens the program (NULL: beside our own, else BL_PATH_FETCH) and finds the user. */
+int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struct bl_err *err);
+void bl_spawn_done(struct bl_spawn *spawn);
+
+/* A running job. */
+struct bl_process {
+	pid_t pid;
+	int pidfd;
+	int input;  /* our end of its descriptor 0: a pipe, non-blocking */
+	int socket; /* our end of its descriptor 3, non-blocking */
+};
+
+/* Starts `program job`. The descriptors in *ret are the caller's. */
+int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct bl_err *err);
+
+/* From now on it may not write beyond that offset of any file. */
+void bl_spawn_limit_file_size(pid_t pid, uint64_t bytes);
+
+#endif

@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/work.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/config.h"
+#include "agent/store.h"
+#include "agent/work_input.h"
+#include "agent/work_state.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/json.h"
+
+#define TRIES_CRASH  3 /* jobs of a work whose process fails by itself */
+#define TRIES_ORIGIN 2 /* jobs of a work whose origin fails: fetch has already been patient */
+#define AGAIN_MS     1000
+
+/* ---- Problems ---- */
+
+static const struct {
+	const char *class;
+	int status;
+	const char *title;
+	int tries;
+} classes[] = {
+	{BL_JOB_CONFIG, 422, "The weights item or the configuration is wrong", 1},
+	{BL_JOB_NOT_FOUND, 404, "The origin does not have it", 1},
+	{BL_JOB_UNAUTHORIZED, 401, "The origin wants a credential", 1},
+	{BL_JOB_FORBIDDEN, 403, "Not allowed", 1},
+	{BL_JOB_ORIGIN, 502, "The origin cannot be reached", TRIES_ORIGIN},
+	{BL_JOB_CORRUPT, 502, "The content does not verify", 1},
+	{BL_JOB_HOSTILE, 422, "The origin's listing is refused", 1},
+	{BL_JOB_SPACE, 507, "No room on the node", 1},
+	{BL_JOB_INTERNAL, 500, "The agent failed", TRIES_CRASH},
+};
+#define CLASS_COUNT (sizeof(classes) / sizeof(*classes))
+
+static size_t find_class(const char *class)
+{
+	for (size_t i = 0; i < CLASS_COUNT; i++)
+		if (strcmp(classes[i].class, class) == 0)
+			return i;
+	return CLASS_COUNT - 1;
+}
+
+const char *bl_work_class_name(size_t i)
+{
+	return i < CLASS_COUNT ? classes[i].class : NULL;
+}
+
+void bl_problem_set(struct bl_problem *problem, const char *class, const char *fmt, ...)
+{
+	va_list ap;
+
+	*problem = (struct bl_problem){.status = classes[find_class(class)].status};
+	(void)snprintf(problem->class, sizeof(problem->class), "%s", class);
+	va_start(ap, fmt);
+	(void)vsnprintf(problem->detail, sizeof(problem->detail), fmt, ap);
+	va_end(ap);
+}
+
+const char *bl_problem_title(const struct bl_problem *problem)
+{
+	if (strcmp(problem->class, "conflict") == 0)
+		return "Conflict";
+	if (strcmp(problem->class, "request") == 0)
+		return "Bad request";
+	return classes[find_class(problem->class)].title;
+}
+
+/* ---- Looking up ---- */
+
+static int64_t wall_clock(void)
+{
+	return (int64_t)time(NULL);
+}
+
+/* The ref that serves this tenant: its own, else the shared one of public content. */
+static int load_ref(struct bl_works *works, const char *tenant, const struct bl_weights_item *item,
+		    struct bl_ref *ret)
+{
+	struct bl_cachedir *dirs = bl_store_dirs(works->store);
+	char name[BL_DIGEST_HEX];
+	int r = bl_ref_name(tenant, item, name, NULL);
+
+	if (r == 0)
+		r = bl_ref_load(dirs, name, ret, NULL);
+	if (r == 0)
+		return 0;
+	r = bl_ref_name("", item, name, NULL);
+	if (r == 0)
+		r = bl_ref_load(dirs, name, ret, NULL);
+	if (r == 0 && ret->credential) {
+		bl_ref_done(ret);
+		r = -ENOENT;
+	}
+	return r;
+}
+
+static enum bl_ref_authority authority_of(const struct bl_works *works, const struct bl_ref *ref)
+{
+	if (!ref->credential)
+		return BL_REF_VALID;
+	return bl_ref_authority(ref, wall_clock(), (int64_t)works->config->authorisation_ttl,
+				(int64_t)works->config->authorisation_grace);
+}
+
+int bl_works_check_pin(const struct bl_weights_item *item, const struct bl_digest *tree,
+		       struct bl_problem *problem)
+{
+	char hex[BL_DIGEST_HEX];
+
+	bl_digest_to_hex(tree, hex);
+	if (!item->manifest || strcmp(item->manifest, hex) == 0)
+		return 0;
+	bl_problem_set(problem, BL_JOB_CONFIG,
+		       "%s: its content is manifest sha256:%s, the item pins sha256:%s; correct the "
+		       "pin, or the revision in the source",
+		       item->source.text, hex, item->manifest);
+	return -EINVAL;
+}
+
+int bl_works_lookup(struct bl_works *works, const char *tenant,
+		    const struct bl_weights_item *item, struct bl_digest *ret,
+		    struct bl_problem *problem)
+{
+	auto_ref ref = {0};
+	int r = load_ref(works, tenant, item, &ref);
+
+	if (r == 0 && authority_of(works, &ref) != BL_REF_VALID)
+		r = -EAGAIN;
+	if (r == 0)
+		r = bl_store_tree_use(works->store, &ref.manifest, NULL);
+	if (r < 0) {
+		works->figures.misses++;
+		return -EAGAIN;
+	}
+	works->figures.hits++;
+	r = bl_works_check_pin(item, &ref.manifest, problem);
+	if (r == 0)
+		*ret = ref.manifest;
+	return r;
+}
+
+/* ---- Claims ---- */
+
+static void free_work(struct bl_work *work)
+{
+	struct bl_works *works = work->works;
+
+	*(work->prev ? &work->prev->next : &works->first) = work->next;
+	if (work->next)
+		work->next->prev = work->prev;
+	bl_loop_cancel(&work->again);
+	bl_work_files_close(work);
+	bl_job_free(work->job);
+	bl_store_unreserve(works->store, work->reserved);
+	if (work->counted)
+		works->running--;
+	bl_ref_done(&work->ref);
+	bl_weights_done(&work->weights);
+	bl_json_free(&work->list);
+	free(work->revision);
+	free(work->tenant);
+	free(work->key);
+	free(work);
+}
+
+static void unlink_claim(struct bl_claim *claim)
+{
+	struct bl_work *work = claim->work;
+
+	*(claim->prev ? &claim->prev->next : &work->claims) = claim->next;
+	if (claim->next)
+		claim->next->prev = claim->prev;
+	claim->work = NULL;
+	claim->prev = claim->next = NULL;
+}
+
+void bl_works_give_up(struct bl_claim *claim)
+{
+	struct bl_work *work = claim->work;
+
+	if (!work)
+		return;
+	unlink_claim(claim);
+	if (work->claims)
+		return;
+	work->cancelled = true;
+	if (work->stage == BL_WORK_WAITS)
+		free_work(work);
+	else if (work->stage == BL_WORK_FETCHES && work->job)
+		bl_work_fail(work, BL_JOB_INTERNAL, "cancelled");
+	/* A tree that is being made is made: it is a matter of moments. */
+}
+
+static void start_waiting(struct bl_works *works);
+
+void bl_work_settle(struct bl_work *work, const struct bl_problem *problem)
+{
+	struct bl_works *works = work->works;
+	struct bl_outcome outcome = {.tree = work->tree};
+
+	if (problem) {
+		outcome.problem = *problem;
+		works->figures.failures[find_class(problem->class)]++;
+	}
+	while (work->claims) {
+		struct bl_claim *claim = work->claims;
+
+		unlink_claim(claim);
+		claim->settled(claim, &outcome);
+	}
+	free_work(work);
+	start_waiting(works);
+}
+
+static void settle_with(struct bl_work *work, const char *class, const char *detail)
+{
+	const char *source = bl_work_item(work)->source.text;
+	struct bl_problem problem;
+
+	if (strstr(detail, source))
+		bl_problem_set(&problem, class, "%s", detail);
+	else
+		bl_problem_set(&problem, class, "%.160s: %s", source, detail);
+	bl_work_settle(work, &problem);
+}
+
+/* ---- Jobs ---- */
+
+static void job_listed(struct bl_job *job, void *data)
+{
+	struct bl_work *work = data;
+	const char *revision = bl_job_revision(job);
+
+	if (work->resolving) {
+		bl_job_go(job);
+		return;
+	}
+	if (revision && !work->revision)
+		work->revision = strdup(revision);
+	bl_job_limit_files(job);
+	bl_work_prepare(work);
+}
+
+static void job_ended(struct bl_job *job, const struct bl_job_end *end, void *data)
+{
+	struct bl_work *work = data;
+
+	work->works->figures.bytes_fetched += bl_job_arrived(job);
+	work->job_over = true;
+	work->end = *end;
+	if (work->tasks == 0)
+		bl_work_go_on(work);
+}
+
+static const struct bl_job_events job_events = {
+	.listed = job_listed,
+	.open = bl_work_file_open,
+	.have = bl_work_file_have,
+	.done = bl_work_file_done,
+	.ended = job_ended,
+};
+
+static int start_job(struct bl_work *work, struct bl_err *err)
+{
+	struct bl_works *works = work->works;
+	auto_buf input = BL_BUF_INIT(BL_WORK_INPUT_MAX);
+	const char *revision = work->revision;
+	int r;
+
+	if (!revision && *work->ref.name && !work->refresh)
+		revision = work->ref.revision;
+	r = bl_work_input(work, revision, &input, err);
+	if (r == 0)
+		r = bl_job_start(works->loop, works->spawn, &input, &job_events, work, &work->job,
+				 err);
+	if (input.data)
+		explicit_bzero(input.data, input.cap);
+	if (r < 0)
+		return r;
+	work->counted = true;
+	works->running++;
+	works->figures.jobs++;
+	work->tries++;
+	work->job_over = false;
+	work->stage = BL_WORK_FETCHES;
+	return 0;
+}
+
+static void start_or_settle(struct bl_work *work)
+{
+	struct bl_err err = {0};
+
+	if (start_job(work, &err) < 0)
+		settle_with(work, err.code == BL_EX_CONFIG ? BL_JOB_CONFIG : BL_JOB_INTERNAL,
+			    err.msg);
+}
+
+static void begin_now(struct bl_timer *timer)
+{
+	struct bl_work *work = timer->data;
+
+	if (work->works->stopping)
+		return;
+	if (work->works->running < work->works->config->max_jobs)
+		start_or_settle(work);
+	/* Else it is found by start_waiting() when a job ends. */
+}
+
+/* Lets the oldest that waits for its turn begin. */
+static void start_waiting(struct bl_works *works)
+{
+	struct bl_work *oldest = NULL;
+
+	for (struct bl_work *work = works->first; work; work = work->next)
+		if (work->stage == BL_WORK_WAITS && !bl_loop_is_set(&work->again))
+			oldest = work;
+	if (oldest && works->running < works->config->max_jobs)
+		bl_loop_after(works->loop, &oldest->again, 0, begin_now, oldest);
+}
+
+static void begin_later(struct bl_work *work, uint64_t ms)
+{
+	work->stage = BL_WORK_WAITS;
+	bl_loop_after(work->works->loop, &work->again, ms, begin_now, work);
+}
+
+void bl_work_fail(struct bl_work *work, const char *class, const char *detail)
+{
+	if (work->job && !work->job_over)
+		bl_job_fail(work->job, class, detail);
+}
+
+/* ---- What comes after a job ---- */
+
+static bool use_old_tree(struct bl_work *work)
+{
+	work->tree = work->ref.manifest;
+	return *work->ref.name && bl_store_tree_use(work->works->store, &work->tree, NULL) == 0;
+}
+
+static void clear_job(struct bl_work *work)
+{
+	bl_work_files_close(work);
+	bl_job_free(TAKE_PTR(work->job));
+	bl_store_unreserve(work->works->store, work->reserved);
+	work->reserved = 0;
+	if (work->counted)
+		work->works->running--;
+	work->counted = false;
+	work->files_done = 0;
+}
+
+/* The origin has said whether the tenant may have what the ref names. */
+static void resolved(struct bl_work *work)
+{
+	struct bl_cachedir *dirs = bl_store_dirs(work->works->store);
+	bool good = work->end.good;
+	bool away = !good && (strcmp(work->end.class, BL_JOB_ORIGIN) == 0 ||
+			      strcmp(work->end.class, BL_JOB_INTERNAL) == 0);
+
+	clear_job(work);
+	if (good)
+		(void)bl_ref_authorise(dirs, work->ref.name, wall_clock(), NULL);
+	else if (!away)
+		(void)bl_ref_authorise(dirs, work->ref.name, 0, NULL);
+	if ((good || (away && work->authority == BL_REF_GRACE)) && use_old_tree(work)) {
+		bl_work_settle(work, NULL);
+	} else if (good) {
+		work->resolving = false;
+		work->authority = BL_REF_VALID;
+		work->tries = 0;
+		begin_later(work, 0);
+	} else {
+		settle_with(work, work->end.class, work->end.detail);
+	}
+}
+
+static void failed(struct bl_work *work)
+{
+	struct bl_job_end end = work->end;
+
+	bl_work_unhold(work);
+	clear_job(work);
+	if (work->tries < classes[find_class(end.class)].tries) {
+		work->works->figures.retries++;
+		begin_later(work, AGAIN_MS);
+	} else {
+		settle_with(work, end.class, end.detail);
+	}
+}
+
+static bool all_there(const struct bl_manifest *manifest)
+{
+	for (size_t i = 0; i < manifest->count; i++)
+		if (!manifest->files[i].has_sha256)
+			return false;
+	return manifest->count > 0;
+}
+
+void bl_work_go_on(struct bl_work *work)
+{
+	if (!work->job_over || work->tasks > 0 || work->stage != BL_WORK_FETCHES)
+		return;
+	if (work->works->stopping || work->cancelled) {
+		bl_work_unhold(work);
+		clear_job(work);
+		if (work->cancelled && !work->works->stopping)
+			free_work(work);
+	} else if (work->resolving) {
+		resolved(work);
+	} else if (!work->end.good) {
+		failed(work);
+	} else if (!all_there(bl_job_manifest(work->job))) {
+		bl_work_unhold(work);
+		clear_job(work);
+		settle_with(work, BL_JOB_INTERNAL,
+			    "the fetch process ended before all files were there; report this");
+	} else {
+		bl_work_publish(work);
+	}
+}
+
+/* ---- Beginning ---- */
+
+static int make_key(struct bl_work *work, struct bl_err *err)
+{
+	const struct bl_weights_item *item = bl_work_item(work);
+	auto_buf key = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
+	char name[BL_DIGEST_HEX];
+	int r = bl_ref_name(work->tenant, item, name, err);
+
+	if (r == 0)
+		r = bl_buf_putf(&key, err, "%s %d %d %s %s %s %s %s", name, work->refresh,
+				(int)item->auth_method,
+				item->auth_secret_name ? item->auth_secret_name : "",
+				item->aws_oidc_role_arn ? item->aws_oidc_role_arn : "",
+				item->aws_oidc_region ? item->aws_oidc_region : "",
+				item->gcp_oidc_service_account ? item->gcp_oidc_service_account
+							       : "",
+				item->gcp_oidc_workload_id_provider
+					? item->gcp_oidc_workload_id_provider : "");
+	work->key = bl_buf_take(&key);
+	return r;
+}
+
+static struct bl_work *new_work(struct bl_works *works, const char *tenant,
+				const struct bl_weights_item *item, bool refresh,
+				struct bl_err *err)
+{
+	struct bl_work *work = calloc(1, sizeof(*work));
+	int r;
+
+	if (!work) {
+		(void)bl_err_nomem(err);
+		return NULL;
+	}
+	*work = (struct bl_work){.works = works, .refresh = refresh, .next = works->first,
+				 .tenant = strdup(tenant), .list = bl_json_new_array()};
+	if (works->first)
+		works->first->prev = work;
+	works->first = work;
+	r = work->tenant && work->list ? bl_weights_item_to_json(item, work->list, err)
+				       : bl_err_nomem(err);
+	if (r == 0)
+		r = bl_weights_from_json(work->list, &work->weights, err);
+	if (r == 0)
+		r = make_key(work, err);
+	if (r < 0) {
+		free_work(work);
+		return NULL;
+	}
+	return work;
+}
+
+/* Whether a ref stands, what it is worth, and so what the first job is for. */
+static void look_at_ref(struct bl_work *work)
+{
+	struct bl_works *works = work->works;
+
+	if (load_ref(works, work->tenant, bl_work_item(work), &work->ref) < 0) {
+		work->ref = (struct bl_ref){0};
+		return;
+	}
+	work->authority = authority_of(works, &work->ref);
+	work->resolving = !work->refresh && work->authority != BL_REF_VALID;
+}
+
+int bl_works_claim(struct bl_works *works, const char *tenant, const struct bl_weights_item *item,
+		   bool refresh, struct bl_claim *claim, struct bl_err *err)
+{
+	struct bl_work *work = new_work(works, tenant, item, refresh, err);
+
+	if (!work)
+		return -EINVAL;
+	for (struct bl_work *other = work->next; other; other = other->next)
+		if (!other->cancelled && strcmp(other->key, work->key) == 0) {
+			free_work(work);
+			work = other;
+			break;
+		}
+	claim->work = work;
+	claim->prev = NULL;
+	claim->next = work->claims;
+	if (claim->next)
+		claim->next->prev = claim;
+	work->claims = claim;
+	if (!claim->next) {
+		look_at_ref(work);
+		begin_later(work, 0);
+	}
+	return 0;
+}
+
+void bl_works_add_progress(const struct bl_claim *claim, struct bl_progress *sum)
+{
+	struct bl_work *work = claim->work;
+	const struct bl_manifest *manifest;
+	uint64_t done;
+
+	if (!work || !work->job || !bl_job_is_listed(work->job))
+		return;
+	manifest = bl_job_manifest(work->job);
+	done = work->bytes_base + bl_job_arrived(work->job);
+	sum->bytes_done += done < manifest->bytes ? done : manifest->bytes;
+	sum->bytes_total += manifest->bytes;
+	sum->files_done += work->files_done;
+	sum->files_total += manifest->count;
+	sum->bytes_per_second += bl_job_rate(work->job);
+}
+
+void bl_works_stop(struct bl_works *works)
+{
+	works->stopping = true;
+	for (struct bl_work *work = works->first; work; work = work->next) {
+		bl_loop_cancel(&work->again);
+		bl_work_fail(work, BL_JOB_INTERNAL, "the agent is stopping");
+	}
+}
+
+void bl_works_done(struct bl_works *works)
+{
+	while (works->first) {
+		while (works->first->claims)
+			unlink_claim(works->first->claims);
+		free_work(works->first);
+	}
+}

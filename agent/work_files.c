@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The files that a job brings: a partial for each, its journal, its publication as a blob. What
+ * blocks runs on the pool, for one file one task at a time.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/blob.h"
+#include "agent/cachedir.h"
+#include "agent/store.h"
+#include "agent/work_state.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/json.h"
+
+#define STRIKES_MAX	2  /* wrong bytes of one file, then the work fails */
+#define QUIET_TRIES	40 /* waits for a last writer to go away ... */
+#define QUIET_MS	50 /* ... each so long */
+
+static void flight_step(struct bl_flight *flight);
+
+static struct bl_flight *find_flight(struct bl_work *work, const struct bl_manifest_file *file)
+{
+	struct bl_flight *flight = work->flights;
+
+	while (flight && flight->file != file)
+		flight = flight->next;
+	return flight;
+}
+
+static void free_flight(struct bl_work *work, struct bl_flight *flight)
+{
+	struct bl_flight **at = &work->flights;
+
+	while (*at && *at != flight)
+		at = &(*at)->next;
+	if (*at)
+		*at = flight->next;
+	bl_loop_cancel(&flight->quiet);
+	bl_partial_close(&flight->partial);
+	free(flight->ranges);
+	free(flight->noting);
+	free(flight);
+}
+
+void bl_work_files_close(struct bl_work *work)
+{
+	while (work->flights)
+		free_flight(work, work->flights);
+	while (work->strikes) {
+		struct bl_strike *strike = work->strikes;
+
+		work->strikes = strike->next;
+		free(strike);
+	}
+}
+
+/* ---- Open ---- */
+
+/* The SHA-256 that the origin promised for the file, if it did. */
+static bool promised_digest(const struct bl_manifest_file *file, struct bl_digest *ret)
+{
+	const struct bl_json_limits limits = {.max_bytes = BL_MAX_JOB_MESSAGE};
+	auto_json promise = NULL;
+	const char *text = NULL;
+
+	return file->promise &&
+	       bl_json_parse(file->promise, strlen(file->promise), &limits, &promise, NULL) == 0 &&
+	       bl_json_get_string(promise, "sha256", &text, NULL) > 0 &&
+	       bl_digest_from_hex(text, ret) == 0;
+}
+
+/* Whose bytes of which version of which file these are. */
+static int partial_key(const struct bl_work *work, const struct bl_manifest_file *file,
+		       struct bl_buf *key, struct bl_err *err)
+{
+	const char *revision = bl_job_revision(work->job);
+
+	return bl_buf_putf(key, err, "%s\n%s\n%s\n%s\n%s", work->tenant,
+			   bl_work_item(work)->source.text, revision ? revision : "",
+			   file->promise ? file->promise : "", file->path);
+}
+
+static int open_flight(struct bl_work *work, struct bl_manifest_file *file,
+		       struct bl_flight **ret, struct bl_err *err)
+{
+	auto_buf key = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
+	struct bl_flight *flight;
+	int r = partial_key(work, file, &key, err);
+
+	if (r < 0)
+		return r;
+	flight = calloc(1, sizeof(*flight));
+	if (!flight)
+		return bl_err_nomem(err);
+	flight->work = work;
+	flight->file = file;
+	flight->has_promised = promised_digest(file, &flight->promised);
+	flight->next = work->flights;
+	work->flights = flight;
+	r = bl_partial_open(bl_store_dirs(work->works->store), bl_buf_str(&key), file->size,
+			    &flight->partial, err);
+	if (r < 0) {
+		free_flight(work, flight);
+		return r;
+	}
+	*ret = flight;
+	return 0;
+}
+
+/* The disk does not play along. */
+static void fail_disk(struct bl_work *work, int r, const char *message)
+{
+	char detail[BL_JOB_DETAIL];
+	bool full = r == -ENOSPC || r == -EDQUOT;
+
+	(void)snprintf(detail, sizeof(detail), "%.300s; %s", message,
+		       full ? "make room on the node's cache (ballast gc, ballast rm)"
+			    : "look at the node's cache disk");
+	bl_work_fail(work, full ? BL_JOB_SPACE : BL_JOB_INTERNAL, detail);
+}
+
+/* Room was reserved for the file; from now on the disk itself has it. */
+static void allocated(struct bl_work *work, uint64_t size)
+{
+	uint64_t part = size < work->reserved ? size : work->reserved;
+
+	bl_store_unreserve(work->works->store, part);
+	work->reserved -= part;
+	bl_store_grew(work->works->store, size);
+}
+
+void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *data)
+{
+	struct bl_work *work = data;
+	struct bl_flight *flight = NULL;
+	struct bl_err err = {0};
+	auto_fd fd = -1;
+	int r;
+
+	if (file->has_sha256) {
+		bl_job_send_skip(job, file);
+		return;
+	}
+	r = open_flight(work, file, &flight, &err);
+	if (r == 0) {
+		allocated(work, file->size);
+		fd = bl_partial_writer(flight->partial, &err);
+		r = fd < 0 ? fd : 0;
+	}
+	if (r < 0) {
+		fail_disk(work, r, err.msg);
+		return;
+	}
+	bl_job_send_file(job, file, fd, flight->partial->ranges, flight->partial->range_count);
+}
+
+/* ---- Note what is durable ---- */
+
+static void note_run(struct bl_task *task)
+{
+	struct bl_flight *flight = task->data;
+
+	/* A journal that cannot be written costs progress after a crash, nothing else. */
+	(void)bl_partial_note(flight->partial, flight->noting, flight->noting_count, NULL);
+}
+
+static void note_done(struct bl_task *task)
+{
+	struct bl_flight *flight = task->data;
+
+	free(TAKE_PTR(flight->noting));
+	flight->busy = false;
+	flight->work->tasks--;
+	flight_step(flight);
+}
+
+void bl_work_file_have(struct bl_job *job, struct bl_manifest_file *file,
+		       const struct bl_partial_range *ranges, size_t count, void *data)
+{
+	struct bl_work *work = data;
+	struct bl_flight *flight = find_flight(work, file);
+	struct bl_partial_range *more;
+
+	(void)job;
+	/* What does not fit is not noted. */
+	if (!flight || flight->range_count + count > BL_JOB_RANGES)
+		return;
+	more = reallocarray(flight->ranges, flight->range_count + count, sizeof(*more));
+	if (!more)
+		return;
+	memcpy(more + flight->range_count, ranges, count * sizeof(*more));
+	flight->ranges = more;
+	flight->range_count += count;
+	flight_step(flight);
+}
+
+/* ---- Publish ---- */
+
+/* Counts a file whose bytes were wrong; whether it may be tried again. */
+static bool may_try_again(struct bl_work *work, const struct bl_manifest_file *file)
+{
+	struct bl_strike *strike = work->strikes;
+
+	while (strike && strike->file != file)
+		strike = strike->next;
+	if (!strike) {
+		strike = calloc(1, sizeof(*strike));
+		if (!strike)
+			return false;
+		strike->file = file;
+		strike->next = work->strikes;
+		work->strikes = strike;
+	}
+	return ++strike->count < STRIKES_MAX;
+}
+
+static void publish_run(struct bl_task *task)
+{
+	struct bl_flight *flight = task->data;
+	struct bl_err err = {0};
+	bool is_new;
+
+	flight->result = bl_blob_publish(&flight->partial,
+					 flight->has_promised ? &flight->promised : NULL,
+					 &flight->digest, &is_new, &err);
+	(void)snprintf(flight->message, sizeof(flight->message), "%.255s", err.msg);
+}
+
+static void try_publish(struct bl_timer *timer)
+{
+	struct bl_flight *flight = timer->data;
+
+	flight_step(flight);
+}
+
+static void wrong_bytes(struct bl_work *work, struct bl_flight *flight)
+{
+	struct bl_manifest_file *file = flight->file;
+	char detail[BL_JOB_DETAIL];
+
+	(void)snprintf(detail, sizeof(detail),
+		       "the bytes of '%.200s' are not what the origin promised (SHA-256): they were "
+		       "changed at the origin or on the way; nothing of it was kept, try again later",
+		       file->path);
+	free_flight(work, flight);
+	if (may_try_again(work, file))
+		bl_job_send_again(work->job, file, detail);
+	else
+		bl_work_fail(work, BL_JOB_CORRUPT, detail);
+}
+
+static void published(struct bl_work *work, struct bl_flight *flight)
+{
+	struct bl_manifest_file *file = flight->file;
+
+	file->sha256 = flight->digest;
+	file->has_sha256 = true;
+	work->files_done++;
+	work->works->figures.files_fetched++;
+	free_flight(work, flight);
+	bl_job_send_ok(work->job, file);
+}
+
+static void publish_done(struct bl_task *task)
+{
+	struct bl_flight *flight = task->data;
+	struct bl_work *work = flight->work;
+
+	flight->busy = false;
+	work->tasks--;
+	if (flight->result == 0)
+		published(work, flight);
+	else if (work->job_over)
+		free_flight(work, flight);
+	else if (flight->result == -EBADMSG)
+		wrong_bytes(work, flight);
+	else if (flight->result == -EBUSY && ++flight->quiet_tries < QUIET_TRIES)
+		bl_loop_after(work->works->loop, &flight->quiet, QUIET_MS, try_publish, flight);
+	else if (flight->result == -EBUSY)
+		bl_work_fail(work, BL_JOB_INTERNAL,
+			     "the fetch process keeps a finished file open and was stopped; report "
+			     "this, with the agent's log");
+	else
+		fail_disk(work, flight->result, flight->message);
+	if (work->job_over && work->tasks == 0)
+		bl_work_go_on(work);
+}
+
+/* Starts what the file needs next, unless something runs for it. */
+static void flight_step(struct bl_flight *flight)
+{
+	struct bl_work *work = flight->work;
+
+	if (flight->busy)
+		return;
+	if (work->job_over) {
+		if (work->tasks == 0)
+			bl_work_go_on(work);
+		return;
+	}
+	if (flight->closing) {
+		flight->busy = true;
+		work->tasks++;
+		bl_pool_run(work->works->pool, &flight->task, publish_run, publish_done, flight);
+	} else if (flight->range_count > 0) {
+		flight->noting = TAKE_PTR(flight->ranges);
+		flight->noting_count = flight->range_count;
+		flight->range_count = 0;
+		flight->busy = true;
+		work->tasks++;
+		bl_pool_run(work->works->pool, &flight->task, note_run, note_done, flight);
+	}
+}
+
+void bl_work_file_done(struct bl_job *job, struct bl_manifest_file *file, void *data)
+{
+	struct bl_flight *flight = find_flight(data, file);
+
+	if (!flight) {
+		bl_job_fail(job, BL_JOB_INTERNAL, "a file that is not open; report this");
+		return;
+	}
+	flight->closing = true;
+	flight_step(flight);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside a work. work.c has claims and the work's way from one job to the next; work_files.c the
+ * files that a job brings; work_spare.c finds what need not be brought; work_publish.c makes tree
+ * and refs. Nobody else includes this.
+ */
+#ifndef BL_AGENT_WORK_STATE_H
+#define BL_AGENT_WORK_STATE_H
+
+#include "agent/job.h"
+#include "agent/loop.h"
+#include "agent/manifest.h"
+#include "agent/partial.h"
+#include "agent/pool.h"
+#include "agent/ref.h"
+#include "agent/work.h"
+#include "common/weights.h"
+
+/* A file that is being written. */
+struct bl_flight {
+	struct bl_flight *next;
+	struct bl_work *work;
+	struct bl_manifest_file *file;
+	struct bl_partial *partial;
+	struct bl_task task;
+	bool busy;    /* the task runs, or waits to */
+	bool closing; /* fetch is done with it: publish it when the task is over */
+	int quiet_tries;
+	struct bl_timer quiet;
+	struct bl_partial_range *ranges; /* to be noted */
+	size_t range_count;
+	struct bl_partial_range *noting; /* being noted: the task's */
+	size_t noting_count;
+	bool has_promised;
+	struct bl_digest promised, digest;
+	int result;
+	char message[256]; /* of a failure */
+};
+
+/* A file whose bytes were wrong, and how often. */
+struct bl_strike {
+	struct bl_strike *next;
+	const struct bl_manifest_file *file;
+	int count;
+};
+
+enum bl_work_stage {
+	BL_WORK_WAITS,	  /* for its turn, or before another try */
+	BL_WORK_FETCHES,  /* a job runs */
+	BL_WORK_PUBLISHES, /* the job is over, the tree is being made */
+};
+
+struct bl_work {
+	struct bl_works *works;
+	struct bl_work *prev, *next;
+	struct bl_claim *claims;
+	char *key;    /* what makes it distinct */
+	char *tenant; /* A3: as root's hook said */
+	bl_json *list; /* the array that holds the item's canonical form */
+	struct bl_weights weights; /* that one item */
+	bool refresh;
+
+	enum bl_work_stage stage;
+	bool resolving; /* the job only asks whether the tenant may */
+	bool cancelled;
+	int tries;
+	struct bl_timer again;
+	char *revision; /* what the listing resolved to, for the next try */
+
+	struct bl_ref ref; /* that stood when it began; name is "" where none did */
+	enum bl_ref_authority authority;
+
+	struct bl_job *job;
+	bool counted; /* in works->running */
+	bool job_over;
+	struct bl_job_end end;
+	struct bl_flight *flights;
+	struct bl_strike *strikes;
+	int tasks; /* on the pool; the job is not freed before they are back */
+	uint64_t reserved;
+	uint64_t files_done, bytes_base; /* spared ones count as done */
+	uint64_t freed; /* by the collect under way */
+
+	struct bl_task task; /* sparing, collecting, publishing */
+	int result;
+	struct bl_digest tree;
+	char message[512];
+	void *scratch; /* of the task */
+};
+
+static inline const struct bl_weights_item *bl_work_item(const struct bl_work *work)
+{
+	return &work->weights.items[0];
+}
+
+/* The job runs no more and no task either: what comes next. */
+void bl_work_go_on(struct bl_work *work);
+/* Ends the job with a failure of ours. */
+void bl_work_fail(struct bl_work *work, const char *class, const char *detail);
+
+/* ---- work_files.c ---- */
+void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *data);
+void bl_work_file_have(struct bl_job *job, struct bl_manifest_file *file,
+		       const struct bl_partial_range *ranges, size_t count, void *data);
+void bl_work_file_done(struct bl_job *job, struct bl_manifest_file *file, void *data);
+/* Closes what is still open; what has arrived stays on disk. No task may run. */
+void bl_work_files_close(struct bl_work *work);
+
+/* ---- work_spare.c ---- */
+/* After the listing: holds what need not be brought, reserves room for the rest, lets the job go. */
+void bl_work_prepare(struct bl_work *work);
+
+/* ---- work_publish.c ---- */
+/* All files are there: makes the tree and the refs, then bl_work_settle()s. */
+void bl_work_publish(struct bl_work *work);
+/* Gives back the holds on the files' blobs. */
+void bl_work_unhold(struct bl_work *work);
+
+/* Tells everyone and ends the work, which is gone afterwards. problem NULL: good. */
+void bl_work_settle(struct bl_work *work, const struct bl_problem *problem);
+
+#endif
