@@ -15,7 +15,7 @@
 
 struct bl_store;
 
-struct bl_agent {
+struct bl_node {
 	struct bl_loop loop;
 	struct bl_pool pool;
 	struct bl_http http;
@@ -26,7 +26,7 @@ struct bl_agent {
 	struct bl_containers containers;
 };
 
-/* The routes of the API (agent/api.c); their handlers' data is the struct bl_agent. */
+/* The routes of the API (agent/api.c); their handlers' data is the struct bl_node. */
 extern const struct bl_route bl_api_routes[];
 
 #endif

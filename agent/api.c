@@ -94,7 +94,7 @@ static void container_put(struct bl_request *request, void *data)
 {
 	static const char *const keys[] = {"tenant", "container", "bundle", "pid", "start_time",
 					   "weights", NULL};
-	struct bl_agent *agent = data;
+	struct bl_node *agent = data;
 	auto_json body = parse_body(request, keys);
 	struct bl_container_request asked = {.id = request->name};
 	struct bl_container *container = NULL;
@@ -119,7 +119,7 @@ static void no_container(struct bl_request *request)
 
 static void container_get(struct bl_request *request, void *data)
 {
-	struct bl_agent *agent = data;
+	struct bl_node *agent = data;
 	struct bl_container *container = bl_containers_find(&agent->containers, request->name);
 
 	if (!container)
@@ -130,7 +130,7 @@ static void container_get(struct bl_request *request, void *data)
 
 static void container_delete(struct bl_request *request, void *data)
 {
-	struct bl_agent *agent = data;
+	struct bl_node *agent = data;
 
 	bl_containers_release(&agent->containers, request->name);
 	bl_http_answer(request, 204, NULL);
@@ -138,7 +138,7 @@ static void container_delete(struct bl_request *request, void *data)
 
 static void containers_get(struct bl_request *request, void *data)
 {
-	struct bl_agent *agent = data;
+	struct bl_node *agent = data;
 	auto_json json = bl_json_new_object();
 	bl_json *list = json ? bl_json_set_array(json, "containers") : NULL;
 

@@ -15,7 +15,6 @@
 #include "common/contract.h"
 #include "common/err.h"
 #include "common/json.h"
-#include "common/log.h"
 #include "common/sys.h"
 
 #define MESSAGES_A_TURN 32 /* then others have their turn */
@@ -26,6 +25,23 @@ static void socket_ready(struct bl_watch *watch, uint32_t events);
 
 /* ---- The end ---- */
 
+/* Cuts what a bounded copy left of a character at its end. */
+static void trim_utf8(char *text)
+{
+	size_t len = strlen(text);
+	size_t start = len;
+
+	while (start > 0 && len - start < 4 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
+		start--;
+	if (start > 0 && (unsigned char)text[start - 1] >= 0xc0) {
+		unsigned char lead = (unsigned char)text[start - 1];
+		size_t wants = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+
+		if (len - start + 1 < wants)
+			text[start - 1] = '\0';
+	}
+}
+
 void bl_job_set_end(struct bl_job *job, const char *class, const char *detail)
 {
 	if (job->has_end)
@@ -35,7 +51,8 @@ void bl_job_set_end(struct bl_job *job, const char *class, const char *detail)
 	if (!class)
 		return;
 	(void)snprintf(job->end.class, sizeof(job->end.class), "%s", class);
-	(void)bl_log_escape(job->end.detail, sizeof(job->end.detail), detail);
+	(void)snprintf(job->end.detail, sizeof(job->end.detail), "%s", detail);
+	trim_utf8(job->end.detail);
 }
 
 static void kill_process(struct bl_job *job)

@@ -22,7 +22,7 @@ struct bl_job;
 struct bl_loop;
 struct bl_spawn;
 
-#define BL_JOB_UNDER_WAY 64   /* files that may be open at once */
+#define BL_JOB_UNDER_WAY 512  /* files that may be opening, open or closing at once */
 #define BL_JOB_RANGES	 4096 /* ranges in one message */
 #define BL_JOB_DETAIL	 480  /* bytes of an error's detail that are kept */
 #define BL_JOB_SILENCE_MS (10 * 60 * 1000) /* a process that says nothing for so long is killed */

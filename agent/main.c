@@ -159,7 +159,7 @@ static void tell_container(const struct bl_container *container, const char *wha
 
 static void signal_ready(struct bl_watch *watch, uint32_t events)
 {
-	struct bl_agent *agent = watch->data;
+	struct bl_node *agent = watch->data;
 	struct signalfd_siginfo info;
 
 	(void)events;
@@ -181,7 +181,7 @@ static int open_signals(void)
 
 /* ---- The agent ---- */
 
-static int open_agent(struct bl_agent *agent, const struct options *options, struct bl_err *err)
+static int open_agent(struct bl_node *agent, const struct options *options, struct bl_err *err)
 {
 	struct bl_store_options store = {.path = options->cache_dir};
 	int r = bl_config_load(options->config, !options->config_given, &agent->config, err);
@@ -215,7 +215,7 @@ static int open_agent(struct bl_agent *agent, const struct options *options, str
 }
 
 /* In the order in which one thing stands on another. */
-static void close_agent(struct bl_agent *agent)
+static void close_agent(struct bl_node *agent)
 {
 	bl_http_stop(&agent->http);
 	bl_works_stop(&agent->works);
@@ -231,7 +231,7 @@ static void close_agent(struct bl_agent *agent)
 	bl_config_done(&agent->config);
 }
 
-static int serve(struct bl_agent *agent, const struct options *options, struct bl_err *err)
+static int serve(struct bl_node *agent, const struct options *options, struct bl_err *err)
 {
 	struct bl_watch signals = BL_WATCH_INIT;
 	auto_fd signal_fd = open_signals();
@@ -272,7 +272,7 @@ static int serve(struct bl_agent *agent, const struct options *options, struct b
 
 int main(int argc, char **argv)
 {
-	static struct bl_agent agent = {.spawn.program = -1, .pool.event = -1};
+	static struct bl_node agent = {.spawn.program = -1, .pool.event = -1};
 	struct options options = {
 		.socket = BL_PATH_SOCKET, .cache_dir = BL_PATH_CACHE,
 		.secrets_dir = BL_PATH_SECRETS, .config = BL_PATH_CONFIG,

@@ -21,7 +21,10 @@
  *                   "crc32c"?,"unchanged"?:true}...]}      as many as needed, before "manifest"
  *   {"type":"manifest","files":N,"bytes":B,"revision"?:"...","credential":true|false}
  *                   credential: the origin wanted one (the answer without it was or would be
- *                   refused, or the source is of a kind that is never public)
+ *                   refused, or the source is of a kind that is never public). In both modes it
+ *                   comes only once the origin has accepted the credential for content: where a
+ *                   listing is open to all and its files are not (a gated repository), one file
+ *                   was asked for before
  *   {"type":"open","path":"..."}           answered by one of
  *        {"type":"file","have":[[from,to)...]} with one descriptor (SCM_RIGHTS) of a regular file,
  *              opened for reading and writing: bytes go to their offsets; `have` is on disk already
