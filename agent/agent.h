@@ -5,11 +5,13 @@
 #ifndef BL_AGENT_AGENT_H
 #define BL_AGENT_AGENT_H
 
+#include "agent/collector.h"
 #include "agent/config.h"
 #include "agent/containers.h"
 #include "agent/http.h"
 #include "agent/loop.h"
 #include "agent/pool.h"
+#include "agent/pulls.h"
 #include "agent/spawn.h"
 #include "agent/work.h"
 
@@ -22,11 +24,10 @@ struct bl_node {
 	struct bl_config config;
 	struct bl_spawn spawn;
 	struct bl_store *store;
+	struct bl_collector collector;
 	struct bl_works works;
+	struct bl_pulls pulls;
 	struct bl_containers containers;
 };
-
-/* The routes of the API (agent/api.c); their handlers' data is the struct bl_node. */
-extern const struct bl_route bl_api_routes[];
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/api.h"
 #include "agent/container_state.h"
 #include "agent/store.h"
 #include "common/cleanup.h"
@@ -16,19 +17,18 @@
 #include "common/job.h"
 #include "common/json.h"
 
-static void bad_request(struct bl_request *request, const char *detail)
+void bl_api_bad_request(struct bl_request *request, const char *detail)
 {
 	bl_http_problem(request, 400, "request", "Bad request", detail);
 }
 
-static void answer_problem(struct bl_request *request, const struct bl_problem *problem)
+void bl_api_problem(struct bl_request *request, const struct bl_problem *problem)
 {
 	bl_http_problem(request, problem->status, problem->class, bl_problem_title(problem),
 			problem->detail);
 }
 
-/* The body as an object with no other keys; NULL when the request is answered already. */
-static bl_json *parse_body(struct bl_request *request, const char *const *keys)
+bl_json *bl_api_parse_body(struct bl_request *request, const char *const *keys)
 {
 	const struct bl_json_limits limits = {.max_bytes = BL_MAX_API_BODY};
 	auto_json body = NULL;
@@ -40,10 +40,16 @@ static bl_json *parse_body(struct bl_request *request, const char *const *keys)
 	if (r == 0)
 		r = bl_json_only_keys(body, keys, &err);
 	if (r < 0) {
-		bad_request(request, err.msg);
+		bl_api_bad_request(request, err.msg);
 		return NULL;
 	}
 	return TAKE_PTR(body);
+}
+
+void bl_api_no_memory(struct bl_request *request)
+{
+	bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed",
+			"out of memory; try again");
 }
 
 /* ---- Containers ---- */
@@ -95,7 +101,7 @@ static void container_put(struct bl_request *request, void *data)
 	static const char *const keys[] = {"tenant", "container", "bundle", "pid", "start_time",
 					   "weights", NULL};
 	struct bl_node *agent = data;
-	auto_json body = parse_body(request, keys);
+	auto_json body = bl_api_parse_body(request, keys);
 	struct bl_container_request asked = {.id = request->name};
 	struct bl_container *container = NULL;
 	struct bl_problem problem;
@@ -104,9 +110,9 @@ static void container_put(struct bl_request *request, void *data)
 	if (!body)
 		return;
 	if (parse_container(body, &asked, &err) < 0)
-		bad_request(request, err.msg);
+		bl_api_bad_request(request, err.msg);
 	else if (bl_containers_put(&agent->containers, &asked, &container, &problem) < 0)
-		answer_problem(request, &problem);
+		bl_api_problem(request, &problem);
 	else
 		reply_or_hold(container, request);
 }
@@ -151,8 +157,7 @@ static void containers_get(struct bl_request *request, void *data)
 	if (list)
 		bl_http_answer(request, 200, json);
 	else
-		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed",
-				"out of memory; try again");
+		bl_api_no_memory(request);
 }
 
 /* ---- The agent itself ---- */
@@ -172,7 +177,7 @@ static void version_get(struct bl_request *request, void *data)
 	    bl_json_set_string(json, "version", BL_VERSION))
 		bl_http_answer(request, 200, json);
 	else
-		bl_http_answer(request, 500, NULL);
+		bl_api_no_memory(request);
 }
 
 const struct bl_route bl_api_routes[] = {
@@ -180,6 +185,16 @@ const struct bl_route bl_api_routes[] = {
 	{"GET", "/v1/containers/*", BL_HTTP_GROUP, container_get},
 	{"DELETE", "/v1/containers/*", BL_HTTP_ROOT, container_delete},
 	{"GET", "/v1/containers", BL_HTTP_GROUP, containers_get},
+	{"POST", "/v1/pulls", BL_HTTP_GROUP, bl_api_pulls_post},
+	{"GET", "/v1/pulls/*", BL_HTTP_GROUP, bl_api_pull_get},
+	{"DELETE", "/v1/pulls/*", BL_HTTP_GROUP, bl_api_pull_delete},
+	{"GET", "/v1/cache", BL_HTTP_GROUP, bl_api_cache_get},
+	{"DELETE", "/v1/cache/*", BL_HTTP_ROOT, bl_api_tree_delete},
+	{"PUT", "/v1/cache/*/pin", BL_HTTP_ROOT, bl_api_pin_put},
+	{"DELETE", "/v1/cache/*/pin", BL_HTTP_ROOT, bl_api_pin_delete},
+	{"POST", "/v1/cache/gc", BL_HTTP_ROOT, bl_api_gc_post},
+	{"POST", "/v1/cache/verify", BL_HTTP_ROOT, bl_api_verify_post},
+	{"GET", "/metrics", BL_HTTP_PUBLIC, bl_api_metrics_get},
 	{"GET", "/healthz", BL_HTTP_GROUP, healthz_get},
 	{"GET", "/v1/version", BL_HTTP_GROUP, version_get},
 	{NULL, NULL, BL_HTTP_ROOT, NULL},

@@ -7,6 +7,7 @@
 
 #include "agent/config.h"
 #include "agent/container_state.h"
+#include "agent/progress.h"
 #include "agent/store.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
@@ -79,27 +80,16 @@ int bl_container_set_weights(struct bl_container *container, const bl_json *weig
 static bool add_progress(bl_json *json, const struct bl_container *container)
 {
 	struct bl_progress sum = {0};
-	bl_json *to = bl_json_set_object(json, "progress");
-	struct bl_store_tree tree;
 
 	for (size_t i = 0; i < container->weights.count; i++) {
 		const struct bl_container_item *item = &container->items[i];
 
-		if (item->claim.work) {
+		if (item->claim.work)
 			bl_works_add_progress(&item->claim, &sum);
-		} else if (item->ready && bl_store_tree_find(container->containers->store,
-							     &item->tree, &tree) == 0) {
-			sum.bytes_done += tree.bytes;
-			sum.bytes_total += tree.bytes;
-			sum.files_done += tree.files;
-			sum.files_total += tree.files;
-		}
+		else if (item->ready)
+			bl_progress_add_tree(&sum, container->containers->store, &item->tree);
 	}
-	return to && bl_json_set_int(to, "bytes_done", (int64_t)sum.bytes_done) &&
-	       bl_json_set_int(to, "bytes_per_second", (int64_t)sum.bytes_per_second) &&
-	       bl_json_set_int(to, "bytes_total", (int64_t)sum.bytes_total) &&
-	       bl_json_set_int(to, "files_done", (int64_t)sum.files_done) &&
-	       bl_json_set_int(to, "files_total", (int64_t)sum.files_total);
+	return bl_progress_add(json, &sum);
 }
 
 static bool add_item(bl_json *list, const struct bl_container *container, size_t i)
@@ -160,7 +150,6 @@ bl_json *bl_containers_answer(const struct bl_container *container)
 bl_json *bl_containers_describe(const struct bl_container *container)
 {
 	auto_json json = bl_containers_answer(container);
-	const struct bl_problem *problem = &container->problem;
 	bl_json *error;
 
 	if (!json || !bl_json_set_string(json, "id", container->id) ||
@@ -173,11 +162,7 @@ bl_json *bl_containers_describe(const struct bl_container *container)
 	if (container->state != BL_CONTAINER_FAILED)
 		return TAKE_PTR(json);
 	error = bl_json_set_object(json, "problem");
-	if (!error || !bl_json_set_string(error, "class", problem->class) ||
-	    !bl_json_set_string(error, "detail", problem->detail) ||
-	    !bl_json_set_int(error, "status", problem->status))
-		return NULL;
-	return TAKE_PTR(json);
+	return error && bl_problem_to_json(&container->problem, error) ? TAKE_PTR(json) : NULL;
 }
 
 void bl_container_reply(const struct bl_container *container, struct bl_request *request)

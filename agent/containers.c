@@ -39,6 +39,25 @@ static void tell(const struct bl_container *container, const char *what)
 		container->containers->tell(container, what);
 }
 
+const struct bl_wait_bound bl_wait_bounds[BL_WAIT_BUCKETS] = {
+	{5, "0.005"}, {20, "0.02"}, {100, "0.1"}, {500, "0.5"}, {2000, "2"},
+	{10000, "10"}, {30000, "30"}, {120000, "120"}, {600000, "600"}, {3600000, "3600"},
+};
+
+static void count_wait(struct bl_container *container)
+{
+	struct bl_wait_histogram *waits = &container->containers->waits;
+	uint64_t ms = bl_loop_now() - container->since;
+
+	waits->count++;
+	waits->sum_ms += ms;
+	for (size_t i = 0; i < BL_WAIT_BUCKETS; i++)
+		if (ms <= bl_wait_bounds[i].ms) {
+			waits->counts[i]++;
+			break;
+		}
+}
+
 /* ---- Processes ---- */
 
 /* Field 22 of /proc/PID/stat; 0 where there is no such process. */
@@ -222,6 +241,7 @@ static void become_ready(struct bl_container *container)
 		return;
 	}
 	container->state = BL_CONTAINER_READY;
+	count_wait(container);
 	tell(container, "ready");
 	answer_waiters(container);
 }
@@ -449,6 +469,8 @@ int bl_containers_put(struct bl_containers *containers, const struct bl_containe
 		free_container(container);
 		return r;
 	}
+	if (container->state == BL_CONTAINER_READY)
+		count_wait(container);
 	tell(container, container->state == BL_CONTAINER_READY ? "ready at once" : "pending");
 	*ret = container;
 	return 0;

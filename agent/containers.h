@@ -58,6 +58,16 @@ struct bl_container {
 	uint64_t since; /* when it was first asked for, ms of bl_loop_now() */
 };
 
+/* How long containers waited, from their first request to ready. */
+#define BL_WAIT_BUCKETS 10
+struct bl_wait_histogram {
+	uint64_t counts[BL_WAIT_BUCKETS], count, sum_ms;
+};
+extern const struct bl_wait_bound {
+	uint64_t ms;
+	const char *name; /* in seconds */
+} bl_wait_bounds[BL_WAIT_BUCKETS];
+
 struct bl_containers {
 	struct bl_loop *loop;
 	struct bl_store *store;
@@ -65,6 +75,7 @@ struct bl_containers {
 	const struct bl_config *config;
 	struct bl_container *first;
 	size_t count;
+	struct bl_wait_histogram waits;
 	/* Tells of something worth a line in the log. */
 	void (*tell)(const struct bl_container *container, const char *what);
 };

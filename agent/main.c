@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/api.h"
 #include "agent/listen.h"
 #include "agent/store.h"
 #include "common/cleanup.h"
@@ -157,6 +158,19 @@ static void tell_container(const struct bl_container *container, const char *wha
 		    sizeof(fields) / sizeof(*fields), "%s", what);
 }
 
+static void tell_pull(const struct bl_pull *pull, const char *what)
+{
+	const struct bl_log_field fields[] = {{"pull", pull->id}, {"tenant", pull->tenant}};
+
+	bl_log_with(pull->state == BL_PULL_FAILED ? BL_LOG_WARNING : BL_LOG_INFO, fields,
+		    sizeof(fields) / sizeof(*fields), "%s", what);
+}
+
+static void tell(const char *what)
+{
+	bl_log(BL_LOG_INFO, "%s", what);
+}
+
 static void signal_ready(struct bl_watch *watch, uint32_t events)
 {
 	struct bl_node *agent = watch->data;
@@ -202,8 +216,13 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 		r = bl_pool_init(&agent->pool, &agent->loop, WORKERS, err);
 	if (r < 0)
 		return r;
+	agent->collector = (struct bl_collector){
+		.loop = &agent->loop, .pool = &agent->pool, .store = agent->store,
+		.config = &agent->config, .tell = tell,
+	};
 	agent->works = (struct bl_works){
 		.loop = &agent->loop, .pool = &agent->pool, .store = agent->store,
+		.collector = &agent->collector,
 		.spawn = &agent->spawn, .config = &agent->config,
 		.secrets_dir = options->secrets_dir,
 	};
@@ -211,6 +230,11 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 		.loop = &agent->loop, .store = agent->store, .works = &agent->works,
 		.config = &agent->config, .tell = tell_container,
 	};
+	agent->pulls = (struct bl_pulls){
+		.loop = &agent->loop, .store = agent->store, .works = &agent->works,
+		.tell = tell_pull,
+	};
+	bl_collector_start(&agent->collector);
 	return bl_containers_restore(&agent->containers, err);
 }
 
@@ -219,8 +243,10 @@ static void close_agent(struct bl_node *agent)
 {
 	bl_http_stop(&agent->http);
 	bl_works_stop(&agent->works);
+	bl_collector_stop(&agent->collector);
 	if (agent->pool.loop)
 		bl_pool_done(&agent->pool);
+	bl_pulls_done(&agent->pulls);
 	bl_containers_done(&agent->containers);
 	bl_works_done(&agent->works);
 	if (agent->loop.timers.next)

@@ -159,6 +159,7 @@ static void free_work(struct bl_work *work)
 	if (work->next)
 		work->next->prev = work->prev;
 	bl_loop_cancel(&work->again);
+	bl_collector_forget(works->collector, &work->collect);
 	bl_work_files_close(work);
 	bl_job_free(work->job);
 	bl_store_unreserve(works->store, work->reserved);
@@ -350,6 +351,7 @@ static bool use_old_tree(struct bl_work *work)
 
 static void clear_job(struct bl_work *work)
 {
+	bl_collector_forget(work->works->collector, &work->collect);
 	bl_work_files_close(work);
 	bl_job_free(TAKE_PTR(work->job));
 	bl_store_unreserve(work->works->store, work->reserved);
@@ -536,6 +538,16 @@ void bl_works_add_progress(const struct bl_claim *claim, struct bl_progress *sum
 	sum->files_done += work->files_done;
 	sum->files_total += manifest->count;
 	sum->bytes_per_second += bl_job_rate(work->job);
+}
+
+uint64_t bl_works_fetched(const struct bl_works *works)
+{
+	uint64_t sum = works->figures.bytes_fetched;
+
+	for (const struct bl_work *work = works->first; work; work = work->next)
+		if (work->job && !work->job_over)
+			sum += bl_job_arrived(work->job);
+	return sum;
 }
 
 void bl_works_stop(struct bl_works *works)

@@ -24,6 +24,7 @@
 #include "agent/digest.h"
 
 struct bl_claim;
+struct bl_collector;
 struct bl_config;
 struct bl_err;
 struct bl_loop;
@@ -65,7 +66,7 @@ struct bl_claim {
 /* Figures for metrics, since the start. */
 struct bl_work_figures {
 	uint64_t hits, misses;	/* look-ups that were served at once, and not */
-	uint64_t bytes_fetched; /* as the jobs say */
+	uint64_t bytes_fetched; /* by jobs that are over, as they say */
 	uint64_t files_fetched, files_spared;
 	uint64_t jobs, retries;
 	uint64_t failures[10]; /* by class, in the order of bl_work_class_name() */
@@ -75,6 +76,7 @@ struct bl_works {
 	struct bl_loop *loop;
 	struct bl_pool *pool;
 	struct bl_store *store;
+	struct bl_collector *collector;
 	const struct bl_spawn *spawn;
 	const struct bl_config *config;
 	const char *secrets_dir;
@@ -83,6 +85,9 @@ struct bl_works {
 	bool stopping;
 	struct bl_work_figures figures;
 };
+
+/* Bytes that came from origins since the start, with those of running jobs. */
+uint64_t bl_works_fetched(const struct bl_works *works);
 
 /* The name of failure class i, or NULL beyond the last. */
 const char *bl_work_class_name(size_t i);

@@ -149,6 +149,7 @@ void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *
 	}
 	r = open_flight(work, file, &flight, &err);
 	if (r == 0) {
+		flight->written = bl_partial_have(flight->partial);
 		allocated(work, file->size);
 		fd = bl_partial_writer(flight->partial, &err);
 		r = fd < 0 ? fd : 0;
@@ -188,6 +189,8 @@ void bl_work_file_have(struct bl_job *job, struct bl_manifest_file *file,
 	struct bl_partial_range *more;
 
 	(void)job;
+	for (size_t i = 0; flight && i < count; i++)
+		flight->written += ranges[i].to - ranges[i].from;
 	/* What does not fit is not noted. */
 	if (!flight || flight->range_count + count > BL_JOB_RANGES)
 		return;

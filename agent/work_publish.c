@@ -84,7 +84,10 @@ static void publish_done(struct bl_task *task)
 		r = bl_store_tree_use(store, &tree, &err);
 	bl_work_unhold(work);
 	if (r == 0) {
+		struct bl_collector *collector = work->works->collector;
+
 		bl_work_settle(work, NULL);
+		bl_collector_trim(collector);
 	} else {
 		bool full = r == -ENOSPC || r == -EDQUOT;
 

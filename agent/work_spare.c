@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "agent/gc.h"
+#include "agent/collector.h"
 #include "agent/store.h"
 #include "agent/work_state.h"
 #include "common/cleanup.h"
@@ -14,26 +14,14 @@
 
 static void reserve(struct bl_work *work);
 
-static void collect_run(struct bl_task *task)
+static void room_made(struct bl_collect *collect, const struct bl_gc_result *result, int failure,
+		      const char *message)
 {
-	struct bl_work *work = task->data;
-	struct bl_gc_result result = {0};
-
-	/* What could not be removed shows in the next try to reserve. */
-	(void)bl_gc_collect(bl_store_dirs(work->works->store), NULL, &result, NULL);
-	work->freed = result.freed;
-}
-
-static void collect_done(struct bl_task *task)
-{
-	struct bl_work *work = task->data;
-
-	work->tasks--;
-	bl_store_collected(work->works->store, work->freed);
-	if (work->job_over)
-		bl_work_go_on(work);
-	else
-		reserve(work);
+	(void)result;
+	(void)failure;
+	(void)message;
+	/* What could not be removed shows now. */
+	reserve(collect->data);
 }
 
 static void reserve(struct bl_work *work)
@@ -43,6 +31,8 @@ static void reserve(struct bl_work *work)
 	uint64_t missing = 0;
 	int r;
 
+	if (work->job_over)
+		return;
 	for (size_t i = 0; i < manifest->count; i++)
 		missing += manifest->files[i].has_sha256 ? 0 : manifest->files[i].size;
 	r = bl_store_reserve(work->works->store, missing, &err);
@@ -51,8 +41,7 @@ static void reserve(struct bl_work *work)
 		work->bytes_base = manifest->bytes - missing;
 		bl_job_go(work->job);
 	} else if (r > 0) {
-		work->tasks++;
-		bl_pool_run(work->works->pool, &work->task, collect_run, collect_done, work);
+		bl_collector_want(work->works->collector, &work->collect, false, room_made, work);
 	} else {
 		bl_work_fail(work, r == -ENOSPC ? BL_JOB_SPACE : BL_JOB_INTERNAL, err.msg);
 	}

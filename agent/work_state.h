@@ -7,6 +7,7 @@
 #ifndef BL_AGENT_WORK_STATE_H
 #define BL_AGENT_WORK_STATE_H
 
+#include "agent/collector.h"
 #include "agent/job.h"
 #include "agent/loop.h"
 #include "agent/manifest.h"
@@ -29,6 +30,7 @@ struct bl_flight {
 	struct bl_timer quiet;
 	struct bl_partial_range *ranges; /* to be noted */
 	size_t range_count;
+	uint64_t written; /* bytes, as told */
 	struct bl_partial_range *noting; /* being noted: the task's */
 	size_t noting_count;
 	bool has_promised;
@@ -79,7 +81,7 @@ struct bl_work {
 	int tasks; /* on the pool; the job is not freed before they are back */
 	uint64_t reserved;
 	uint64_t files_done, bytes_base; /* spared ones count as done */
-	uint64_t freed; /* by the collect under way */
+	struct bl_collect collect; /* it waits for room */
 
 	struct bl_task task; /* sparing, collecting, publishing */
 	int result;

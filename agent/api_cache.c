@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The cache, for an operator: what is in it, and gc, verify, remove, pin.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/api.h"
+#include "agent/store.h"
+#include "agent/tree.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/job.h"
+#include "common/json.h"
+
+#define PREFIX "sha256:"
+
+/* ---- What there is ---- */
+
+static bool add_usage(bl_json *json, struct bl_store *store)
+{
+	struct bl_store_usage usage = {0};
+
+	if (bl_store_usage(store, &usage, NULL) < 0)
+		return false;
+	return bl_json_set_int(json, "bytes", (int64_t)usage.bytes) &&
+	       bl_json_set_int(json, "evicted_bytes", (int64_t)usage.evicted_bytes) &&
+	       bl_json_set_int(json, "evictions", (int64_t)usage.evictions) &&
+	       bl_json_set_int(json, "free", (int64_t)usage.free) &&
+	       bl_json_set_int(json, "leased", (int64_t)usage.leased) &&
+	       bl_json_set_int(json, "limit", (int64_t)usage.limit) &&
+	       bl_json_set_int(json, "pinned", (int64_t)usage.pinned) &&
+	       bl_json_set_int(json, "reserved", (int64_t)usage.reserved);
+}
+
+static bool add_tree(bl_json *list, const struct bl_store_tree *tree)
+{
+	bl_json *to = bl_json_set_object(list, NULL);
+	char name[sizeof(PREFIX) + BL_DIGEST_HEX] = PREFIX;
+
+	bl_digest_to_hex(&tree->name, name + strlen(PREFIX));
+	return to && bl_json_set_int(to, "bytes", (int64_t)tree->bytes) &&
+	       bl_json_set_int(to, "files", (int64_t)tree->files) &&
+	       bl_json_set_int(to, "last_used", tree->last_used) &&
+	       bl_json_set_int(to, "leases", (int64_t)tree->leases) &&
+	       bl_json_set_string(to, "manifest", name) &&
+	       bl_json_set_bool(to, "pinned", tree->pinned);
+}
+
+void bl_api_cache_get(struct bl_request *request, void *data)
+{
+	struct bl_node *agent = data;
+	auto_json json = bl_json_new_object();
+	bl_json *list = json && add_usage(json, agent->store) ? bl_json_set_array(json, "trees")
+							      : NULL;
+	struct bl_store_tree entry;
+	size_t position = 0;
+
+	while (list && bl_store_tree_next(agent->store, &position, &entry) > 0) {
+		/* Sizes are read where they are not known yet. */
+		if (bl_store_tree_find(agent->store, &entry.name, &entry) == 0 &&
+		    !add_tree(list, &entry))
+			list = NULL;
+	}
+	if (list)
+		bl_http_answer(request, 200, json);
+	else
+		bl_api_no_memory(request);
+}
+
+/* ---- One tree ---- */
+
+/* The tree that the request names, with or without "sha256:". */
+static int parse_tree(struct bl_request *request, struct bl_digest *ret)
+{
+	const char *name = request->name;
+
+	if (strncmp(name, PREFIX, strlen(PREFIX)) == 0)
+		name += strlen(PREFIX);
+	if (bl_digest_from_hex(name, ret) == 0)
+		return 0;
+	bl_api_bad_request(request, "a tree is named by its manifest, sha256:<64 hexadecimal "
+				    "digits>");
+	return -EINVAL;
+}
+
+static void answer_change(struct bl_request *request, int r, const struct bl_err *err)
+{
+	if (r == 0)
+		bl_http_answer(request, 204, NULL);
+	else if (r == -ENOENT)
+		bl_http_problem(request, 404, BL_JOB_NOT_FOUND, "No such tree",
+				"the cache has no tree of that name; GET /v1/cache lists them");
+	else if (r == -EBUSY)
+		bl_http_problem(request, 409, "conflict", "Conflict",
+				*err->msg ? err->msg : "the tree is in use or pinned");
+	else
+		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed", err->msg);
+}
+
+static void tree_collected(struct bl_collect *collect, const struct bl_gc_result *result,
+			   int failure, const char *message)
+{
+	(void)result;
+	(void)failure;
+	(void)message;
+	free(collect);
+}
+
+void bl_api_tree_delete(struct bl_request *request, void *data)
+{
+	struct bl_node *agent = data;
+	struct bl_digest tree;
+	struct bl_err err = {0};
+	struct bl_collect *collect;
+	int r;
+
+	if (parse_tree(request, &tree) < 0)
+		return;
+	r = bl_store_tree_remove(agent->store, &tree, &err);
+	collect = r == 0 ? calloc(1, sizeof(*collect)) : NULL;
+	if (collect)
+		bl_collector_want(&agent->collector, collect, false, tree_collected, NULL);
+	answer_change(request, r, &err);
+}
+
+static void pin(struct bl_request *request, struct bl_node *agent, bool on)
+{
+	struct bl_digest tree;
+	struct bl_err err = {0};
+
+	if (parse_tree(request, &tree) == 0)
+		answer_change(request, bl_store_tree_pin(agent->store, &tree, on, &err), &err);
+}
+
+void bl_api_pin_put(struct bl_request *request, void *data)
+{
+	pin(request, data, true);
+}
+
+void bl_api_pin_delete(struct bl_request *request, void *data)
+{
+	pin(request, data, false);
+}
+
+/* ---- All of it ---- */
+
+/* An operator's collect: one at a time, all who asked meanwhile get its result. */
+static struct {
+	struct bl_collect collect;
+	struct bl_waiters waiters;
+} gc;
+
+static void gc_done(struct bl_collect *collect, const struct bl_gc_result *result, int failure,
+		    const char *message)
+{
+	auto_json json = bl_json_new_object();
+	bool good = json && bl_json_set_int(json, "blobs", (int64_t)result->blobs) &&
+		    bl_json_set_int(json, "freed", (int64_t)result->freed) &&
+		    bl_json_set_int(json, "leftovers", (int64_t)result->leftovers) &&
+		    bl_json_set_int(json, "partials", (int64_t)result->partials) &&
+		    bl_json_set_int(json, "trees", (int64_t)result->trees);
+
+	(void)collect;
+	while (gc.waiters.first) {
+		if (failure < 0)
+			bl_http_problem(gc.waiters.first, 500, BL_JOB_INTERNAL, "The agent failed",
+					message);
+		else if (!good)
+			bl_api_no_memory(gc.waiters.first);
+		else
+			bl_http_answer(gc.waiters.first, 200, json);
+	}
+}
+
+static void still_running(struct bl_request *request)
+{
+	auto_json json = bl_json_new_object();
+
+	if (json && bl_json_set_string(json, "state", "pending"))
+		bl_http_answer(request, 202, json);
+	else
+		bl_api_no_memory(request);
+}
+
+void bl_api_gc_post(struct bl_request *request, void *data)
+{
+	struct bl_node *agent = data;
+	struct bl_err err = {0};
+
+	if (bl_store_trim(agent->store, &err) < 0) {
+		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed", err.msg);
+		return;
+	}
+	bl_collector_want(&agent->collector, &gc.collect, true, gc_done, NULL);
+	bl_http_hold(request, &gc.waiters,
+		     request->waits ? request->wait_ms : BL_HTTP_WAIT_MAX * 1000ULL, still_running,
+		     NULL);
+}
+
+/* A verification of every tree, on the pool, tree after tree. */
+static struct {
+	struct bl_node *agent;
+	struct bl_task task;
+	struct bl_waiters waiters;
+	struct bl_digest *trees;
+	size_t count, at, bad_count;
+	struct bl_digest *bad;
+	int result;
+	bool running;
+} verify;
+
+static void verify_run(struct bl_task *task)
+{
+	const struct bl_digest_pace pace = {.stop = &verify.agent->collector.stop};
+
+	(void)task;
+	verify.result = bl_tree_verify(bl_store_dirs(verify.agent->store), &verify.trees[verify.at],
+				       &pace, NULL);
+}
+
+static bool add_names(bl_json *json, const char *key, const struct bl_digest *names, size_t count)
+{
+	bl_json *list = bl_json_set_array(json, key);
+
+	for (size_t i = 0; list && i < count; i++) {
+		char name[sizeof(PREFIX) + BL_DIGEST_HEX] = PREFIX;
+
+		bl_digest_to_hex(&names[i], name + strlen(PREFIX));
+		if (!bl_json_set_string(list, NULL, name))
+			return false;
+	}
+	return list != NULL;
+}
+
+static void verify_end(void)
+{
+	auto_json json = bl_json_new_object();
+	bool good = json && add_names(json, "damaged", verify.bad, verify.bad_count) &&
+		    bl_json_set_int(json, "trees", (int64_t)verify.count);
+
+	while (verify.waiters.first) {
+		if (good)
+			bl_http_answer(verify.waiters.first, 200, json);
+		else
+			bl_api_no_memory(verify.waiters.first);
+	}
+	free(TAKE_PTR(verify.trees));
+	free(TAKE_PTR(verify.bad));
+	verify.running = false;
+}
+
+static void verify_next(void);
+
+static void verify_done(struct bl_task *task)
+{
+	struct bl_node *agent = verify.agent;
+	const struct bl_digest *tree = &verify.trees[verify.at];
+
+	(void)task;
+	bl_store_tree_unhold(agent->store, tree);
+	if (verify.result == -EBADMSG) {
+		verify.bad[verify.bad_count++] = *tree;
+		agent->collector.damaged++;
+		(void)bl_store_tree_condemn(agent->store, tree, NULL);
+	}
+	verify.at++;
+	if (agent->collector.stopping)
+		verify.at = verify.count;
+	verify_next();
+}
+
+static void verify_next(void)
+{
+	/* One that has gone by now is passed over. */
+	for (; verify.at < verify.count; verify.at++) {
+		struct bl_store_tree tree;
+
+		if (bl_store_tree_find(verify.agent->store, &verify.trees[verify.at], &tree) == 0 &&
+		    bl_store_tree_hold(verify.agent->store, &tree.name, NULL) == 0) {
+			bl_pool_run(&verify.agent->pool, &verify.task, verify_run, verify_done,
+				    NULL);
+			return;
+		}
+	}
+	verify_end();
+}
+
+static bool verify_begin(struct bl_node *agent)
+{
+	size_t most = bl_store_tree_count(agent->store);
+	struct bl_store_tree tree;
+	size_t position = 0;
+
+	verify.agent = agent;
+	verify.trees = calloc(most + 1, sizeof(*verify.trees));
+	verify.bad = calloc(most + 1, sizeof(*verify.bad));
+	verify.count = verify.at = verify.bad_count = 0;
+	if (!verify.trees || !verify.bad) {
+		free(TAKE_PTR(verify.trees));
+		free(TAKE_PTR(verify.bad));
+		return false;
+	}
+	while (verify.count < most && bl_store_tree_next(agent->store, &position, &tree) > 0)
+		verify.trees[verify.count++] = tree.name;
+	verify.running = true;
+	return true;
+}
+
+void bl_api_verify_post(struct bl_request *request, void *data)
+{
+	bool begins = !verify.running;
+
+	if (begins && !verify_begin(data)) {
+		bl_api_no_memory(request);
+		return;
+	}
+	bl_http_hold(request, &verify.waiters,
+		     request->waits ? request->wait_ms : BL_HTTP_WAIT_MAX * 1000ULL, still_running,
+		     NULL);
+	if (begins)
+		verify_next();
+}

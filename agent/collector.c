@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/collector.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/config.h"
+#include "agent/store.h"
+#include "common/err.h"
+
+#define ORPHAN_AGE    (7 * 24 * 3600) /* seconds that a finished file waits for its tree */
+#define SCRUB_FIRST   (60 * 1000)     /* ms from the start to the first look */
+#define SCRUB_PAUSE   20	      /* ms between two blobs */
+#define SCRUB_ROUND   (10 * 60 * 1000) /* ms between two rounds */
+
+static void put_first(struct bl_collect **list, struct bl_collect *collect)
+{
+	collect->prev = NULL;
+	collect->next = *list;
+	if (*list)
+		(*list)->prev = collect;
+	*list = collect;
+}
+
+static void take_out(struct bl_collect **list, struct bl_collect *collect)
+{
+	*(collect->prev ? &collect->prev->next : list) = collect->next;
+	if (collect->next)
+		collect->next->prev = collect->prev;
+	collect->prev = collect->next = NULL;
+}
+
+/* ---- Collects ---- */
+
+static void collect_run(struct bl_task *task)
+{
+	struct bl_collector *collector = task->data;
+	struct bl_err err = {0};
+
+	collector->failure = bl_gc_collect(bl_store_dirs(collector->store), &collector->options,
+					   &collector->result, &err);
+	(void)snprintf(collector->message, sizeof(collector->message), "%.255s", err.msg);
+}
+
+static void begin(struct bl_collector *collector);
+
+static void collect_done(struct bl_task *task)
+{
+	struct bl_collector *collector = task->data;
+	struct bl_gc_result result = collector->result;
+
+	bl_store_collected(collector->store, result.freed);
+	while (collector->served) {
+		struct bl_collect *collect = collector->served;
+
+		take_out(&collector->served, collect);
+		collect->wanted = false;
+		collect->done(collect, &result, collector->failure, collector->message);
+	}
+	collector->running = false;
+	begin(collector);
+}
+
+/* Serves all wishes there are with one run. */
+static void begin(struct bl_collector *collector)
+{
+	int64_t now = (int64_t)time(NULL);
+
+	if (collector->running || collector->stopping || !collector->wishes)
+		return;
+	collector->options = (struct bl_gc_options){
+		.orphans_before = now - ORPHAN_AGE,
+		.partials_before = now - ORPHAN_AGE,
+		.stop = &collector->stop,
+	};
+	collector->served = collector->wishes;
+	collector->wishes = NULL;
+	for (struct bl_collect *at = collector->served; at; at = at->next)
+		collector->options.orphans |= at->orphans;
+	collector->result = (struct bl_gc_result){0};
+	collector->running = true;
+	bl_pool_run(collector->pool, &collector->task, collect_run, collect_done, collector);
+}
+
+void bl_collector_want(struct bl_collector *collector, struct bl_collect *collect, bool orphans,
+		       bl_collect_fn *done, void *data)
+{
+	if (collect->wanted)
+		return;
+	*collect = (struct bl_collect){.done = done, .data = data, .wanted = true,
+				       .orphans = orphans};
+	put_first(&collector->wishes, collect);
+	begin(collector);
+}
+
+void bl_collector_forget(struct bl_collector *collector, struct bl_collect *collect)
+{
+	struct bl_collect *at = collector->wishes;
+
+	if (!collect->wanted)
+		return;
+	while (at && at != collect)
+		at = at->next;
+	take_out(at ? &collector->wishes : &collector->served, collect);
+	collect->wanted = false;
+}
+
+static void own_done(struct bl_collect *collect, const struct bl_gc_result *result, int failure,
+		     const char *message)
+{
+	struct bl_collector *collector = collect->data;
+	char line[160];
+
+	if (failure < 0 && failure != -ECANCELED)
+		collector->tell(message);
+	if (result->freed == 0)
+		return;
+	(void)snprintf(line, sizeof(line), "made room: %llu bytes, %llu trees, %llu blobs",
+		       (unsigned long long)result->freed, (unsigned long long)result->trees,
+		       (unsigned long long)result->blobs);
+	collector->tell(line);
+}
+
+void bl_collector_trim(struct bl_collector *collector)
+{
+	struct bl_err err = {0};
+	int r = bl_store_trim(collector->store, &err);
+
+	if (r > 0)
+		bl_collector_want(collector, &collector->own, false, own_done, collector);
+	else if (r < 0)
+		collector->tell(err.msg);
+}
+
+/* ---- The scrub ---- */
+
+static void scrub_run(struct bl_task *task)
+{
+	struct bl_collector *collector = task->data;
+	const struct bl_digest_pace pace = {.bytes_per_second = collector->config->scrub_rate,
+					    .stop = &collector->stop};
+
+	collector->scrub_result = bl_scrub_step(&collector->scrub, bl_store_dirs(collector->store),
+						&pace, &collector->scrub_bad, NULL);
+}
+
+static void scrub_next(struct bl_timer *timer);
+
+static void scrub_done(struct bl_task *task)
+{
+	struct bl_collector *collector = task->data;
+	char hex[BL_DIGEST_HEX];
+	char line[160];
+
+	if (collector->stopping)
+		return;
+	if (collector->scrub_result == -EBADMSG) {
+		collector->damaged++;
+		bl_digest_to_hex(&collector->scrub_bad, hex);
+		(void)snprintf(line, sizeof(line),
+			       "blob %s was damaged on disk and is in quarantine; it is fetched "
+			       "again when it is wanted", hex);
+		collector->tell(line);
+		(void)bl_store_blob_condemn(collector->store, &collector->scrub_bad, NULL);
+		bl_collector_want(collector, &collector->own, false, own_done, collector);
+	}
+	bl_loop_after(collector->loop, &collector->scrub_timer,
+		      collector->scrub_result == 0 ? SCRUB_ROUND : SCRUB_PAUSE, scrub_next,
+		      collector);
+}
+
+static void scrub_next(struct bl_timer *timer)
+{
+	struct bl_collector *collector = timer->data;
+
+	bl_pool_run(collector->pool, &collector->scrub_task, scrub_run, scrub_done, collector);
+}
+
+/* ---- Start and end ---- */
+
+void bl_collector_start(struct bl_collector *collector)
+{
+	bl_scrub_init(&collector->scrub);
+	bl_collector_want(collector, &collector->own, true, own_done, collector);
+	if (collector->config->scrub_rate > 0)
+		bl_loop_after(collector->loop, &collector->scrub_timer, SCRUB_FIRST, scrub_next,
+			      collector);
+}
+
+void bl_collector_stop(struct bl_collector *collector)
+{
+	collector->stopping = true;
+	__atomic_store_n(&collector->stop, true, __ATOMIC_RELAXED);
+	bl_loop_cancel(&collector->scrub_timer);
+	while (collector->wishes)
+		bl_collector_forget(collector, collector->wishes);
+	while (collector->served)
+		bl_collector_forget(collector, collector->served);
+}

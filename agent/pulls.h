@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pulls: weights that are brought without a container, at a person's or the configuration's wish.
+ * A pull is known until an hour after its end; a restart of the agent forgets it (what it brought
+ * stays).
+ */
+#ifndef BL_AGENT_PULLS_H
+#define BL_AGENT_PULLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/http.h"
+#include "agent/loop.h"
+#include "agent/work.h"
+#include "common/json.h"
+#include "common/weights.h"
+
+struct bl_err;
+struct bl_pull;
+struct bl_pulls;
+
+#define BL_PULLS_MAX 1024 /* known at once */
+#define BL_PULL_ID   17   /* bytes of an id, with its NUL */
+
+enum bl_pull_state { BL_PULL_PENDING, BL_PULL_READY, BL_PULL_FAILED };
+
+struct bl_pull_item {
+	struct bl_pull *pull;
+	struct bl_claim claim;
+	bool ready;
+	struct bl_digest tree;
+};
+
+struct bl_pull {
+	struct bl_pulls *pulls;
+	struct bl_pull *prev, *next;
+	char id[BL_PULL_ID];
+	char *tenant;
+	bool refresh;
+	struct bl_weights weights;
+	struct bl_pull_item *items;
+	enum bl_pull_state state;
+	struct bl_problem problem; /* of the first item that failed */
+	struct bl_waiters waiters;
+	struct bl_timer forget;
+};
+
+struct bl_pulls {
+	struct bl_loop *loop;
+	struct bl_store *store;
+	struct bl_works *works;
+	struct bl_pull *first;
+	size_t count;
+	void (*tell)(const struct bl_pull *pull, const char *what);
+};
+
+/* Begins to bring the list's items. Problems: 422, 429 (too many pulls), 5xx. */
+int bl_pulls_start(struct bl_pulls *pulls, const char *tenant, const bl_json *list, bool refresh,
+		   struct bl_pull **ret, struct bl_problem *problem);
+struct bl_pull *bl_pulls_find(const struct bl_pulls *pulls, const char *id);
+/* Gives it up, whatever its state, and forgets it. */
+void bl_pulls_cancel(struct bl_pull *pull);
+void bl_pulls_done(struct bl_pulls *pulls);
+
+/* What GET says of it; the caller's, NULL when memory ran out. */
+bl_json *bl_pulls_describe(const struct bl_pull *pull);
+/* Answers a request with that. */
+void bl_pulls_reply(const struct bl_pull *pull, struct bl_request *request);
+
+#endif
