@@ -4,13 +4,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/config.h"
 #include "agent/store.h"
 #include "common/err.h"
 
-#define ORPHAN_AGE    (7 * 24 * 3600) /* seconds that a finished file waits for its tree */
 #define SCRUB_FIRST   (60 * 1000)     /* ms from the start to the first look */
 #define SCRUB_PAUSE   20	      /* ms between two blobs */
 #define SCRUB_ROUND   (10 * 60 * 1000) /* ms between two rounds */
@@ -66,31 +64,29 @@ static void collect_done(struct bl_task *task)
 /* Serves all wishes there are with one run. */
 static void begin(struct bl_collector *collector)
 {
-	int64_t now = (int64_t)time(NULL);
+	struct bl_gc_options *options = &collector->options;
 
 	if (collector->running || collector->stopping || !collector->wishes)
 		return;
-	collector->options = (struct bl_gc_options){
-		.orphans_before = now - ORPHAN_AGE,
-		.partials_before = now - ORPHAN_AGE,
-		.stop = &collector->stop,
-	};
+	bl_store_gc_options(collector->store, options);
+	options->stop = &collector->stop;
 	collector->served = collector->wishes;
 	collector->wishes = NULL;
 	for (struct bl_collect *at = collector->served; at; at = at->next)
-		collector->options.orphans |= at->orphans;
+		if (at->all)
+			options->orphans_before = options->partials_before = INT64_MAX;
 	collector->result = (struct bl_gc_result){0};
 	collector->running = true;
 	bl_pool_run(collector->pool, &collector->task, collect_run, collect_done, collector);
 }
 
-void bl_collector_want(struct bl_collector *collector, struct bl_collect *collect, bool orphans,
+void bl_collector_want(struct bl_collector *collector, struct bl_collect *collect, bool all,
 		       bl_collect_fn *done, void *data)
 {
 	if (collect->wanted)
 		return;
 	*collect = (struct bl_collect){.done = done, .data = data, .wanted = true,
-				       .orphans = orphans};
+				       .all = all};
 	put_first(&collector->wishes, collect);
 	begin(collector);
 }
@@ -183,7 +179,7 @@ static void scrub_next(struct bl_timer *timer)
 void bl_collector_start(struct bl_collector *collector)
 {
 	bl_scrub_init(&collector->scrub);
-	bl_collector_want(collector, &collector->own, true, own_done, collector);
+	bl_collector_want(collector, &collector->own, false, own_done, collector);
 	if (collector->config->scrub_rate > 0)
 		bl_loop_after(collector->loop, &collector->scrub_timer, SCRUB_FIRST, scrub_next,
 			      collector);

@@ -29,7 +29,7 @@ struct bl_collect {
 	bl_collect_fn *done; /* on the loop's thread */
 	void *data;
 	bool wanted; /* it waits */
-	bool orphans; /* look for blobs that no tree has, too */
+	bool all;    /* what no tree has and nobody has open goes whatever its age */
 };
 
 struct bl_collector {
@@ -65,7 +65,7 @@ void bl_collector_start(struct bl_collector *collector);
 /* Stops what runs as soon as may be; nobody hears of it any more. Then bl_pool_done(). */
 void bl_collector_stop(struct bl_collector *collector);
 
-void bl_collector_want(struct bl_collector *collector, struct bl_collect *collect, bool orphans,
+void bl_collector_want(struct bl_collector *collector, struct bl_collect *collect, bool all,
 		       bl_collect_fn *done, void *data);
 /* Nothing happens where it does not wait. */
 void bl_collector_forget(struct bl_collector *collector, struct bl_collect *collect);

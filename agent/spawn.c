@@ -101,7 +101,7 @@ static int set_limit(__rlimit_resource_t what, rlim_t most)
 
 static int limit_resources(void)
 {
-	/* A core would hold the secret. FSIZE 0: no file at all before the listing is known. */
+	/* A core would hold the secret. */
 	if (set_limit(RLIMIT_CORE, 0) < 0 || set_limit(RLIMIT_NOFILE, MAX_FILES) < 0 ||
 	    set_limit(RLIMIT_MEMLOCK, 0) < 0 || set_limit(RLIMIT_MSGQUEUE, 0) < 0)
 		return -EPERM;
@@ -109,7 +109,7 @@ static int limit_resources(void)
 	if (set_limit(RLIMIT_DATA, MAX_MEMORY) < 0)
 		return -EPERM;
 #endif
-	return set_limit(RLIMIT_FSIZE, 0);
+	return 0;
 }
 
 static int drop_privilege(uid_t uid, gid_t gid)
