@@ -190,6 +190,8 @@ int bl_digest_of_file(enum bl_digest_kind kind, int fd, int64_t size, struct bl_
 		return evp_of_file(EVP_sha1(), prefix, (size_t)len + 1, fd, size, ret, err);
 	case BL_DIGEST_MD5:
 		return evp_of_file(EVP_md5(), "", 0, fd, size, ret, err);
+	case BL_DIGEST_SHA256:
+		return evp_of_file(EVP_sha256(), "", 0, fd, size, ret, err);
 	case BL_DIGEST_CRC32C:
 		return crc_of_file(fd, size, ret, err);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The digests by which origins say what a file holds: how they are written, and computing those
- * that nobody else checks. SHA-256 is not computed here: whoever publishes does, once.
+ * that nobody else checks.
  */
 #ifndef BL_FETCH_DIGEST_H
 #define BL_FETCH_DIGEST_H
@@ -25,7 +25,8 @@ int bl_digest_from_base64(const char *base64, size_t len, struct bl_digest *ret)
 void bl_digest_to_hex(const struct bl_digest *digest, char *to);
 bool bl_digest_equal(const struct bl_digest *a, const struct bl_digest *b);
 
-enum bl_digest_kind { BL_DIGEST_GIT_SHA1, BL_DIGEST_MD5, BL_DIGEST_CRC32C };
+/* SHA-256 is for `pull` by hand, which publishes by itself; the agent computes its own. */
+enum bl_digest_kind { BL_DIGEST_GIT_SHA1, BL_DIGEST_MD5, BL_DIGEST_CRC32C, BL_DIGEST_SHA256 };
 
 /* Reads the `size` bytes of fd and computes one digest of them. */
 int bl_digest_of_file(enum bl_digest_kind kind, int fd, int64_t size, struct bl_digest *ret,

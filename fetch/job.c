@@ -273,8 +273,7 @@ static int sink_readable(void *ctx, struct bl_transfer *transfer, struct bl_err 
 static int read_input(bl_json **ret, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(MOST_INPUT);
-	const struct bl_json_limits limits = {.max_bytes = MOST_INPUT,
-					      .max_values = MOST_VALUES};
+	const struct bl_json_limits limits = {.max_bytes = MOST_INPUT, .max_values = MOST_VALUES};
 	int64_t schema = 0;
 	int rc = bl_buf_read(&text, STDIN_FILENO, err);
 

@@ -15,6 +15,8 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "fetch/job.h"
+#include "fetch/plan.h"
+#include "fetch/pull.h"
 
 static int run_job(int argc, char **argv, struct bl_err *err)
 {
@@ -28,6 +30,8 @@ static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv, struct bl_err *err);
 } commands[] = {
+	{"plan", bl_plan_run},
+	{"pull", bl_pull_run},
 	{"job", run_job},
 };
 

@@ -292,7 +292,7 @@ static int same_text(const bl_json *known, const char *key, const char *now)
  * At least one promise that identifies content must agree, and none may disagree. A CRC alone or a
  * size alone identifies nothing.
  */
-static bool same_promise(const struct bl_entry *entry, const bl_json *known)
+bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known)
 {
 	char hex[2 * sizeof(entry->sha256.bytes) + 1];
 	int64_t size = -1;
@@ -326,7 +326,7 @@ int bl_manifest_compare(struct bl_manifest *manifest, const bl_json *known, stru
 		if (!bl_json_is_object(at) || bl_json_get_string(at, "path", &path, NULL) <= 0)
 			return bl_err_config(err, "known: an element has no path");
 		struct bl_entry *entry = bl_manifest_find(manifest, path);
-		if (entry && same_promise(entry, at))
+		if (entry && bl_manifest_same_promise(entry, at))
 			entry->unchanged = true;
 	}
 	return 0;

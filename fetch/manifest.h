@@ -84,6 +84,10 @@ const char *bl_manifest_revision(const struct bl_manifest *manifest);
 /* Marks as unchanged every file whose promise is the same in `known` (array as in common/job.h). */
 int bl_manifest_compare(struct bl_manifest *manifest, const bl_json *known, struct bl_err *err);
 
+/* Whether the entry promises what `known` (an element of such an array) did: something that tells
+ * content apart agrees, and nothing differs. */
+bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known);
+
 /* Adds the entry to the array `list`, with the members that common/job.h gives. */
 int bl_manifest_entry_to_json(const struct bl_entry *entry, bl_json *list, struct bl_err *err);
 

@@ -92,6 +92,15 @@ int bl_worker_new(struct bl_worker **ret, struct bl_err *err)
 	return 0;
 }
 
+static void drop_all(struct queue *queue)
+{
+	struct bl_task *task;
+
+	while ((task = pop(queue)))
+		if (task->drop)
+			task->drop(task);
+}
+
 void bl_worker_free(struct bl_worker **pointer)
 {
 	struct bl_worker *worker = *pointer;
@@ -106,6 +115,8 @@ void bl_worker_free(struct bl_worker **pointer)
 		pthread_mutex_unlock(&worker->lock);
 		pthread_join(worker->thread, NULL);
 	}
+	drop_all(&worker->finished);
+	drop_all(&worker->waiting);
 	pthread_cond_destroy(&worker->work);
 	pthread_mutex_destroy(&worker->lock);
 	bl_cleanup_fd(&worker->event);

@@ -11,8 +11,9 @@ struct bl_err;
 struct bl_worker;
 
 struct bl_task {
-	void (*run)(struct bl_task *task); /* in the thread */
-	struct bl_task *next;		   /* the worker's */
+	void (*run)(struct bl_task *task);  /* in the thread */
+	void (*drop)(struct bl_task *task); /* frees a task that is never handed back; or NULL */
+	struct bl_task *next;		    /* the worker's */
 };
 
 int bl_worker_new(struct bl_worker **ret, struct bl_err *err);

@@ -13,11 +13,11 @@
 #include "common/err.h"
 #include "fetch/sources/source.h"
 
-#define MAX_PAGES     20000
-#define MAX_PAGE      (4 * 1024 * 1024) /* bytes of one page of the tree */
-#define MAX_VALUES    (128 * 1024)	/* JSON values of one page */
-#define MAX_PAGE_LINK 4096		/* bytes of the link to the next page */
-#define DEFAULT_HUB   "https://huggingface.co"
+#define MAX_PAGES 20000
+#define MAX_PAGE (4 * 1024 * 1024) /* bytes of one page of the tree */
+#define MAX_VALUES (128 * 1024)	   /* JSON values of one page */
+#define MAX_PAGE_LINK 4096	   /* bytes of the link to the next page */
+#define DEFAULT_HUB "https://huggingface.co"
 
 struct hub {
 	const struct bl_source_input *input;
@@ -113,11 +113,10 @@ static int explain(struct hub *hub, int status, const struct bl_http_headers *an
 {
 	const char *code = bl_http_headers_get(answer, "X-Error-Code");
 	const char *repo = hub->input->item->source.text;
-	const char *secret = hub->token ? "the token of its secret" : "no token";
+	const char *secret = hub->token ? "with this token" : "without a token";
 
 	if (code && strcmp(code, "GatedRepo") == 0)
-		return bl_err_set(err, BL_EX_REFUSED,
-				  hub->token ? EPERM : EACCES,
+		return bl_err_set(err, BL_EX_REFUSED, hub->token ? EPERM : EACCES,
 				  "%.200s is gated and %s gives access; accept its terms on the "
 				  "Hub and name a secret with your token in auth.auth_secret_name",
 				  repo,
@@ -131,13 +130,14 @@ static int explain(struct hub *hub, int status, const struct bl_http_headers *an
 			hub->input->item->source.revision ? hub->input->item->source.revision
 							  : "main");
 	if (status == 401 || (code && strcmp(code, "RepoNotFound") == 0))
-		return bl_err_set(err, BL_EX_REFUSED, status == 404 ? ENOENT : EACCES,
-				  "%.200s: %s: there is no such repository, or %s may not see it; "
-				  "check the spelling%s",
-				  repo, bl_http_status_text(status), secret,
-				  hub->token ? " and that the token is still valid"
-					     : ", and for a private one name a secret in "
-					       "auth.auth_secret_name");
+		return bl_err_set(
+			err, BL_EX_REFUSED, status == 404 ? ENOENT : EACCES,
+			"%.200s: %s: there is no such repository, or it may not be seen %s; "
+			"check the spelling%s",
+			repo, bl_http_status_text(status), secret,
+			hub->token ? " and that the token is still valid"
+				   : ", and for a private one name a secret in "
+				     "auth.auth_secret_name");
 	int rc = bl_source_explain(repo, status, hub->token != NULL, err);
 	if (path)
 		bl_err_wrap(err, "%.200s of ", path);
@@ -212,6 +212,7 @@ static int resolve(struct hub *hub, bool *credential, struct bl_err *err)
 	bool is_gated = bl_json_get(json, "gated", &gated, NULL) > 0 &&
 			(bl_json_is_string(gated) || bl_json_bool(gated));
 	*credential = private || is_gated;
+	free(hub->commit); /* of an earlier look */
 	hub->commit = strdup(sha);
 	return hub->commit ? 0 : bl_err_nomem(err);
 }

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/fs.h"
+#include "common/sys.h"
+#include "common/weights.h"
+
+#define CONFIG_BYTES (1024 * 1024)
+
+enum {
+	OPT_CONFIG,
+	OPT_SECRETS,
+	OPT_TENANT,
+	OPT_SECRET,
+	OPT_ALLOW,
+	OPT_IGNORE,
+	OPT_JSON,
+	OPT_QUIET
+};
+
+static const struct option long_options[] = {
+	{"config", required_argument, NULL, OPT_CONFIG},
+	{"secrets-dir", required_argument, NULL, OPT_SECRETS},
+	{"tenant", required_argument, NULL, OPT_TENANT},
+	{"auth-secret-name", required_argument, NULL, OPT_SECRET},
+	{"allow", required_argument, NULL, OPT_ALLOW},
+	{"ignore", required_argument, NULL, OPT_IGNORE},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"quiet", no_argument, NULL, OPT_QUIET},
+	{NULL, 0, NULL, 0},
+};
+
+void bl_options_done(struct bl_options *options)
+{
+	int saved = errno;
+
+	bl_json_free(&options->item);
+	bl_json_free(&options->config);
+	if (options->secret)
+		explicit_bzero(options->secret, strlen(options->secret));
+	free(options->secret);
+	*options = (struct bl_options){0};
+	errno = saved;
+}
+
+static int add_pattern(bl_json *item, const char *key, const char *pattern, struct bl_err *err)
+{
+	const bl_json *list = NULL;
+	int rc = bl_json_get_array(item, key, &list, err);
+
+	if (rc < 0)
+		return rc;
+	/* the tree is ours: the constness is only that of the look-up */
+	bl_json *array = list ? (bl_json *)(uintptr_t)list : bl_json_set_array(item, key);
+	return array && bl_json_set_string(array, NULL, pattern) ? 0 : bl_err_nomem(err);
+}
+
+static int take_option(struct bl_options *options, int option, struct bl_err *err)
+{
+	switch (option) {
+	case OPT_CONFIG:
+		options->config_path = optarg;
+		return 0;
+	case OPT_SECRETS:
+		options->secrets_dir = optarg;
+		return 0;
+	case OPT_TENANT:
+		options->tenant = optarg;
+		return 0;
+	case OPT_SECRET:
+		options->secret_name = optarg;
+		return 0;
+	case OPT_ALLOW:
+		return add_pattern(options->item, "allow_patterns", optarg, err);
+	case OPT_IGNORE:
+		return add_pattern(options->item, "ignore_patterns", optarg, err);
+	case OPT_JSON:
+		options->as_json = true;
+		return 0;
+	case OPT_QUIET:
+		options->quiet = true;
+		return 0;
+	default:
+		return bl_err_config(err, "an unknown option; see ballast-fetch --help");
+	}
+}
+
+static int parse_arguments(struct bl_options *options, int argc, char **argv, struct bl_err *err)
+{
+	bool pull = strcmp(argv[0], "pull") == 0;
+	int option, rc;
+
+	opterr = 0;
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (option == '?')
+			return bl_err_config(err,
+					     "'%.100s' is no option of %s, or lacks its value; "
+					     "see ballast-fetch --help",
+					     argv[optind - 1], argv[0]);
+		if ((rc = take_option(options, option, err)) < 0)
+			return rc;
+	}
+	int left = argc - optind;
+	if (left != (pull ? 2 : 1))
+		return bl_err_config(err, "%s wants SOURCE%s; see ballast-fetch --help", argv[0],
+				     pull ? " and DIR" : "");
+	options->source = argv[optind];
+	options->dir = pull ? argv[optind + 1] : NULL;
+	return 0;
+}
+
+/* ---- What they name ---- */
+
+static int read_config(struct bl_options *options, struct bl_err *err)
+{
+	const struct bl_json_limits limits = {.max_bytes = CONFIG_BYTES, .fractions = true};
+	const char *path = options->config_path ? options->config_path : BL_PATH_CONFIG;
+	auto_buf text = BL_BUF_INIT(CONFIG_BYTES);
+	int rc = bl_fs_read_file(AT_FDCWD, path, &text, err);
+
+	if (rc == -ENOENT && !options->config_path) {
+		options->config = bl_json_new_object();
+		return options->config ? 0 : bl_err_nomem(err);
+	}
+	if (rc >= 0)
+		rc = bl_json_parse(bl_buf_str(&text), text.len, &limits, &options->config, err);
+	if (rc >= 0 && !bl_json_is_object(options->config))
+		rc = bl_err_config(err, "it must be an object");
+	if (rc < 0) {
+		bl_err_wrap(err, "configuration '%.200s': ", path);
+		err->code = BL_EX_CONFIG;
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int read_secret(struct bl_options *options, struct bl_err *err)
+{
+	auto_buf text = BL_BUF_INIT(BL_MAX_SECRET);
+	auto_free char *path = NULL;
+
+	if (!bl_weights_is_secret_name(options->secret_name) ||
+	    !bl_weights_is_secret_name(options->tenant))
+		return bl_err_config(err,
+				     "'%.100s' of tenant '%.100s' is not a secret's name: "
+				     "letters, digits, '.', '_' and '-'",
+				     options->secret_name, options->tenant);
+	if (asprintf(&path, "%s/%s/%s", options->secrets_dir, options->tenant,
+		     options->secret_name) < 0) {
+		path = NULL;
+		return bl_err_nomem(err);
+	}
+	int rc = bl_fs_read_file(AT_FDCWD, path, &text, err);
+	if (rc < 0)
+		return bl_err_config(err, "the secret '%.100s' cannot be read: %s: '%.200s'",
+				     options->secret_name, strerror(-rc), path);
+	if (memchr(bl_buf_str(&text), '\0', text.len))
+		return bl_err_config(err, "the secret '%.100s' holds a NUL", options->secret_name);
+	options->secret = strdup(bl_buf_str(&text));
+	if (text.data)
+		explicit_bzero(text.data, text.len);
+	return options->secret ? 0 : bl_err_nomem(err);
+}
+
+static int make_item(struct bl_options *options, struct bl_err *err)
+{
+	bl_json *item = options->item;
+
+	/* Nothing is mounted; the item has to have a place all the same. */
+	if (!bl_json_set_string(item, "source", options->source) ||
+	    !bl_json_set_string(item, "mount_location", "/pull"))
+		return bl_err_nomem(err);
+	if (!options->secret_name)
+		return 0;
+	bl_json *auth = bl_json_set_object(item, "auth");
+	if (!auth || !bl_json_set_string(auth, "auth_method", "CUSTOM_SECRET") ||
+	    !bl_json_set_string(auth, "auth_secret_name", options->secret_name))
+		return bl_err_nomem(err);
+	return read_secret(options, err);
+}
+
+int bl_options_read(struct bl_options *options, int argc, char **argv, struct bl_err *err)
+{
+	int rc;
+
+	options->secrets_dir = BL_PATH_SECRETS;
+	options->tenant = "default";
+	options->item = bl_json_new_object();
+	if (!options->item)
+		return bl_err_nomem(err);
+	if ((rc = parse_arguments(options, argc, argv, err)) < 0 ||
+	    (rc = make_item(options, err)) < 0)
+		return rc;
+	return read_config(options, err);
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/shelf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include <openssl/evp.h>
+
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/fs.h"
+#include "common/sys.h"
+
+#define MAX_RECORD (32 * 1024 * 1024) /* bytes; a longer one is begun anew */
+#define MAX_LINE (64 * 1024)	      /* bytes of a line of it, and of a journal */
+#define NAME_LENGTH 80		      /* of a file in .ballast-fetch */
+
+void bl_shelf_done(struct bl_shelf *shelf)
+{
+	bl_cleanup_fd(&shelf->record);
+	bl_cleanup_fd(&shelf->lock);
+	bl_cleanup_fd(&shelf->work);
+	bl_cleanup_fd(&shelf->dir);
+	*shelf = BL_SHELF_INIT;
+}
+
+int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err)
+{
+	auto_shelf fresh = BL_SHELF_INIT;
+	int rc = bl_sys_mkdirat(AT_FDCWD, dir, 0777);
+
+	if (rc < 0 && rc != -EEXIST)
+		return bl_err_sys(err, -rc, "make '%.200s'", dir);
+	fresh.dir = bl_sys_openat(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
+	if (fresh.dir < 0)
+		return bl_err_set(err, BL_EX_CONFIG, EINVAL, "'%.200s': %s", dir,
+				  strerror(-fresh.dir));
+	fresh.work = bl_fs_open_dir(fresh.dir, BL_SHELF_NAME, 0700, true, err);
+	if (fresh.work < 0)
+		return fresh.work;
+	fresh.lock = bl_sys_openat(fresh.work, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+	if (fresh.lock < 0)
+		return bl_err_sys(err, -fresh.lock, "'%.200s/" BL_SHELF_NAME "/lock'", dir);
+	if (flock(fresh.lock, LOCK_EX | LOCK_NB) < 0)
+		return bl_err_set(err, BL_EX_RETRY, EBUSY,
+				  "another pull works in '%.200s'; wait for its end", dir);
+	fresh.record =
+		bl_sys_openat(fresh.work, "record", O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+	if (fresh.record < 0)
+		return bl_err_sys(err, -fresh.record, "'%.200s/" BL_SHELF_NAME "/record'", dir);
+	*shelf = fresh;
+	fresh = BL_SHELF_INIT;
+	return 0;
+}
+
+/* "<SHA-256 of the path>.<suffix>" */
+static int name_for(const struct bl_entry *entry, const char *suffix, char name[NAME_LENGTH],
+		    struct bl_err *err)
+{
+	struct bl_digest digest = {.len = 32};
+	char hex[65];
+
+	if (!EVP_Digest(entry->path, strlen(entry->path), digest.bytes, NULL, EVP_sha256(), NULL))
+		return bl_err_set(err, BL_EX_INTERNAL, EIO, "OpenSSL lacks SHA-256");
+	bl_digest_to_hex(&digest, hex);
+	snprintf(name, NAME_LENGTH, "%s.%s", hex, suffix);
+	return 0;
+}
+
+/* ---- What was brought before ---- */
+
+/* Whether the file that stands in DIR has this SHA-256. */
+static bool still_has(const struct bl_shelf *shelf, const struct bl_entry *entry, const char *found)
+{
+	struct bl_digest wanted, digest;
+	struct stat st;
+	auto_fd fd = bl_fs_open_beneath(shelf->dir, entry->path, O_RDONLY, NULL);
+
+	return fd >= 0 && bl_digest_from_hex(found, 32, &wanted) == 0 &&
+	       bl_sys_fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) && st.st_size == entry->size &&
+	       bl_digest_of_file(BL_DIGEST_SHA256, fd, entry->size, &digest, NULL) == 0 &&
+	       bl_digest_equal(&digest, &wanted);
+}
+
+static void compare_line(const struct bl_shelf *shelf, struct bl_manifest *manifest,
+			 const char *line, size_t len)
+{
+	const struct bl_json_limits limits = {.max_bytes = MAX_LINE};
+	const char *path = NULL, *found = NULL;
+	auto_json json = NULL;
+
+	/* A line that a crash has cut is no line. */
+	if (bl_json_parse(line, len, &limits, &json, NULL) < 0 || !bl_json_is_object(json) ||
+	    bl_json_get_string(json, "path", &path, NULL) <= 0 ||
+	    bl_json_get_string(json, "found", &found, NULL) <= 0)
+		return;
+	struct bl_entry *entry = bl_manifest_find(manifest, path);
+	if (entry && !entry->unchanged && bl_manifest_same_promise(entry, json))
+		entry->unchanged = still_has(shelf, entry, found);
+}
+
+int bl_shelf_compare(struct bl_shelf *shelf, struct bl_manifest *manifest, struct bl_err *err)
+{
+	auto_buf text = BL_BUF_INIT(MAX_RECORD);
+	int rc = bl_fs_read_file(shelf->work, "record", &text, err);
+
+	if (rc == -EFBIG) {
+		rc = bl_sys_ftruncate(shelf->record, 0);
+		return rc < 0 ? bl_err_sys(err, -rc, "begin the record anew") : 0;
+	}
+	if (rc < 0)
+		return rc;
+	for (const char *line = bl_buf_str(&text); *line;) {
+		size_t len = strcspn(line, "\n");
+
+		compare_line(shelf, manifest, line, len);
+		line += len + (line[len] == '\n');
+	}
+	return 0;
+}
+
+/* ---- Partial files ---- */
+
+/* The entry as one JSON object, a member more. */
+static bl_json *describe(const struct bl_entry *entry, struct bl_err *err)
+{
+	auto_json list = bl_json_new_array();
+
+	if (!list || bl_manifest_entry_to_json(entry, list, err) < 0)
+		return NULL;
+	return bl_json_copy(bl_json_first(list));
+}
+
+static void read_journal(struct bl_shelf *shelf, const struct bl_entry *entry, const char *name,
+			 struct bl_ranges *have)
+{
+	const struct bl_json_limits limits = {.max_bytes = 8 * MAX_LINE};
+	auto_buf text = BL_BUF_INIT(8 * MAX_LINE);
+	const bl_json *list = NULL;
+	auto_json json = NULL;
+
+	if (bl_fs_read_file(shelf->work, name, &text, NULL) < 0 ||
+	    bl_json_parse(bl_buf_str(&text), text.len, &limits, &json, NULL) < 0 ||
+	    !bl_json_is_object(json) || !bl_manifest_same_promise(entry, json) ||
+	    bl_json_get_array(json, "have", &list, NULL) <= 0)
+		return;
+	(void)bl_ranges_from_json(list, entry->size, have, NULL);
+}
+
+int bl_shelf_take(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_ranges *have,
+		  struct bl_err *err)
+{
+	char part[NAME_LENGTH], journal[NAME_LENGTH];
+	auto_ranges found = {0};
+	struct stat st;
+	int rc;
+
+	if ((rc = name_for(entry, "part", part, err)) < 0 ||
+	    (rc = name_for(entry, "json", journal, err)) < 0)
+		return rc;
+	auto_fd fd = bl_sys_openat(shelf->work, part, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return bl_err_sys(err, -fd, "open a partial file");
+	if ((rc = bl_sys_fstat(fd, &st)) < 0)
+		return bl_err_sys(err, -rc, "stat a partial file");
+	read_journal(shelf, entry, journal, &found);
+	/* A journal without its file, or a file without its journal, is worth nothing. */
+	if (found.count == 0 || found.at[found.count - 1].to > st.st_size) {
+		bl_ranges_done(&found);
+		rc = bl_sys_ftruncate(fd, 0);
+	}
+	if (rc >= 0)
+		rc = bl_sys_ftruncate(fd, entry->size);
+	if (rc < 0)
+		return bl_err_set(err, BL_EX_RETRY, -rc, "'%.200s': %s", entry->path,
+				  strerror(-rc));
+	*have = found;
+	found = (struct bl_ranges){0};
+	return TAKE_FD(fd);
+}
+
+int bl_shelf_note(struct bl_shelf *shelf, const struct bl_entry *entry,
+		  const struct bl_ranges *have, struct bl_err *err)
+{
+	auto_json journal = describe(entry, err);
+	auto_buf text = BL_BUF_INIT(8 * MAX_LINE);
+	char name[NAME_LENGTH];
+	int rc;
+
+	if (!journal)
+		return bl_err_nomem(err);
+	if ((rc = bl_ranges_to_json(have, journal, "have", err)) < 0 ||
+	    (rc = bl_json_write(&text, journal, err)) < 0 ||
+	    (rc = name_for(entry, "json", name, err)) < 0)
+		return rc;
+	return bl_fs_write_file(shelf->work, name, text.data, text.len, 0600, err);
+}
+
+/* ---- Publishing ---- */
+
+/* The directory that the file lies in, made where it is missing; `*base` is its name there. */
+static int open_parent(const struct bl_shelf *shelf, const char *path, const char **base,
+		       struct bl_err *err)
+{
+	auto_fd dir = fcntl(shelf->dir, F_DUPFD_CLOEXEC, 0);
+
+	if (dir < 0)
+		return bl_err_sys(err, errno, "duplicate a descriptor");
+	for (const char *slash; (slash = strchr(path, '/')); path = slash + 1) {
+		auto_free char *name = strndup(path, (size_t)(slash - path));
+
+		if (!name)
+			return bl_err_nomem(err);
+		int next = bl_fs_open_dir(dir, name, 0777, true, err);
+		if (next < 0)
+			return next;
+		close(dir);
+		dir = next;
+	}
+	*base = path;
+	return TAKE_FD(dir);
+}
+
+static int record(struct bl_shelf *shelf, const struct bl_entry *entry,
+		  const struct bl_digest *found, struct bl_err *err)
+{
+	auto_json line = describe(entry, err);
+	auto_buf text = BL_BUF_INIT(MAX_LINE);
+	char hex[65];
+	int rc;
+
+	bl_digest_to_hex(found, hex);
+	if (!line || !bl_json_set_string(line, "found", hex))
+		return bl_err_nomem(err);
+	if ((rc = bl_json_write(&text, line, err)) < 0 || (rc = bl_buf_puts(&text, "\n", err)) < 0)
+		return rc;
+	rc = bl_sys_write_all(shelf->record, text.data, text.len);
+	return rc < 0 ? bl_err_sys(err, -rc, "write the record") : 0;
+}
+
+static int give_name(struct bl_shelf *shelf, const struct bl_entry *entry, const char *part,
+		     struct bl_err *err)
+{
+	const char *base = NULL;
+	char journal[NAME_LENGTH];
+	auto_fd parent = open_parent(shelf, entry->path, &base, err);
+	int rc;
+
+	if (parent < 0)
+		return parent;
+	if ((rc = bl_sys_renameat2(shelf->work, part, parent, base, 0)) < 0 ||
+	    (rc = bl_sys_fsync(parent)) < 0)
+		return bl_err_set(err, BL_EX_RETRY, -rc, "publish '%.200s': %s", entry->path,
+				  strerror(-rc));
+	if ((rc = name_for(entry, "json", journal, err)) < 0)
+		return rc;
+	(void)bl_sys_unlinkat(shelf->work, journal, 0);
+	return 0;
+}
+
+int bl_shelf_publish(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_err *err)
+{
+	struct bl_digest found;
+	char part[NAME_LENGTH];
+	int rc = name_for(entry, "part", part, err);
+
+	if (rc < 0)
+		return rc;
+	auto_fd fd = bl_sys_openat(shelf->work, part, O_RDONLY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return bl_err_sys(err, -fd, "open a partial file");
+	if ((rc = bl_digest_of_file(BL_DIGEST_SHA256, fd, entry->size, &found, err)) < 0)
+		return rc;
+	if (entry->sha256.len && !bl_digest_equal(&found, &entry->sha256)) {
+		(void)bl_sys_unlinkat(shelf->work, part, 0);
+		return 0;
+	}
+	if ((rc = bl_sys_fchmod(fd, 0644)) < 0 || (rc = bl_sys_fsync(fd)) < 0)
+		return bl_err_set(err, BL_EX_RETRY, -rc, "sync '%.200s': %s", entry->path,
+				  strerror(-rc));
+	if ((rc = give_name(shelf, entry, part, err)) < 0 ||
+	    (rc = record(shelf, entry, &found, err)) < 0)
+		return rc;
+	return 1;
+}

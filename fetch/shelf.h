@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where `pull` by hand keeps what it works with: DIR/.ballast-fetch, with a partial file and a
+ * journal for each file on its way, and a record of what was brought and verified. A file gets its
+ * name in DIR only once it is whole, verified and on disk; what the record says of a file is
+ * believed only as long as the file still has that SHA-256.
+ *
+ *   lock            held while a pull works
+ *   <hex>.part      bytes of the file whose path has this SHA-256
+ *   <hex>.json      what it is to be (members of common/job.h), and "have": [[from,to)...]
+ *   record          a line of JSON for each verified file: its promise, and "found": its SHA-256
+ */
+#ifndef BL_FETCH_SHELF_H
+#define BL_FETCH_SHELF_H
+
+#include "fetch/manifest.h"
+#include "fetch/ranges.h"
+
+#define BL_SHELF_NAME ".ballast-fetch"
+
+struct bl_shelf {
+	int dir;    /* DIR */
+	int work;   /* DIR/.ballast-fetch */
+	int lock;   /* held */
+	int record; /* appended to */
+};
+
+/* Makes what is missing. Another pull on the same directory is -EBUSY. */
+int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err);
+void bl_shelf_done(struct bl_shelf *shelf);
+#define auto_shelf __attribute__((cleanup(bl_shelf_done))) struct bl_shelf
+#define BL_SHELF_INIT ((struct bl_shelf){-1, -1, -1, -1})
+
+/* Marks as unchanged what was brought before, has the same promise and still the same bytes. */
+int bl_shelf_compare(struct bl_shelf *shelf, struct bl_manifest *manifest, struct bl_err *err);
+
+/* The partial file of an entry, and which of its bytes are there. Returns a descriptor. */
+int bl_shelf_take(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_ranges *have,
+		  struct bl_err *err);
+
+/* Journals that these bytes are on disk. */
+int bl_shelf_note(struct bl_shelf *shelf, const struct bl_entry *entry,
+		  const struct bl_ranges *have, struct bl_err *err);
+
+/*
+ * Digests the partial file, compares with what is promised, syncs it and gives it its name. 1: it
+ * is there; 0: its content is not what was promised, and is gone. For the worker's thread.
+ */
+int bl_shelf_publish(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_err *err);
+
+#endif
