@@ -18,7 +18,7 @@
 #include "common/log.h"
 #include "common/sys.h"
 
-#define CONTEXT 3 /* lines around a change */
+#define CONTEXT	    3 /* lines around a change */
 #define BACKUPS_MAX 100
 
 /* ---- The diff: one hunk, between what both texts begin and end with ---- */

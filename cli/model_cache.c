@@ -11,8 +11,8 @@
 #include "common/err.h"
 #include "common/json.h"
 
-#define CACHE_DIR "/app/model_cache"
-#define DATA_DIR "/app/data"
+#define CACHE_DIR      "/app/model_cache"
+#define DATA_DIR       "/app/data"
 #define DEFAULT_SECRET "hf_access_token" /* model_cache's, where the config names none */
 
 struct migration {

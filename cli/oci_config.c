@@ -14,12 +14,12 @@
 #include "common/err.h"
 #include "common/fs.h"
 
-#define HOOK_NAME "ballast-hook"
-#define PATH_ENV "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define HOOK_NAME     "ballast-hook"
+#define PATH_ENV      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define HOOK_PATH_ENV "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* The runtime's own limit on the hook, above the hook's own: it is there for a hook that hangs. */
-#define HOOK_GRACE 30
+#define HOOK_GRACE   30
 #define HOOK_TIMEOUT 90 /* seconds; the hook's default */
 
 /* As `runc spec` has it, but: writable, no terminal, no capabilities, no limits, /dev/shm of the

@@ -20,7 +20,7 @@
 #include "common/fs.h"
 
 #define AGENT_PATIENCE 5000 /* milliseconds */
-#define ID_NAME_MAX 40
+#define ID_NAME_MAX    40
 
 /* Whether an agent answers; if not, how to have one. */
 static int check_agent(const char *address, struct bl_err *err)

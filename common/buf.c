@@ -11,7 +11,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 
-#define BL_BUF_FIRST 256
+#define BL_BUF_FIRST	 256
 #define BL_BUF_READ_STEP 16384
 
 void bl_buf_done(struct bl_buf *buf)

@@ -19,7 +19,7 @@ struct bl_buf {
 };
 
 #define BL_BUF_INIT(maximum) ((struct bl_buf){.max = (maximum)})
-#define auto_buf __attribute__((cleanup(bl_buf_done))) struct bl_buf
+#define auto_buf	     __attribute__((cleanup(bl_buf_done))) struct bl_buf
 
 /* Frees the content; the buffer is empty and may be used again. Keeps errno. */
 void bl_buf_done(struct bl_buf *buf);

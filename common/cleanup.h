@@ -58,18 +58,18 @@ static inline int bl_cleanup_take_fd(int *fd)
 	return taken;
 }
 
-#define auto_fd __attribute__((cleanup(bl_cleanup_fd))) int
+#define auto_fd	  __attribute__((cleanup(bl_cleanup_fd))) int
 #define auto_free __attribute__((cleanup(bl_cleanup_free)))
-#define auto_dir __attribute__((cleanup(bl_cleanup_dir))) DIR *
+#define auto_dir  __attribute__((cleanup(bl_cleanup_dir))) DIR *
 #define auto_file __attribute__((cleanup(bl_cleanup_file))) FILE *
 
 /* Hands the descriptor or pointer over to the caller; the variable is empty afterwards. */
 #define TAKE_FD(fd) bl_cleanup_take_fd(&(fd))
-#define TAKE_PTR(ptr)                                                                              \
-	({                                                                                         \
-		__typeof__(ptr) bl_taken = (ptr);                                                  \
-		(ptr) = NULL;                                                                      \
-		bl_taken;                                                                          \
+#define TAKE_PTR(ptr)                             \
+	({                                        \
+		__typeof__(ptr) bl_taken = (ptr); \
+		(ptr) = NULL;                     \
+		bl_taken;                         \
 	})
 
 #endif

@@ -49,7 +49,7 @@ void bl_err_wrap(struct bl_err *err, const char *fmt, ...) __attribute__((format
 
 #define bl_err_config(err, ...) bl_err_set((err), BL_EX_CONFIG, EINVAL, __VA_ARGS__)
 #define bl_err_refuse(err, ...) bl_err_set((err), BL_EX_REFUSED, EPERM, __VA_ARGS__)
-#define bl_err_retry(err, ...) bl_err_set((err), BL_EX_RETRY, EAGAIN, __VA_ARGS__)
-#define bl_err_nomem(err) bl_err_set((err), BL_EX_INTERNAL, ENOMEM, "out of memory")
+#define bl_err_retry(err, ...)	bl_err_set((err), BL_EX_RETRY, EAGAIN, __VA_ARGS__)
+#define bl_err_nomem(err)	bl_err_set((err), BL_EX_INTERNAL, ENOMEM, "out of memory")
 
 #endif

@@ -61,8 +61,10 @@ static int hex4(const struct scan *scan, size_t at, unsigned *ret)
 		return -EINVAL;
 	for (size_t i = at; i < at + 4; i++) {
 		int c = scan->text[i];
-		int digit = is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-			    : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+		int digit = is_digit(c)		   ? c - '0'
+			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+						   : -1;
 
 		if (digit < 0)
 			return -EINVAL;
@@ -594,8 +596,8 @@ int bl_json_only_keys(const bl_json *object, const char *const *keys, struct bl_
 		if (known)
 			continue;
 		if (nearest)
-			return bl_err_config(err, "%s: unknown key, did you mean \"%s\"?", m->string,
-					     nearest);
+			return bl_err_config(err, "%s: unknown key, did you mean \"%s\"?",
+					     m->string, nearest);
 		return bl_err_config(err, "%s: unknown key", m->string);
 	}
 	return 0;

@@ -72,8 +72,8 @@ int bl_json_only_keys(const bl_json *object, const char *const *keys, struct bl_
 const bl_json *bl_json_first(const bl_json *container);
 const bl_json *bl_json_next(const bl_json *element);
 size_t bl_json_length(const bl_json *container);
-const char *bl_json_key(const bl_json *member);	    /* its key; NULL in an array */
-const char *bl_json_string(const bl_json *string);  /* its text; NULL if it is no string */
+const char *bl_json_key(const bl_json *member);	      /* its key; NULL in an array */
+const char *bl_json_string(const bl_json *string);    /* its text; NULL if it is no string */
 int bl_json_int(const bl_json *number, int64_t *ret); /* 0, or -EINVAL if it is no such integer */
 bool bl_json_bool(const bl_json *json);		      /* true only for true */
 

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEXT_MAX 2048
+#define TEXT_MAX  2048
 #define FIELD_MAX 512
 
 static const char *program_name = "ballast";
@@ -46,8 +46,12 @@ int bl_log_parse_format(const char *text, enum bl_log_format *ret)
 static size_t decode_utf8(const unsigned char *text, uint32_t *ret)
 {
 	static const uint32_t least_of[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t len = text[0] < 0x80 ? 1 : text[0] < 0xc2 ? 0 : text[0] < 0xe0 ? 2
-		     : text[0] < 0xf0 ? 3 : text[0] < 0xf5 ? 4 : 0;
+	size_t len = text[0] < 0x80   ? 1
+		     : text[0] < 0xc2 ? 0
+		     : text[0] < 0xe0 ? 2
+		     : text[0] < 0xf0 ? 3
+		     : text[0] < 0xf5 ? 4
+				      : 0;
 	uint32_t point;
 
 	if (len <= 1) {
@@ -182,9 +186,9 @@ static void write_json(struct line *line, enum bl_log_level level, const char *m
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)gmtime_r(&now.tv_sec, &at);
 	/* Not strftime(): it would bring the time zones into the shim, whose memory counts. */
-	(void)snprintf(when, sizeof(when), "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", at.tm_year + 1900,
-		       at.tm_mon + 1, at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec,
-		       now.tv_nsec / 1000000);
+	(void)snprintf(when, sizeof(when), "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ",
+		       at.tm_year + 1900, at.tm_mon + 1, at.tm_mday, at.tm_hour, at.tm_min,
+		       at.tm_sec, now.tv_nsec / 1000000);
 	add(line, "{\"level\":");
 	add_json(line, level_names[level], FIELD_MAX);
 	add(line, ",\"msg\":");
@@ -205,9 +209,9 @@ static void write_json(struct line *line, enum bl_log_level level, const char *m
 	add(line, "}");
 }
 
-__attribute__((format(printf, 4, 0))) static void
-write_line(enum bl_log_level level, const struct bl_log_field *fields, size_t n, const char *fmt,
-	   va_list ap)
+__attribute__((format(printf, 4, 0))) static void write_line(enum bl_log_level level,
+							     const struct bl_log_field *fields,
+							     size_t n, const char *fmt, va_list ap)
 {
 	int saved = errno;
 	struct line line = {.len = 0};

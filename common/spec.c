@@ -13,12 +13,12 @@
 #include "common/contract.h"
 #include "common/err.h"
 
-#define HEADER_LEN 8
-#define RECORD_LEN 8
-#define BPF_LEN 8		/* bytes of a struct sock_filter */
-#define BPF_MOST 4096		/* BPF_MAXINSNS */
+#define HEADER_LEN  8
+#define RECORD_LEN  8
+#define BPF_LEN	    8	 /* bytes of a struct sock_filter */
+#define BPF_MOST    4096 /* BPF_MAXINSNS */
 #define FLAGS_KNOWN 0x0fU
-#define ID_INVALID UINT32_MAX	/* (uid_t)-1: "leave it as it is" to the kernel */
+#define ID_INVALID  UINT32_MAX /* (uid_t)-1: "leave it as it is" to the kernel */
 
 static const uint8_t header[HEADER_LEN] = {'B', 'L', 'S', 'P', 'E', 'C', BL_SPEC_VERSION, 0};
 
@@ -36,7 +36,7 @@ static const struct {
 	[BL_SPEC_FLAGS] = {"flags", SHAPE_FIXED, 4, false},
 	[BL_SPEC_ENV] = {"environment variable", SHAPE_ENV, BL_SPEC_MAX, true},
 	[BL_SPEC_KEEP_CAPS] = {"kept capabilities", SHAPE_FIXED, 8, false},
-	[BL_SPEC_SECCOMP] = {"seccomp program", SHAPE_BPF, BPF_LEN * BPF_MOST, false},
+	[BL_SPEC_SECCOMP] = {"seccomp program", SHAPE_BPF, BPF_LEN *BPF_MOST, false},
 	[BL_SPEC_MOUNT] = {"mount_location", SHAPE_PATH, BL_MAX_PATH, true},
 	[BL_SPEC_HOME] = {"home", SHAPE_TEXT, BL_MAX_PATH, false},
 	[BL_SPEC_USER] = {"process.user", SHAPE_FIXED, 8, false},
@@ -121,7 +121,8 @@ static int append_record(struct bl_buf *buf, unsigned type, const void *data, si
 	if (ret == -EFBIG)
 		return bl_err_set(err, BL_EX_CONFIG, EFBIG,
 				  "spec: %s: commands, variables and mounts together exceed %zu "
-				  "bytes", kinds[type].name, buf->max);
+				  "bytes",
+				  kinds[type].name, buf->max);
 	return ret;
 }
 

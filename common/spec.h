@@ -20,7 +20,7 @@ struct bl_buf;
 struct bl_err;
 
 #define BL_SPEC_VERSION 1
-#define BL_SPEC_MAX (16 * 1024 * 1024) /* bytes of a spec */
+#define BL_SPEC_MAX	(16 * 1024 * 1024) /* bytes of a spec */
 
 enum bl_spec_type {
 	BL_SPEC_END = 0,
@@ -30,17 +30,17 @@ enum bl_spec_type {
 	BL_SPEC_ENV = 4,	   /* many: NAME=VALUE, in the order to apply */
 	BL_SPEC_KEEP_CAPS = 5,	   /* u64: mask of capabilities that the operator keeps */
 	BL_SPEC_SECCOMP = 6,	   /* struct sock_filter[]: the BPF program, host byte order */
-	BL_SPEC_MOUNT = 7,	   /* many: mount_location of each weights set, to be left alone and,
+	BL_SPEC_MOUNT = 7, /* many: mount_location of each weights set, to be left alone and,
 				      when deferred, to be checked against the gate's lines */
-	BL_SPEC_HOME = 8,	   /* HOME of config.json's process.env, where it counts (section 5) */
-	BL_SPEC_USER = 9,	   /* u32 uid, u32 gid: process.user as config.json has it */
+	BL_SPEC_HOME = 8,  /* HOME of config.json's process.env, where it counts (section 5) */
+	BL_SPEC_USER = 9,  /* u32 uid, u32 gid: process.user as config.json has it */
 };
 
 enum bl_spec_flags {
-	BL_SPEC_FLAG_INIT = 1U << 0,	   /* stay as PID 1 */
-	BL_SPEC_FLAG_NO_BUILD = 1U << 1,   /* no_build: without run_as keep process.user */
-	BL_SPEC_FLAG_DEFERRED = 1U << 2,   /* wait at the gate before anything else */
-	BL_SPEC_FLAG_NO_CHOWN = 1U << 3,   /* leave /app and the others as they are */
+	BL_SPEC_FLAG_INIT = 1U << 0,	 /* stay as PID 1 */
+	BL_SPEC_FLAG_NO_BUILD = 1U << 1, /* no_build: without run_as keep process.user */
+	BL_SPEC_FLAG_DEFERRED = 1U << 2, /* wait at the gate before anything else */
+	BL_SPEC_FLAG_NO_CHOWN = 1U << 3, /* leave /app and the others as they are */
 };
 
 /* ---- Writing: append to a buffer whose maximum is BL_SPEC_MAX ---- */

@@ -45,7 +45,7 @@ static const struct {
 };
 
 #define FAULT_RULES 16
-#define FAULT_SKIP (-1)
+#define FAULT_SKIP  (-1)
 
 static struct fault_rule {
 	char call[32];
@@ -108,25 +108,25 @@ void bl_sys_point(const char *name)
 	(void)fault(name);
 }
 
-#define FAULT(call)                                                                                \
-	do {                                                                                       \
-		int bl_fault = fault(call);                                                        \
-		if (bl_fault)                                                                      \
-			return bl_fault == FAULT_SKIP ? 0 : -bl_fault;                             \
+#define FAULT(call)                                                    \
+	do {                                                           \
+		int bl_fault = fault(call);                            \
+		if (bl_fault)                                          \
+			return bl_fault == FAULT_SKIP ? 0 : -bl_fault; \
 	} while (0)
 #else
-#define FAULT(call)                                                                                \
-	do {                                                                                       \
+#define FAULT(call) \
+	do {        \
 	} while (0)
 #endif
 
 /* Returns from the caller with the result of a call, or -errno. */
-#define RETURN_CALL(call, expression)                                                              \
-	do {                                                                                       \
-		long bl_result;                                                                    \
-		FAULT(call);                                                                       \
-		bl_result = (long)(expression);                                                    \
-		return bl_result < 0 ? -errno : (int)bl_result;                                    \
+#define RETURN_CALL(call, expression)                           \
+	do {                                                    \
+		long bl_result;                                 \
+		FAULT(call);                                    \
+		bl_result = (long)(expression);                 \
+		return bl_result < 0 ? -errno : (int)bl_result; \
 	} while (0)
 
 /* ---- Mounts ---- */
@@ -247,8 +247,7 @@ int bl_sys_linkat(int olddir, const char *oldname, int newdir, const char *newna
 int bl_sys_renameat2(int olddir, const char *oldname, int newdir, const char *newname,
 		     unsigned flags)
 {
-	RETURN_CALL("renameat2",
-		    syscall(SYS_renameat2, olddir, oldname, newdir, newname, flags));
+	RETURN_CALL("renameat2", syscall(SYS_renameat2, olddir, oldname, newdir, newname, flags));
 }
 
 int bl_sys_fstatat(int dirfd, const char *name, struct stat *ret, int flags)
@@ -453,8 +452,7 @@ int bl_sys_close_from(unsigned first)
 
 int bl_sys_sigmask(uint64_t mask)
 {
-	RETURN_CALL("sigmask",
-		    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask)));
+	RETURN_CALL("sigmask", syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask)));
 }
 
 int bl_sys_signals_default(void)

@@ -28,7 +28,7 @@
 /* Attributes of bl_sys_mount_setattr(), as in <linux/mount.h>. */
 #define BL_MOUNT_RDONLY 0x1U
 #define BL_MOUNT_NOSUID 0x2U
-#define BL_MOUNT_NODEV 0x4U
+#define BL_MOUNT_NODEV	0x4U
 #define BL_MOUNT_NOEXEC 0x8U
 
 /* A detached clone of the mount at path (a handle with path ""): close-on-exec descriptor. */
@@ -50,11 +50,11 @@ int bl_sys_umount2(const char *path, int flags);
 
 /* ---- Paths on handles ---- */
 
-#define BL_RESOLVE_NO_XDEV 0x01U
+#define BL_RESOLVE_NO_XDEV	 0x01U
 #define BL_RESOLVE_NO_MAGICLINKS 0x02U
-#define BL_RESOLVE_NO_SYMLINKS 0x04U
-#define BL_RESOLVE_BENEATH 0x08U
-#define BL_RESOLVE_IN_ROOT 0x10U
+#define BL_RESOLVE_NO_SYMLINKS	 0x04U
+#define BL_RESOLVE_BENEATH	 0x08U
+#define BL_RESOLVE_IN_ROOT	 0x10U
 
 /* openat2(2); O_CLOEXEC is added. EAGAIN (a racing rename) is retried a bounded number of times. */
 int bl_sys_openat2(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve);
@@ -76,7 +76,7 @@ int bl_sys_mount_id(int dirfd, const char *path, uint64_t *ret);
 
 /* ---- Bytes ---- */
 
-int bl_sys_write_all(int fd, const void *data, size_t len);  /* whole, or -errno */
+int bl_sys_write_all(int fd, const void *data, size_t len); /* whole, or -errno */
 int bl_sys_pwrite_all(int fd, const void *data, size_t len, off_t offset);
 ssize_t bl_sys_read(int fd, void *data, size_t len);
 ssize_t bl_sys_pread(int fd, void *data, size_t len, off_t offset);
@@ -102,12 +102,12 @@ int bl_sys_close_from(unsigned first);
 
 /* ---- Signals as the kernel counts them: all 64, those that the C library keeps too ---- */
 
-#define BL_SIGNALS 64
-#define BL_SIGNAL_BIT(n) (1ULL << ((n) - 1))
+#define BL_SIGNALS	 64
+#define BL_SIGNAL_BIT(n) (1ULL << ((n)-1))
 
-int bl_sys_sigmask(uint64_t mask);   /* blocks exactly these */
-int bl_sys_signals_default(void);    /* every disposition is the default one */
-int bl_sys_signalfd(uint64_t mask);  /* blocking, close-on-exec */
+int bl_sys_sigmask(uint64_t mask);  /* blocks exactly these */
+int bl_sys_signals_default(void);   /* every disposition is the default one */
+int bl_sys_signalfd(uint64_t mask); /* blocking, close-on-exec */
 
 /* ---- Identity and privileges of this (single-threaded) process ---- */
 

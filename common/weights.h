@@ -39,10 +39,10 @@ enum bl_auth_method {
 /* A source taken apart. Texts are owned by the item; those that a scheme does not have are NULL. */
 struct bl_source {
 	enum bl_scheme scheme;
-	char *text;	/* normalised: always with its scheme, hf and bt without "@revision" */
-	char *account;	/* azure: account; r2: account id */
-	char *bucket;	/* s3, gs, r2, cw: bucket; azure: container; hf: "owner/repo"; bt: project */
-	char *path;	/* s3, gs, r2, cw, azure: key or folder ("" is the whole bucket), no leading or
+	char *text;    /* normalised: always with its scheme, hf and bt without "@revision" */
+	char *account; /* azure: account; r2: account id */
+	char *bucket;  /* s3, gs, r2, cw: bucket; azure: container; hf: "owner/repo"; bt: project */
+	char *path; /* s3, gs, r2, cw, azure: key or folder ("" is the whole bucket), no leading or
 			   trailing slash; bt: checkpoint or NULL; file: the absolute path */
 	char *revision; /* hf, bt: as given, NULL where none was (hf means main, bt latest) */
 	char *url;	/* https: the URL as given */

@@ -11,8 +11,8 @@
 #include "fetch/retry.h"
 #include "fetch/wire.h"
 
-#define MAX_TRIES 5
-#define MAX_WAITING 60	 /* seconds of pauses in one call */
+#define MAX_TRIES    5
+#define MAX_WAITING  60	 /* seconds of pauses in one call */
 #define CALL_TIMEOUT 120 /* seconds of one try */
 
 struct bl_http {

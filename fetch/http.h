@@ -20,8 +20,8 @@
 
 struct bl_err;
 
-#define BL_HTTP_MAX_HEADERS (64 * 1024)	   /* bytes of an answer's head */
-#define BL_HTTP_MAX_BODY (8 * 1024 * 1024) /* bytes of an API answer, if max_body is 0 */
+#define BL_HTTP_MAX_HEADERS   (64 * 1024)	/* bytes of an answer's head */
+#define BL_HTTP_MAX_BODY      (8 * 1024 * 1024) /* bytes of an API answer, if max_body is 0 */
 #define BL_HTTP_MAX_REDIRECTS 5
 
 /* What a credential is worked out from: one request to one place. */

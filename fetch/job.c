@@ -16,9 +16,9 @@
 #include "fetch/session.h"
 #include "fetch/transfer.h"
 
-#define MOST_INPUT (16 * 1024 * 1024) /* bytes of descriptor 0 */
-#define MOST_VALUES (512 * 1024)
-#define MAX_REQUESTS 512	    /* under way at once */
+#define MOST_INPUT	(16 * 1024 * 1024) /* bytes of descriptor 0 */
+#define MOST_VALUES	(512 * 1024)
+#define MAX_REQUESTS	512	    /* under way at once */
 #define FILES_PER_BATCH (64 * 1024) /* bytes after which a `files` message is sent */
 
 enum request_kind { ASKED_OPEN, ASKED_DONE };

@@ -9,11 +9,11 @@
 #include "common/sys.h"
 #include "fetch/retry.h"
 
-#define BUFFER_LARGE (512 * 1024)     /* libcurl's receive buffer for long ranges */
-#define BUFFER_SMALL (32 * 1024)      /* for ranges that are shorter than that */
-#define SMALL_FILE (1024 * 1024)      /* bytes up to which HTTP/2 streams share a connection */
-#define MAX_ERROR_BODY (256 * 1024)   /* bytes of an error's body that are read over */
-#define COPY_PIECE (16 * 1024 * 1024) /* bytes of a local file copied at a time */
+#define BUFFER_LARGE   (512 * 1024)	  /* libcurl's receive buffer for long ranges */
+#define BUFFER_SMALL   (32 * 1024)	  /* for ranges that are shorter than that */
+#define SMALL_FILE     (1024 * 1024)	  /* bytes up to which HTTP/2 streams share a connection */
+#define MAX_ERROR_BODY (256 * 1024)	  /* bytes of an error's body that are read over */
+#define COPY_PIECE     (16 * 1024 * 1024) /* bytes of a local file copied at a time */
 
 /* ---- Judging the head ---- */
 

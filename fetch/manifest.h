@@ -19,7 +19,7 @@
 struct bl_err;
 
 #define BL_MANIFEST_MAX_MEMORY (24 * 1024 * 1024) /* bytes that a listing may take */
-#define BL_MANIFEST_MAX_SIZE (INT64_C(1) << 52)	  /* bytes of a file; JSON carries it exactly */
+#define BL_MANIFEST_MAX_SIZE   (INT64_C(1) << 52) /* bytes of a file; JSON carries it exactly */
 
 /*
  * One file. Given to bl_manifest_add() everything is borrowed; in a manifest everything is the

@@ -16,9 +16,9 @@
 
 struct bl_err;
 
-#define BL_NAME_MAX 3072     /* bytes of a name; leaves room below PATH_MAX for the tree's own */
-#define BL_NAME_PART_MAX 255 /* bytes between two slashes: NAME_MAX of every Linux filesystem */
-#define BL_NAME_DEPTH_MAX 64 /* parts */
+#define BL_NAME_MAX	  3072 /* bytes of a name; leaves room below PATH_MAX for the tree's own */
+#define BL_NAME_PART_MAX  255  /* bytes between two slashes: NAME_MAX of every Linux filesystem */
+#define BL_NAME_DEPTH_MAX 64   /* parts */
 
 /*
  * Whether the len bytes are a relative path that is safe below any directory: UTF-8, no NUL or

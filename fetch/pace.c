@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/pace.h"
 
-#define FIRST_LANES 16
-#define FIRST_LANES_SMALL 32		/* where files are so small that latency rules */
-#define SMALL_FILE (INT64_C(1) << 20)	/* bytes */
-#define WINDOW 400			/* ms over which a rate is taken */
-#define REST 5000			/* ms between tries once one brought nothing */
-#define REST_LIMITED 10000		/* ms after the origin asked for less */
-#define WORTH 1.08			/* more connections must bring this much more */
-#define MIN_CHUNK (INT64_C(1) << 20)	/* bytes */
-#define FIRST_CHUNK (INT64_C(16) << 20) /* while no rate is known */
-#define MAX_CHUNK (INT64_C(256) << 20)
-#define CHUNK_TIME 2000 /* ms that a range should take */
+#define FIRST_LANES	  16
+#define FIRST_LANES_SMALL 32		      /* where files are so small that latency rules */
+#define SMALL_FILE	  (INT64_C(1) << 20)  /* bytes */
+#define WINDOW		  400		      /* ms over which a rate is taken */
+#define REST		  5000		      /* ms between tries once one brought nothing */
+#define REST_LIMITED	  10000		      /* ms after the origin asked for less */
+#define WORTH		  1.08		      /* more connections must bring this much more */
+#define MIN_CHUNK	  (INT64_C(1) << 20)  /* bytes */
+#define FIRST_CHUNK	  (INT64_C(16) << 20) /* while no rate is known */
+#define MAX_CHUNK	  (INT64_C(256) << 20)
+#define CHUNK_TIME	  2000 /* ms that a range should take */
 
 void bl_pace_init(struct bl_pace *pace, size_t files, int64_t bytes, int64_t now)
 {

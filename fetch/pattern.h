@@ -78,7 +78,7 @@ struct bl_pattern_verdict {
 int bl_pattern_filter_init(struct bl_pattern_filter *filter, const char *const *allow,
 			   const char *const *ignore, struct bl_err *err);
 void bl_pattern_filter_done(struct bl_pattern_filter *filter);
-#define auto_pattern_filter                                                                        \
+#define auto_pattern_filter \
 	__attribute__((cleanup(bl_pattern_filter_done))) struct bl_pattern_filter
 
 /* Judges one name of the source and counts it. */

@@ -20,7 +20,7 @@ static void free_curl_text(char **text)
 	curl_free(*text);
 }
 
-#define auto_curlu __attribute__((cleanup(free_curlu))) CURLU *
+#define auto_curlu    __attribute__((cleanup(free_curlu))) CURLU *
 #define auto_curltext __attribute__((cleanup(free_curl_text))) char *
 
 void bl_url_done(struct bl_url *url)

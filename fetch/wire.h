@@ -15,7 +15,7 @@
 #include "fetch/http.h"
 
 #define BL_WIRE_CONNECT_TIMEOUT 15 /* seconds */
-#define BL_WIRE_STALL_TIMEOUT 30   /* seconds with less than a byte a second */
+#define BL_WIRE_STALL_TIMEOUT	30 /* seconds with less than a byte a second */
 
 struct bl_wire {
 	CURL *easy;		       /* owned */

@@ -11,9 +11,9 @@
 
 struct bl_err;
 
-#define BL_XML_MAX_DEPTH 16
-#define BL_XML_MAX_PATH 512
-#define BL_XML_MAX_TEXT (64 * 1024) /* bytes of one element's own text */
+#define BL_XML_MAX_DEPTH    16
+#define BL_XML_MAX_PATH	    512
+#define BL_XML_MAX_TEXT	    (64 * 1024) /* bytes of one element's own text */
 #define BL_XML_MAX_ELEMENTS 1000000
 
 /*

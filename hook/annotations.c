@@ -15,8 +15,8 @@ static const char *const keys[BL_ANNOTATION_COUNT] = {
 	[BL_ANNOTATION_WAIT] = BL_KEY_WAIT,
 };
 
-#define DOMAIN "ballast.dev"
-#define SCOPE_POD "pod"
+#define DOMAIN		"ballast.dev"
+#define SCOPE_POD	"pod"
 #define SCOPE_CONTAINER "container."
 
 /* ---- Identity ---- */

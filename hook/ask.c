@@ -11,9 +11,9 @@
 #include "common/err.h"
 #include "hook/plan.h"
 
-#define WAIT_MOST_S 10
-#define TARGET_MAX 1024
-#define DEFER_MS 10000
+#define WAIT_MOST_S	10
+#define TARGET_MAX	1024
+#define DEFER_MS	10000
 #define MAX_ENVIRONMENT 4096
 
 void bl_ready_done(struct bl_ready *ready)

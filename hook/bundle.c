@@ -14,7 +14,7 @@
 #include "hook/state.h"
 
 #define CONFIG_NAME "config.json"
-#define ID_MOST 4294967295LL
+#define ID_MOST	    4294967295LL
 
 void bl_bundle_done(struct bl_bundle *bundle)
 {

@@ -17,9 +17,9 @@
 #include "hook/plan.h"
 #include "hook/seccomp.h"
 
-#define SHIM_MAX (16 * 1024 * 1024)
-#define MAP_MAX 65536
-#define SHIM_MODE 0555
+#define SHIM_MAX     (16 * 1024 * 1024)
+#define MAP_MAX	     65536
+#define SHIM_MODE    0555
 #define PRIVATE_MODE 0400
 /* What a file costs in a tmpfs beyond its bytes: a page that is not full. */
 #define PAGE_SPARE 4096

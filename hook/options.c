@@ -9,7 +9,7 @@
 #include "common/weights.h"
 
 #define DEFAULT_TIMEOUT_MS 90000
-#define MOST_TIMEOUT_MS (24LL * 3600 * 1000)
+#define MOST_TIMEOUT_MS	   (24LL * 3600 * 1000)
 
 const char bl_options_usage[] =
 	"usage: ballast-hook [OPTION]... [prestart|createRuntime|poststop|precreate]\n"

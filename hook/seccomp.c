@@ -15,7 +15,7 @@
 #include "common/err.h"
 
 #if defined(__x86_64__)
-#define NATIVE AUDIT_ARCH_X86_64
+#define NATIVE	    AUDIT_ARCH_X86_64
 #define FOREIGN_BIT 0x40000000U /* x32 */
 #elif defined(__aarch64__)
 #define NATIVE AUDIT_ARCH_AARCH64
@@ -23,8 +23,8 @@
 #error "the filter knows amd64 and arm64"
 #endif
 
-#define NEW_NAMESPACES                                                                             \
-	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+#define NEW_NAMESPACES                                                                 \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
 	 CLONE_NEWPID | CLONE_NEWNET)
 #define NEW_TIME 0x00000080 /* CLONE_NEWTIME: unshare only, another meaning for clone */
 

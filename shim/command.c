@@ -14,9 +14,9 @@
 #include "shim/exit.h"
 #include "shim/orders.h"
 
-#define SHELL "/bin/sh"
+#define SHELL	   "/bin/sh"
 #define USUAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define EXCERPT 60 /* bytes of a long text that a message shows */
+#define EXCERPT	   60 /* bytes of a long text that a message shows */
 
 static int too_long(const char *what, const char *text, struct bl_err *err)
 {
@@ -117,7 +117,8 @@ static int too_much(const struct bl_command *command, const struct bl_env *env, 
 			return too_long("the environment variable", env->list[i], err);
 	return bl_err_set(err, BL_SHIM_NOT_EXECUTABLE, E2BIG,
 			  "%s: command and environment are together more than the kernel takes (a "
-			  "quarter of the stack limit)", command->file);
+			  "quarter of the stack limit)",
+			  command->file);
 }
 
 static int explain(const struct bl_command *command, const struct bl_env *env, int errnum,

@@ -17,8 +17,8 @@ struct bl_orders;
 #define BL_COMMAND_ARG_MAX 131071
 
 struct bl_command {
-	char *const *argv;   /* NULL-terminated */
-	const char *file;    /* what is executed: a path, or a name to look up on PATH */
+	char *const *argv;     /* NULL-terminated */
+	const char *file;      /* what is executed: a path, or a name to look up on PATH */
 	struct bl_words words; /* owned: argv of a start_command that was split here */
 	const char *shell_argv[4];
 };
@@ -39,8 +39,7 @@ int bl_command_choose(struct bl_command *ret, const struct bl_orders *orders, ch
 int bl_command_find(const char *name, const char *path, char *to, size_t size);
 
 /* Executes it; comes back only with an error, whose code is 126 or 127. */
-int bl_command_exec(const struct bl_command *command, const struct bl_env *env,
-		    struct bl_err *err);
+int bl_command_exec(const struct bl_command *command, const struct bl_env *env, struct bl_err *err);
 
 void bl_command_done(struct bl_command *command);
 

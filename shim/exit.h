@@ -6,9 +6,9 @@
 #ifndef BL_SHIM_EXIT_H
 #define BL_SHIM_EXIT_H
 
-#define BL_SHIM_FAILED 125
+#define BL_SHIM_FAILED	       125
 #define BL_SHIM_NOT_EXECUTABLE 126
-#define BL_SHIM_NOT_FOUND 127
-#define BL_SHIM_SIGNALLED 128 /* + the signal's number */
+#define BL_SHIM_NOT_FOUND      127
+#define BL_SHIM_SIGNALLED      128 /* + the signal's number */
 
 #endif

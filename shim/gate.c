@@ -19,11 +19,11 @@
 #include "shim/orders.h"
 
 #define SAY_EVERY 5 /* seconds between two lines of progress */
-#define MIB (1024U * 1024U)
+#define MIB	  (1024U * 1024U)
 
 /* Signals that end a server which has no handler for them; the others mean nothing yet. */
-#define ENDING                                                                                     \
-	(BL_SIGNAL_BIT(SIGTERM) | BL_SIGNAL_BIT(SIGINT) | BL_SIGNAL_BIT(SIGQUIT) |                 \
+#define ENDING                                                                     \
+	(BL_SIGNAL_BIT(SIGTERM) | BL_SIGNAL_BIT(SIGINT) | BL_SIGNAL_BIT(SIGQUIT) | \
 	 BL_SIGNAL_BIT(SIGHUP))
 
 struct gate {
@@ -31,7 +31,7 @@ struct gate {
 	const struct bl_orders *orders;
 	bl_say_fn *say;
 	int signals;
-	int fifo; /* owned */
+	int fifo;      /* owned */
 	bool *checked; /* owned: one for each mount of the orders */
 	time_t said;
 	size_t used;
@@ -250,8 +250,7 @@ static int read_signal(struct gate *gate, struct bl_err *err)
 	if (n != (ssize_t)sizeof(info))
 		return bl_err_sys(err, n < 0 ? (int)-n : EIO, "reading signals");
 	return bl_err_set(err, BL_SHIM_SIGNALLED + (int)info.ssi_signo, EINTR,
-			  "ended by signal %d before the weights were there",
-			  (int)info.ssi_signo);
+			  "ended by signal %d before the weights were there", (int)info.ssi_signo);
 }
 
 static int serve(struct gate *gate, struct bl_err *err)

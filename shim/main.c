@@ -40,9 +40,9 @@
 #include "shim/user.h"
 
 #define TERMINATION_LOG "/dev/termination-log"
-#define MESSAGE_MAX 2048
-#define PAGE 4096
-#define STACK_USED (16 * PAGE) /* more than any of the calls before the fork needs */
+#define MESSAGE_MAX	2048
+#define PAGE		4096
+#define STACK_USED	(16 * PAGE) /* more than any of the calls before the fork needs */
 
 struct shim {
 	bool init;	   /* --init */
@@ -98,8 +98,10 @@ static int set_up_descriptors(struct bl_err *err)
 			continue;
 		/* Not close-on-exec, unlike what bl_sys_openat() would give. */
 		if (open("/dev/null", O_RDWR | O_NOCTTY) != fd)
-			return bl_err_refuse(err, "descriptor %d is closed, and there is no "
-						  "/dev/null to put in its place", fd);
+			return bl_err_refuse(err,
+					     "descriptor %d is closed, and there is no "
+					     "/dev/null to put in its place",
+					     fd);
 	}
 	return 0;
 }
@@ -135,8 +137,10 @@ static int parse_options(struct shim *shim, char *const *argv, struct bl_err *er
 			break;
 		}
 		if (strcmp(*argv, "--init") != 0)
-			return bl_err_config(err, "unknown option %s; usage: " BL_BOX_SHIM
-						  " [--init] [--] [COMMAND [ARG...]]", *argv);
+			return bl_err_config(err,
+					     "unknown option %s; usage: " BL_BOX_SHIM
+					     " [--init] [--] [COMMAND [ARG...]]",
+					     *argv);
 		shim->init = true;
 	}
 	shim->rest = argv;
@@ -222,12 +226,14 @@ static int run(struct shim *shim, char *const *argv, char *const *image_env, str
 	ret = get_ready(shim, image_env, err);
 	if (ret < 0)
 		return ret;
-	ret = bl_privileges_drop(&(struct bl_privileges){
-		.user = &shim->user,
-		.keep = shim->orders.keep_caps,
-		.filter = shim->orders.filter,
-		.filter_count = shim->orders.filter_count,
-	}, err);
+	ret = bl_privileges_drop(
+		&(struct bl_privileges){
+			.user = &shim->user,
+			.keep = shim->orders.keep_caps,
+			.filter = shim->orders.filter,
+			.filter_count = shim->orders.filter_count,
+		},
+		err);
 	if (ret < 0)
 		return ret;
 	if (!shim->init && !(shim->orders.flags & BL_SPEC_FLAG_INIT))

@@ -15,8 +15,8 @@
 #include "shim/user.h"
 #include "shim/walk.h"
 
-#define RESOLVE                                                                                    \
-	(BL_RESOLVE_NO_XDEV | BL_RESOLVE_BENEATH | BL_RESOLVE_NO_SYMLINKS |                        \
+#define RESOLVE                                                             \
+	(BL_RESOLVE_NO_XDEV | BL_RESOLVE_BENEATH | BL_RESOLVE_NO_SYMLINKS | \
 	 BL_RESOLVE_NO_MAGICLINKS)
 #define NAMED 4 /* directories at most */
 
@@ -36,7 +36,7 @@ static void named_done(struct named *named)
  * (Debian's `daemon` lives in /usr/sbin). */
 static bool is_system(const char *path)
 {
-	static const char *const list[] = {"bin",   "boot", "dev",  "etc", "lib", "lib32", "lib64",
+	static const char *const list[] = {"bin",    "boot", "dev", "etc",  "lib", "lib32", "lib64",
 					   "libx32", "proc", "run", "sbin", "sys", "usr"};
 	size_t len;
 
@@ -149,8 +149,8 @@ static void add(struct named *named, int root, const char *path, bl_say_fn *say)
 		(struct bl_walk_root){.fd = TAKE_FD(fd), .dev = st.st_dev, .ino = st.st_ino};
 }
 
-static void report(const char *path, const struct bl_walk_result *result, const struct bl_user *user,
-		   bl_say_fn *say)
+static void report(const char *path, const struct bl_walk_result *result,
+		   const struct bl_user *user, bl_say_fn *say)
 {
 	if (result->first_error == EROFS)
 		say("%s: the filesystem is read-only: its owner is left as it is", path);

@@ -11,7 +11,7 @@
 #include "common/sys.h"
 #include "shim/user.h"
 
-#define CAPS 64 /* bits of a set; a kernel knows fewer */
+#define CAPS	     64 /* bits of a set; a kernel knows fewer */
 #define CAP_BIT(cap) (1ULL << (cap))
 
 /* What must hold at the end. */

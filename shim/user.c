@@ -15,8 +15,8 @@
 #include "shim/orders.h"
 
 #define PASSWD_FIELDS 7
-#define GROUP_FIELDS 4
-#define FIELDS_MOST 7
+#define GROUP_FIELDS  4
+#define FIELDS_MOST   7
 
 struct field {
 	const char *at;
@@ -229,11 +229,12 @@ int bl_user_resolve(struct bl_user *ret, const struct bl_orders *orders, struct 
 	gid = ret->gid;
 	ret->unchanged = ret->uid == now.real_uid && (!able || (as_given && gid == now.real_gid));
 	if (ret->uid != now.real_uid && !able)
-		return bl_err_config(err,
-				     "the server is to run as uid %u, but the container runs as uid "
-				     "%u without CAP_SETUID and CAP_SETGID: let it have both, or "
-				     "set its user to that uid",
-				     (unsigned)ret->uid, (unsigned)now.real_uid);
+		return bl_err_config(
+			err,
+			"the server is to run as uid %u, but the container runs as uid "
+			"%u without CAP_SETUID and CAP_SETGID: let it have both, or "
+			"set its user to that uid",
+			(unsigned)ret->uid, (unsigned)now.real_uid);
 	r = look_up(ret, !ret->unchanged, err);
 	if (as_given)
 		ret->gid = gid;

@@ -15,10 +15,10 @@
 struct bl_err;
 struct bl_orders;
 
-#define BL_USER_NAME_MAX 256
-#define BL_USER_HOME_MAX 4096
+#define BL_USER_NAME_MAX   256
+#define BL_USER_HOME_MAX   4096
 #define BL_USER_GROUPS_MAX 1024
-#define BL_USER_FILE_MAX (16 * 1024 * 1024) /* bytes of passwd or group */
+#define BL_USER_FILE_MAX   (16 * 1024 * 1024) /* bytes of passwd or group */
 
 struct bl_user {
 	uid_t uid;

@@ -10,8 +10,8 @@
 #include "common/err.h"
 #include "common/sys.h"
 
-#define BATCH 16384 /* bytes of directory entries read at once */
-#define RESOLVE (BL_RESOLVE_NO_XDEV | BL_RESOLVE_BENEATH | BL_RESOLVE_NO_MAGICLINKS)
+#define BATCH	       16384 /* bytes of directory entries read at once */
+#define RESOLVE	       (BL_RESOLVE_NO_XDEV | BL_RESOLVE_BENEATH | BL_RESOLVE_NO_MAGICLINKS)
 #define TYPE_DIRECTORY 4 /* DT_DIR */
 
 /* As getdents64(2) gives it. */

@@ -19,8 +19,8 @@
 struct bl_err;
 
 #define BL_WALK_ROOTS 8
-#define BL_WALK_DEPTH 512	/* directories deep; what lies deeper is left as it is */
-#define BL_WALK_LINKS 65536	/* inodes with several names; the others are left as they are */
+#define BL_WALK_DEPTH 512   /* directories deep; what lies deeper is left as it is */
+#define BL_WALK_LINKS 65536 /* inodes with several names; the others are left as they are */
 
 struct bl_walk_root {
 	int fd; /* O_PATH handle of the directory, borrowed */

@@ -11,9 +11,9 @@
 /* A text on its way into words. */
 struct splitter {
 	const char *at;
-	char *to;	/* where the next byte of the present word goes */
+	char *to; /* where the next byte of the present word goes */
 	bool in_word;
-	bool quoted;	/* part of the present word was quoted: no reserved word, no assignment */
+	bool quoted; /* part of the present word was quoted: no reserved word, no assignment */
 	struct bl_words *words;
 };
 
@@ -69,13 +69,13 @@ static bool is_one_of(const char *word, const char *const *list)
 /* The first word decides what a shell would make of the rest. */
 static int check_first(const char *word, bool quoted, struct bl_err *err)
 {
-	static const char *const reserved[] = {"!",  "{",    "}",   "case", "do",    "done",
-					       "elif", "else", "esac", "fi",   "for",  "if",
-					       "in", "then", "until", "while", NULL};
-	static const char *const builtin[] = {".",    ":",     "alias",	 "bg",	  "cd",	    "eval",
-					      "exit", "export", "fg",	 "jobs",  "read",   "readonly",
-					      "return", "set", "shift",	 "source", "times", "trap",
-					      "ulimit", "umask", "unset", "wait", NULL};
+	static const char *const reserved[] = {"!",    "{",    "}",	"case",	 "do",	"done",
+					       "elif", "else", "esac",	"fi",	 "for", "if",
+					       "in",   "then", "until", "while", NULL};
+	static const char *const builtin[] = {
+		".",	 ":",	 "alias",  "bg",       "cd",	 "eval", "exit",  "export",
+		"fg",	 "jobs", "read",   "readonly", "return", "set",	 "shift", "source",
+		"times", "trap", "ulimit", "umask",    "unset",	 "wait", NULL};
 
 	if (!quoted && is_assignment(word))
 		return needs_shell(word, strcspn(word, "=") + 1, "is an assignment", err);

@@ -10,8 +10,8 @@
 struct bl_buf;
 struct bl_err;
 
-#define BL_CRYPTO_SHA256 32			     /* bytes of a SHA-256 */
-#define BL_CRYPTO_HEX	 (2 * BL_CRYPTO_SHA256 + 1)  /* its hexadecimal text, with the NUL */
+#define BL_CRYPTO_SHA256 32			    /* bytes of a SHA-256 */
+#define BL_CRYPTO_HEX	 (2 * BL_CRYPTO_SHA256 + 1) /* its hexadecimal text, with the NUL */
 
 int bl_crypto_sha256_hex(const void *data, size_t len, char to[static BL_CRYPTO_HEX],
 			 struct bl_err *err);

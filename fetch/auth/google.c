@@ -69,8 +69,9 @@ static int check_type(const bl_json *json, const struct bl_net *net, struct bl_e
 		return r;
 	if (strcmp(uri, TOKEN_URI) != 0 &&
 	    strcmp(uri, "https://accounts.google.com/o/oauth2/token") != 0)
-		return bl_cloud_fail(err, EINVAL, "token_uri of " WHAT " is not " TOKEN_URI
-						  ": a token is asked for nowhere else");
+		return bl_cloud_fail(err, EINVAL,
+				     "token_uri of " WHAT " is not " TOKEN_URI
+				     ": a token is asked for nowhere else");
 	return 0;
 }
 
@@ -182,10 +183,10 @@ static int read_token(struct bl_google *google, const struct bl_http_answer *ans
 	int64_t seconds = BL_OIDC_LIFETIME;
 
 	if (bl_json_parse(bl_buf_str(&answer->body), answer->body.len, &limits, &json, NULL) < 0 ||
-	    !bl_json_is_object(json) ||
-	    bl_json_get_string(json, "access_token", &token, NULL) <= 0)
-		return bl_cloud_fail(err, EIO, "Google's token server answers without a token; "
-					       "try again later");
+	    !bl_json_is_object(json) || bl_json_get_string(json, "access_token", &token, NULL) <= 0)
+		return bl_cloud_fail(err, EIO,
+				     "Google's token server answers without a token; "
+				     "try again later");
 	(void)bl_json_get_int(json, "expires_in", 0, 86400, &seconds, NULL);
 	google->token = strdup(token);
 	google->expires = now + seconds;
@@ -246,10 +247,9 @@ int bl_google_sign(void *ctx, const struct bl_http_hop *hop, struct bl_http_head
 	(void)hop;
 	if (!google->token || now > google->expires - MARGIN) {
 		bl_crypto_free_secret(&google->token);
-		r = google->oidc.provider
-			    ? bl_oidc_google_exchange(&google->oidc, &google->token,
-						      &google->expires, err)
-			    : ask(google, now, err);
+		r = google->oidc.provider ? bl_oidc_google_exchange(&google->oidc, &google->token,
+								    &google->expires, err)
+					  : ask(google, now, err);
 	}
 	if (r < 0)
 		return r;

@@ -89,10 +89,12 @@ int bl_oidc_read_aws(const char *xml, size_t len, struct bl_sigv4_key *key, int6
 	int r = bl_xml_parse(xml, len, on_aws_element, &answer, err);
 
 	if (r < 0)
-		return r == -ENOMEM ? r : bl_cloud_fail(err, EIO, "AWS STS: %s", err ? err->msg : "");
+		return r == -ENOMEM ? r
+				    : bl_cloud_fail(err, EIO, "AWS STS: %s", err ? err->msg : "");
 	if (!answer.id || !answer.secret || !answer.session || answer.expires < 0)
-		return bl_cloud_fail(err, EIO, "AWS STS answers without credentials; try again "
-					       "later");
+		return bl_cloud_fail(err, EIO,
+				     "AWS STS answers without credentials; try again "
+				     "later");
 	bl_crypto_free_secret(&key->id);
 	bl_crypto_free_secret(&key->secret);
 	bl_crypto_free_secret(&key->session);
@@ -185,8 +187,8 @@ static int post(const struct bl_net *net, const char *url, const char *type,
 	return r < 0 ? r : bl_http_perform(http, &request, answer, err);
 }
 
-int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *key,
-			 int64_t *expires, struct bl_err *err)
+int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *key, int64_t *expires,
+			 struct bl_err *err)
 {
 	auto_secret_buf body = BL_BUF_INIT(256 * 1024);
 	auto_answer answer = {0};
@@ -281,7 +283,8 @@ static int exchange(const struct bl_oidc_google *oidc, char **token, struct bl_e
 	char url[URL_MAX];
 	int r = exchange_body(oidc, &body, err);
 
-	snprintf(url, sizeof(url), "%s/v1/token", endpoint ? endpoint : "https://sts.googleapis.com");
+	snprintf(url, sizeof(url), "%s/v1/token",
+		 endpoint ? endpoint : "https://sts.googleapis.com");
 	if (r >= 0)
 		r = post(oidc->net, url, "application/json", NULL, &body, &answer, err);
 	if (r < 0)
@@ -293,8 +296,9 @@ static int exchange(const struct bl_oidc_google *oidc, char **token, struct bl_e
 				     err);
 	json = read_object(&answer);
 	if (!json || bl_json_get_string(json, "access_token", &text, NULL) <= 0)
-		return bl_cloud_fail(err, EIO, "GCP_OIDC: the token exchange answers without a "
-					       "token; try again later");
+		return bl_cloud_fail(err, EIO,
+				     "GCP_OIDC: the token exchange answers without a "
+				     "token; try again later");
 	*token = strdup(text);
 	return *token ? 0 : bl_err_nomem(err);
 }
@@ -322,8 +326,9 @@ static int read_impersonation(const struct bl_http_answer *answer, char **token,
 	if (!json || bl_json_get_string(json, "accessToken", &text, NULL) <= 0 ||
 	    bl_json_get_string(json, "expireTime", &end, NULL) <= 0 ||
 	    (*expires = bl_oidc_parse_time(end)) < 0)
-		return bl_cloud_fail(err, EIO, "GCP_OIDC: generateAccessToken answers without a "
-					       "token; try again later");
+		return bl_cloud_fail(err, EIO,
+				     "GCP_OIDC: generateAccessToken answers without a "
+				     "token; try again later");
 	*token = strdup(text);
 	return *token ? 0 : bl_err_nomem(err);
 }

@@ -30,8 +30,8 @@ struct bl_oidc_aws {
 };
 
 /* Fills id, secret and session of *key (old ones are wiped) and when they end (Unix time). */
-int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *key,
-			 int64_t *expires, struct bl_err *err);
+int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *key, int64_t *expires,
+			 struct bl_err *err);
 
 struct bl_oidc_google {
 	const struct bl_net *net;

@@ -89,9 +89,17 @@ static int put_standard(struct bl_buf *to, const struct bl_http_hop *hop,
 			const struct bl_http_headers *headers, struct bl_err *err)
 {
 	static const char *const names[] = {
-		"Content-Encoding", "Content-Language", "Content-Length", "Content-MD5",
-		"Content-Type",	    "Date",		"If-Modified-Since", "If-Match",
-		"If-None-Match",    "If-Unmodified-Since", "Range",
+		"Content-Encoding",
+		"Content-Language",
+		"Content-Length",
+		"Content-MD5",
+		"Content-Type",
+		"Date",
+		"If-Modified-Since",
+		"If-Match",
+		"If-None-Match",
+		"If-Unmodified-Since",
+		"Range",
 	};
 	int r = bl_buf_puts(to, hop->method, err);
 

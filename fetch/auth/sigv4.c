@@ -35,9 +35,10 @@ void bl_sigv4_key_done(struct bl_sigv4_key *key)
 
 static int hex_value(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
-		: c >= 'a' && c <= 'f'				    ? c - 'a' + 10
-								    : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+				      : -1;
 }
 
 /*
@@ -239,7 +240,8 @@ static int derive_key(const struct bl_sigv4_key *key, const char *date,
 	if (r == 0)
 		r = bl_crypto_hmac_sha256(first.data, first.len, date, strcspn(date, "T"), to, err);
 	for (size_t i = 0; r == 0 && i < 3; i++)
-		r = bl_crypto_hmac_sha256(to, BL_CRYPTO_SHA256, steps[i], strlen(steps[i]), to, err);
+		r = bl_crypto_hmac_sha256(to, BL_CRYPTO_SHA256, steps[i], strlen(steps[i]), to,
+					  err);
 	return r;
 }
 

@@ -35,8 +35,8 @@ struct bl_sigv4_request {
 	const char *path;  /* as on the wire, percent-encoded; starts with '/' */
 	const char *query; /* as on the wire, without '?'; NULL or "" without */
 	const struct bl_http_headers *headers; /* each of these is signed; "host" must be there */
-	const char *payload; /* hexadecimal SHA-256 of the body */
-	const char *date;    /* 20150830T123600Z */
+	const char *payload;		       /* hexadecimal SHA-256 of the body */
+	const char *date;		       /* 20150830T123600Z */
 };
 
 /* The value of Authorization, the caller's to free. */

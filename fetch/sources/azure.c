@@ -92,8 +92,9 @@ static int check_sas(struct azure *azure, struct bl_err *err)
 				     "whole token, not the URL before it");
 	end = sas_end(sas);
 	if (end >= 0 && end < (int64_t)time(NULL))
-		return bl_cloud_fail(err, EACCES, "sas_token in the secret has expired; make a new "
-						  "one");
+		return bl_cloud_fail(err, EACCES,
+				     "sas_token in the secret has expired; make a new "
+				     "one");
 	return bl_http_headers_add(&azure->version, "x-ms-version", BL_SHAREDKEY_VERSION, err);
 }
 
@@ -192,7 +193,8 @@ static const struct {
 	 "the storage account takes no account keys; use a SAS token signed by a user "
 	 "delegation key"},
 	{"AuthorizationFailure", EPERM,
-	 "the storage account refuses it; check account_key, and whether its network rules let this "
+	 "the storage account refuses it; check account_key, and whether its network rules let "
+	 "this "
 	 "machine in"},
 	{"AuthorizationSourceIPMismatch", EPERM, "the SAS token is for other addresses"},
 	{"AuthorizationPermissionMismatch", EPERM,

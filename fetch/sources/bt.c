@@ -287,8 +287,9 @@ static int bt_list(void *state, struct bl_manifest *manifest, bool *credential, 
 	if (r < 0)
 		return r;
 	if (bt->files.count == 0)
-		return bl_cloud_fail(err, ENOENT, "%.200s: the job has no files of checkpoint "
-						  "'%.100s'; check its name",
+		return bl_cloud_fail(err, ENOENT,
+				     "%.200s: the job has no files of checkpoint "
+				     "'%.100s'; check its name",
 				     bt->input->item->source.text, bt->checkpoint);
 	for (size_t i = 0; i < bt->files.count && r >= 0; i++) {
 		const struct bl_bt_file *file = &bt->files.files[i];

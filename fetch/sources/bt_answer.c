@@ -12,8 +12,9 @@
 
 static int no_answer(struct bl_err *err)
 {
-	return bl_cloud_fail(err, EBADMSG, "the training API gives another answer than its client "
-					   "knows; the endpoint \"bt\" may be wrong");
+	return bl_cloud_fail(err, EBADMSG,
+			     "the training API gives another answer than its client "
+			     "knows; the endpoint \"bt\" may be wrong");
 }
 
 static int read_object(const char *text, size_t len, bl_json **ret, struct bl_err *err)
@@ -144,8 +145,9 @@ static int add(struct bl_bt_files *files, const char *name, const char *url, con
 
 		file_done(&file);
 		return nomem ? bl_err_nomem(err)
-			     : bl_cloud_fail(err, EFBIG, "the job has more files than Ballast "
-							 "handles; name a checkpoint");
+			     : bl_cloud_fail(err, EFBIG,
+					     "the job has more files than Ballast "
+					     "handles; name a checkpoint");
 	}
 	grown = reallocarray(files->files, files->count + 1, sizeof(*grown));
 	if (!grown) {

@@ -51,11 +51,13 @@ int bl_cloud_parse_secret(const char *secret, const char *what, bl_json **ret, s
 	struct bl_err why = {0};
 
 	if (bl_json_parse(secret, strlen(secret), &limits, &json, &why) < 0)
-		return bl_cloud_fail(err, EINVAL, "the secret with %s must be a JSON object: %.100s",
-				     what, why.msg);
+		return bl_cloud_fail(err, EINVAL,
+				     "the secret with %s must be a JSON object: %.100s", what,
+				     why.msg);
 	if (!bl_json_is_object(json))
-		return bl_cloud_fail(err, EINVAL, "the secret with %s must be a JSON object, not %s",
-				     what, bl_json_kind(json));
+		return bl_cloud_fail(err, EINVAL,
+				     "the secret with %s must be a JSON object, not %s", what,
+				     bl_json_kind(json));
 	*ret = TAKE_PTR(json);
 	return 0;
 }
@@ -122,7 +124,8 @@ char *bl_cloud_etag(const char *text)
 
 	if (!text || !*text)
 		return NULL;
-	if (*text == '"' ? asprintf(&quoted, "%s", text) < 0 : asprintf(&quoted, "\"%s\"", text) < 0)
+	if (*text == '"' ? asprintf(&quoted, "%s", text) < 0
+			 : asprintf(&quoted, "\"%s\"", text) < 0)
 		return NULL;
 	if (!bl_http_is_strong_etag(quoted)) {
 		free(quoted);

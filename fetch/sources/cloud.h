@@ -51,9 +51,9 @@ bool bl_cloud_is_word(const char *text, size_t max, const char *more);
  * folder: all keys beneath "path/". `prefix` is what goes before each name to give its key.
  */
 struct bl_cloud_path {
-	const char *path;    /* borrowed; "" is the whole bucket */
-	char *prefix;	     /* owned: "" or ends in '/' */
-	const char *single;  /* the one object's name, within path; NULL for a folder */
+	const char *path;   /* borrowed; "" is the whole bucket */
+	char *prefix;	    /* owned: "" or ends in '/' */
+	const char *single; /* the one object's name, within path; NULL for a folder */
 };
 
 /* As a folder. */

@@ -129,9 +129,8 @@ static int tell(const struct gs *gs, int status, const char *name, struct bl_err
 				     "(roles/storage.objectViewer) on the bucket",
 				     source, *name ? ": " : "", name);
 	case 404:
-		return bl_cloud_fail(err, ENOENT,
-				     "%.200s%s%.100s: 404 Not Found: check the %s", source,
-				     *name ? ": " : "", name,
+		return bl_cloud_fail(err, ENOENT, "%.200s%s%.100s: 404 Not Found: check the %s",
+				     source, *name ? ": " : "", name,
 				     *name ? "object: this generation of it is gone"
 					   : "bucket's spelling");
 	default:

@@ -70,8 +70,9 @@ int bl_gs_page_parse(const char *text, size_t len, struct bl_gs_page *ret, struc
 	int r = bl_json_parse(text, len, &limits, &page.json, err);
 
 	if (r == -EINVAL)
-		return bl_cloud_fail(err, EBADMSG, "the answer is no listing: it is not valid "
-						   "JSON");
+		return bl_cloud_fail(err, EBADMSG,
+				     "the answer is no listing: it is not valid "
+				     "JSON");
 	if (r >= 0)
 		r = read_page(&page, err);
 	if (r < 0)

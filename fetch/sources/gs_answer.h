@@ -22,7 +22,7 @@ struct bl_gs_object {
 };
 
 struct bl_gs_page {
-	bl_json *json; /* owned */
+	bl_json *json;		      /* owned */
 	struct bl_gs_object *objects; /* owned */
 	size_t count;
 	const char *next; /* borrowed from json; NULL on the last page */

@@ -41,8 +41,8 @@ struct bl_s3_store {
 	const struct bl_s3_kind *kind;
 	const struct bl_source_input *input; /* borrowed */
 	struct bl_sigv4_key key;
-	int64_t expires; /* Unix time, with OIDC; 0 without */
-	char *base;	 /* owned */
+	int64_t expires;   /* Unix time, with OIDC; 0 without */
+	char *base;	   /* owned */
 	struct bl_url url; /* of base */
 	struct bl_http_auth auth;
 	struct bl_cloud_path path;

@@ -121,8 +121,9 @@ static int decode(struct bl_s3_page *page, struct bl_err *err)
 {
 	for (size_t i = 0; i < page->count; i++)
 		if (bl_cloud_unescape(page->objects[i].key, true) < 0)
-			return bl_cloud_fail(err, EBADMSG, "the listing has a key with a NUL: it "
-							   "is refused whole");
+			return bl_cloud_fail(err, EBADMSG,
+					     "the listing has a key with a NUL: it "
+					     "is refused whole");
 	return 0;
 }
 

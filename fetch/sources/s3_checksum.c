@@ -18,8 +18,8 @@
 #include "common/err.h"
 #include "fetch/sources/s3.h"
 
-#define LARGE	 (16 * 1024 * 1024) /* bytes from which a file is asked for */
-#define MOST	 64		    /* files that are asked for in one listing */
+#define LARGE (16 * 1024 * 1024) /* bytes from which a file is asked for */
+#define MOST  64		 /* files that are asked for in one listing */
 
 static bool covers_whole(const struct bl_http_headers *headers, const char *value)
 {

@@ -19,8 +19,9 @@
 static int check_region(const char *region, const char *where, struct bl_err *err)
 {
 	if (!bl_cloud_is_word(region, 40, "-"))
-		return bl_cloud_fail(err, EINVAL, "%s: '%.40s' is no region; write it like "
-						  "us-east-1",
+		return bl_cloud_fail(err, EINVAL,
+				     "%s: '%.40s' is no region; write it like "
+				     "us-east-1",
 				     where, region);
 	return 0;
 }

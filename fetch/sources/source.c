@@ -8,15 +8,8 @@
 #include "common/job.h"
 
 static const struct bl_source_ops *const sources[] = {
-	&bl_source_hf,
-	&bl_source_https,
-	&bl_source_file,
-	&bl_source_s3,
-	&bl_source_r2,
-	&bl_source_cw,
-	&bl_source_gs,
-	&bl_source_azure,
-	&bl_source_bt,
+	&bl_source_hf, &bl_source_https, &bl_source_file,  &bl_source_s3, &bl_source_r2,
+	&bl_source_cw, &bl_source_gs,	 &bl_source_azure, &bl_source_bt,
 };
 
 const struct bl_source_ops *bl_source_find(enum bl_scheme scheme)

@@ -39,7 +39,7 @@ struct bl_location {
 	int fd;	       /* a local file; -1 where there is a URL */
 };
 void bl_location_done(struct bl_location *location);
-#define auto_location __attribute__((cleanup(bl_location_done))) struct bl_location
+#define auto_location	 __attribute__((cleanup(bl_location_done))) struct bl_location
 #define BL_LOCATION_INIT ((struct bl_location){.fd = -1})
 
 struct bl_source_ops {

@@ -18,9 +18,9 @@
 #include "common/err.h"
 #include "common/fs.h"
 
-#define INPUT_MAX (16 * 1024 * 1024)
+#define INPUT_MAX    (16 * 1024 * 1024)
 #define PREFIXES_MAX 1024
-#define FLIPS_MAX 512
+#define FLIPS_MAX    512
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -43,12 +43,12 @@ struct cache {
 	struct bl_err err;
 };
 
-#define assert_ok(cache, call)                                                                     \
-	do {                                                                                       \
-		int ok_result = (call);                                                            \
-		if (ok_result < 0)                                                                 \
-			print_error("%s: %s\n", #call, (cache)->err.msg);                          \
-		assert_true(ok_result >= 0);                                                       \
+#define assert_ok(cache, call)                                            \
+	do {                                                              \
+		int ok_result = (call);                                   \
+		if (ok_result < 0)                                        \
+			print_error("%s: %s\n", #call, (cache)->err.msg); \
+		assert_true(ok_result >= 0);                              \
 	} while (0)
 
 static inline void cache_open(struct cache *cache)

@@ -84,8 +84,8 @@ static void manifest_is_canonical(void **state)
 static void refuses_paths(void **state)
 {
 	static const char *const bad[] = {
-		"", "/abs", "a//b", "a/", "../x", "a/../b", ".", "a/.", "a\\b", "a\nb", "\x7f", "\xff",
-		"\xed\xa0\x80",
+		"",    "/abs", "a//b", "a/",   "../x", "a/../b",       ".",
+		"a/.", "a\\b", "a\nb", "\x7f", "\xff", "\xed\xa0\x80",
 	};
 	struct cache *cache = *state;
 	char long_part[300];
@@ -130,12 +130,14 @@ static void wrong_digest_is_not_published(void **state)
 	struct bl_digest got;
 	bool is_new;
 
-	assert_ok(cache, bl_partial_open(bl_store_dirs(cache->store), "k", 5, &partial, &cache->err));
+	assert_ok(cache,
+		  bl_partial_open(bl_store_dirs(cache->store), "k", 5, &partial, &cache->err));
 	writer = bl_partial_writer(partial, &cache->err);
 	assert_true(writer >= 0);
 	assert_int_equal(pwrite(writer, "hello", 5, 0), 5);
 	close(TAKE_FD(writer));
-	assert_int_equal(bl_blob_publish(&partial, &promised, &got, &is_new, &cache->err), -EBADMSG);
+	assert_int_equal(bl_blob_publish(&partial, &promised, &got, &is_new, &cache->err),
+			 -EBADMSG);
 	assert_null(partial);
 	assert_int_equal(blobs_in(cache), 0);
 	assert_int_equal(entries_in(cache, "partial"), 0);
@@ -149,7 +151,8 @@ static void a_writer_left_is_seen(void **state)
 	struct bl_digest got;
 	bool is_new;
 
-	assert_ok(cache, bl_partial_open(bl_store_dirs(cache->store), "k", 5, &partial, &cache->err));
+	assert_ok(cache,
+		  bl_partial_open(bl_store_dirs(cache->store), "k", 5, &partial, &cache->err));
 	writer = bl_partial_writer(partial, &cache->err);
 	assert_true(writer >= 0);
 	assert_int_equal(pwrite(writer, "hello", 5, 0), 5);
@@ -174,13 +177,14 @@ static void a_planted_blob_is_quarantined(void **state)
 	fd = open(path, O_WRONLY | O_CREAT, 0444);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "hell", 4), 4);
-	assert_ok(cache, publish_bytes(bl_store_dirs(cache->store), "k", "hello", 5, &got,
-				       &cache->err));
+	assert_ok(cache,
+		  publish_bytes(bl_store_dirs(cache->store), "k", "hello", 5, &got, &cache->err));
 	check_file(path, "hello");
 	assert_int_equal(entries_in(cache, "quarantine"), 1);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(symlink("/etc/passwd", path), 0);
-	assert_int_equal(bl_blob_check(bl_store_dirs(cache->store), &blob, 5, &cache->err), -EBADMSG);
+	assert_int_equal(bl_blob_check(bl_store_dirs(cache->store), &blob, 5, &cache->err),
+			 -EBADMSG);
 	assert_int_equal(entries_in(cache, "quarantine"), 2);
 }
 
@@ -359,7 +363,8 @@ static void a_truncated_file_is_found_before_use(void **state)
 	assert_int_equal(truncate(path, 3), 0);
 	assert_int_equal(bl_store_tree_use(cache->store, &name, &cache->err), -EBADMSG);
 	assert_int_equal(bl_store_tree_use(cache->store, &name, &cache->err), -ENOENT);
-	assert_int_equal(bl_blob_check(bl_store_dirs(cache->store), &blob, 7, &cache->err), -EBADMSG);
+	assert_int_equal(bl_blob_check(bl_store_dirs(cache->store), &blob, 7, &cache->err),
+			 -EBADMSG);
 	/* Only what was damaged is missing. */
 	assert_int_equal(blobs_in(cache), 2);
 	assert_ok(cache, publish_tree(cache->store, small, 4, &name, &cache->err));
@@ -594,7 +599,8 @@ static void the_oldest_unleased_goes_first(void **state)
 	b = publish_large(cache, 'b', 100);
 	c = publish_large(cache, 'c', 100);
 	d = publish_large(cache, 'd', 100);
-	assert_ok(cache, bl_store_tree_use(cache->store, &a, &cache->err)); /* now b is the oldest */
+	assert_ok(cache,
+		  bl_store_tree_use(cache->store, &a, &cache->err)); /* now b is the oldest */
 	lease = lease_of(cache, "web", 1, &b);
 	assert_ok(cache, bl_store_lease_put(cache->store, &lease, &cache->err));
 	assert_ok(cache, bl_store_tree_pin(cache->store, &c, true, &cache->err));
@@ -683,7 +689,8 @@ static void leftovers_are_collected(void **state)
 	auto_partial partial = NULL;
 	char path[256];
 
-	assert_ok(cache, bl_partial_open(bl_store_dirs(cache->store), "k", 9, &partial, &cache->err));
+	assert_ok(cache,
+		  bl_partial_open(bl_store_dirs(cache->store), "k", 9, &partial, &cache->err));
 	bl_partial_close(&partial);
 	snprintf(path, sizeof(path), "%s/partial/tree.0123456789abcdef.1", cache->path);
 	assert_int_equal(mkdir(path, 0700), 0);
@@ -706,9 +713,14 @@ static void refs_are_kept_and_are_a_tenants_own(void **state)
 	struct bl_weights_item_name {
 		char a[BL_DIGEST_HEX], b[BL_DIGEST_HEX];
 	} names;
-	struct bl_ref ref = {.tenant = (char *)"a", .source = (char *)"hf://o/r,\"files\":[",
-			     .revision = (char *)"abc", .credential = true, .resolved_at = 5,
-			     .authorised_at = 6, .files = 1, .bytes = 2};
+	struct bl_ref ref = {.tenant = (char *)"a",
+			     .source = (char *)"hf://o/r,\"files\":[",
+			     .revision = (char *)"abc",
+			     .credential = true,
+			     .resolved_at = 5,
+			     .authorised_at = 6,
+			     .files = 1,
+			     .bytes = 2};
 	auto_ref got = {0};
 	auto_json promises = NULL;
 	auto_manifest manifest;

@@ -17,7 +17,10 @@
 #include "common/json.h"
 
 #define MAX_BYTES (1024 * 1024)
-#define TEXT(literal) {literal, sizeof(literal) - 1}
+#define TEXT(literal)                        \
+	{                                    \
+		literal, sizeof(literal) - 1 \
+	}
 
 struct text {
 	const char *text;
@@ -234,8 +237,9 @@ static void values_bounded(void **state)
 
 static void members_read_by_exact_key(void **state)
 {
-	auto_json json = parsed("{\"name\":\"x\",\"Size\":3,\"on\":true,\"l\":[\"a\",\"b\"],\"o\":{},"
-				"\"mixed\":[1],\"nothing\":null}");
+	auto_json json =
+		parsed("{\"name\":\"x\",\"Size\":3,\"on\":true,\"l\":[\"a\",\"b\"],\"o\":{},"
+		       "\"mixed\":[1],\"nothing\":null}");
 	const bl_json *value = NULL;
 	const char *text = NULL;
 	int64_t number = 7;
@@ -341,7 +345,8 @@ static void unknown_keys_named(void **state)
 
 	assert_int_equal(bl_json_only_keys(good, keys, &err), 0);
 	assert_int_equal(bl_json_only_keys(near, keys, &err), -EINVAL);
-	assert_string_equal(err.msg, "mount_locaton: unknown key, did you mean \"mount_location\"?");
+	assert_string_equal(err.msg,
+			    "mount_locaton: unknown key, did you mean \"mount_location\"?");
 	assert_int_equal(bl_json_only_keys(far, keys, &err), -EINVAL);
 	assert_string_equal(err.msg, "color: unknown key");
 }

@@ -51,13 +51,13 @@ static void escapes_what_could_lie(void **state)
 	assert_escaped("a\nb\r\t\x1b[31m", "a\\x0ab\\x0d\\x09\\x1b[31m");
 	assert_escaped("\x7f", "\\x7f");
 	assert_escaped("back\\slash", "back\\\\slash");
-	assert_escaped("\xc2\x9b", "\\xc2\\x9b");			/* C1: CSI */
-	assert_escaped("\xe2\x80\xae", "\\xe2\\x80\\xae");		/* right-to-left override */
-	assert_escaped("\xe2\x81\xa6", "\\xe2\\x81\\xa6");		/* isolate */
-	assert_escaped("\xe2\x80\xa8", "\\xe2\\x80\\xa8");		/* line separator */
-	assert_escaped("\xff\xc0\xaf", "\\xff\\xc0\\xaf");		/* no UTF-8 */
-	assert_escaped("\xe2\x82", "\\xe2\\x82");			/* cut short */
-	assert_escaped("\xed\xa0\x80", "\\xed\\xa0\\x80");		/* a surrogate */
+	assert_escaped("\xc2\x9b", "\\xc2\\x9b");	   /* C1: CSI */
+	assert_escaped("\xe2\x80\xae", "\\xe2\\x80\\xae"); /* right-to-left override */
+	assert_escaped("\xe2\x81\xa6", "\\xe2\\x81\\xa6"); /* isolate */
+	assert_escaped("\xe2\x80\xa8", "\\xe2\\x80\\xa8"); /* line separator */
+	assert_escaped("\xff\xc0\xaf", "\\xff\\xc0\\xaf"); /* no UTF-8 */
+	assert_escaped("\xe2\x82", "\\xe2\\x82");	   /* cut short */
+	assert_escaped("\xed\xa0\x80", "\\xed\\xa0\\x80"); /* a surrogate */
 	assert_escaped("%n%s", "%n%s");
 }
 

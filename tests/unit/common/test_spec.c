@@ -121,7 +121,7 @@ static void test_repeated(void **state)
 static void check_refused(enum bl_spec_type type, const void *data, size_t len)
 {
 	auto_buf buf = BL_BUF_INIT(BL_SPEC_MAX);
-	uint8_t head[8] = {(uint8_t)type, 0, 0, 0, (uint8_t)len, (uint8_t)(len >> 8),
+	uint8_t head[8] = {(uint8_t)type,	 0, 0, 0, (uint8_t)len, (uint8_t)(len >> 8),
 			   (uint8_t)(len >> 16), 0};
 	struct bl_err err;
 
@@ -178,7 +178,8 @@ static void test_too_much(void **state)
 	assert_int_equal(bl_spec_begin(&buf, &err), 0);
 	assert_int_equal(bl_spec_add_text(&buf, BL_SPEC_ENV,
 					  "A=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-					  &err), -EFBIG);
+					  &err),
+			 -EFBIG);
 	assert_int_equal(err.code, BL_EX_CONFIG);
 }
 

@@ -98,9 +98,9 @@ static void openat2_stays_beneath(void **state)
 	assert_int_equal(bl_sys_openat2(etc, "../etc", O_PATH, 0, BL_RESOLVE_BENEATH), -EXDEV);
 	assert_int_equal(bl_sys_openat2(root, "proc/self/exe", O_PATH, 0, BL_RESOLVE_NO_XDEV),
 			 -EXDEV);
-	assert_int_equal(bl_sys_openat2(root, "proc/self/fd/0", O_RDONLY, 0,
-					BL_RESOLVE_NO_MAGICLINKS),
-			 -ELOOP);
+	assert_int_equal(
+		bl_sys_openat2(root, "proc/self/fd/0", O_RDONLY, 0, BL_RESOLVE_NO_MAGICLINKS),
+		-ELOOP);
 }
 
 static void writes_all_however_small_the_pipe(void **state)
@@ -156,8 +156,7 @@ static void descriptors_closed_from_one_on(void **state)
 
 		if (high < 100 || bl_sys_close_from(3) < 0)
 			_exit(1);
-		_exit(fcntl(high, F_GETFD) < 0 && fcntl(3, F_GETFD) < 0 &&
-				      fcntl(2, F_GETFD) >= 0
+		_exit(fcntl(high, F_GETFD) < 0 && fcntl(3, F_GETFD) < 0 && fcntl(2, F_GETFD) >= 0
 			      ? 0
 			      : 2);
 	}

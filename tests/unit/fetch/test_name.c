@@ -13,7 +13,10 @@
 #include "common/err.h"
 #include "fetch/name.h"
 
-#define NAME(text, why) {text, sizeof(text) - 1, why}
+#define NAME(text, why)                     \
+	{                                   \
+		text, sizeof(text) - 1, why \
+	}
 
 static const struct {
 	const char *name;

@@ -121,7 +121,8 @@ static void a_page_is_bounded(void **state)
 static void errors(void **state)
 {
 	static const char moved[] =
-		"<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'us-east-1' is "
+		"<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'us-east-1' "
+		"is "
 		"wrong; expecting 'eu-west-1'</Message><Region>eu-west-1</Region></Error>";
 	static const char hostile[] =
 		"<Error><Code>hf_s3cr3t-t0ken</Code><Region>evil.example/</Region></Error>";

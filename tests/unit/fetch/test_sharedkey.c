@@ -56,9 +56,8 @@ static void a_range_and_an_encoded_query(void **state)
 
 	(void)state;
 	assert_int_equal(bl_sharedkey_init(&key, "a", KEY, &err), 0);
-	assert_int_equal(bl_url_parse("https://h/c/x%20y?prefix=a%2Fb%2Bc&Comp=list", NULL, &url,
-				      &err),
-			 0);
+	assert_int_equal(
+		bl_url_parse("https://h/c/x%20y?prefix=a%2Fb%2Bc&Comp=list", NULL, &url, &err), 0);
 	bl_http_headers_add(&headers, "Range", "bytes=0-9", &err);
 	bl_http_headers_add(&headers, "If-Match", "\"0x1\"", &err);
 	bl_http_headers_add(&headers, "x-ms-b-c", "2", &err);
@@ -93,8 +92,8 @@ static void signed_request(void **state)
 
 static void keys_that_are_none(void **state)
 {
-	static const char *const bad[] = {"", "x", "secret!secret!!", "MDE=MDE=", "MDEyM===",
-					  "MDEy\nMDEy"};
+	static const char *const bad[] = {"",	      "x",	  "secret!secret!!",
+					  "MDE=MDE=", "MDEyM===", "MDEy\nMDEy"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -55,13 +55,26 @@ static int try_denied(void)
 		long number;
 		int answer;
 	} calls[] = {
-		{SYS_mount, EPERM},	 {SYS_umount2, EPERM},	   {SYS_open_tree, EPERM},
-		{SYS_move_mount, EPERM}, {SYS_fsopen, EPERM},	   {SYS_mount_setattr, EPERM},
-		{SYS_setns, EPERM},	 {SYS_init_module, EPERM}, {SYS_finit_module, EPERM},
-		{SYS_kexec_load, EPERM}, {SYS_bpf, EPERM},	   {SYS_keyctl, ENOSYS},
-		{SYS_add_key, ENOSYS},	 {SYS_request_key, ENOSYS}, {SYS_clone3, ENOSYS},
-		{SYS_userfaultfd, EPERM}, {SYS_perf_event_open, EPERM}, {SYS_pivot_root, EPERM},
-		{SYS_open_by_handle_at, EPERM}, {SYS_chroot, EPERM},
+		{SYS_mount, EPERM},
+		{SYS_umount2, EPERM},
+		{SYS_open_tree, EPERM},
+		{SYS_move_mount, EPERM},
+		{SYS_fsopen, EPERM},
+		{SYS_mount_setattr, EPERM},
+		{SYS_setns, EPERM},
+		{SYS_init_module, EPERM},
+		{SYS_finit_module, EPERM},
+		{SYS_kexec_load, EPERM},
+		{SYS_bpf, EPERM},
+		{SYS_keyctl, ENOSYS},
+		{SYS_add_key, ENOSYS},
+		{SYS_request_key, ENOSYS},
+		{SYS_clone3, ENOSYS},
+		{SYS_userfaultfd, EPERM},
+		{SYS_perf_event_open, EPERM},
+		{SYS_pivot_root, EPERM},
+		{SYS_open_by_handle_at, EPERM},
+		{SYS_chroot, EPERM},
 	};
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {

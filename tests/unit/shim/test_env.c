@@ -77,8 +77,9 @@ static void test_defaults(void **state)
 
 static void test_image_is_kept(void **state)
 {
-	static const char *const image[] = {"PATH=/x", "UV_INDEX=1", "APP_HOME=/srv", "USER=me",
-					    "PORT=8080", "HOSTNAME=box", "EMPTY=", "odd", NULL};
+	static const char *const image[] = {"PATH=/x", "UV_INDEX=1", "APP_HOME=/srv",
+					    "USER=me", "PORT=8080",  "HOSTNAME=box",
+					    "EMPTY=",  "odd",	     NULL};
 	struct bl_user user = {.uid = 1000, .name = "passwd", .home = "/home/passwd"};
 	auto_env env;
 
@@ -130,8 +131,9 @@ static void test_home(void **state)
 static void test_spec(void **state)
 {
 	static const char *const image[] = {"A=image", "B=image", "A=twice", "PATH=/x", NULL};
-	static const char *const spec[] = {"A=spec", "C=one", "C=two", "HOME=/mine",
-					   "LD_PRELOAD=/t.so", "APP_HOME=/other", "E=a=b", NULL};
+	static const char *const spec[] = {
+		"A=spec",	    "C=one",	       "C=two", "HOME=/mine",
+		"LD_PRELOAD=/t.so", "APP_HOME=/other", "E=a=b", NULL};
 	struct bl_user user = {.uid = 1000};
 	auto_env env;
 
@@ -151,12 +153,13 @@ static void test_spec(void **state)
 
 static void test_reserved(void **state)
 {
-	static const char *const dropped[] = {"PORT=1", "HOST=1", "HOSTNAME=1", "X_SERVICE_HOST=1",
-					      "X_SERVICE_PORT=1", "PATH=1", "PYTHONPATH=1",
-					      "LD_LIBRARY_PATH=1", "_SERVICE_PORT=", NULL};
-	static const char *const kept[] = {"PORTS=1", "HOSTS=1", "MYHOST=1", "port=1",
-					   "X_SERVICE_HOSTS=1", "PATHS=1", "SERVICE_PORT=1",
-					   "Path=1", NULL};
+	static const char *const dropped[] = {
+		"PORT=1",	    "HOST=1", "HOSTNAME=1",   "X_SERVICE_HOST=1",
+		"X_SERVICE_PORT=1", "PATH=1", "PYTHONPATH=1", "LD_LIBRARY_PATH=1",
+		"_SERVICE_PORT=",   NULL};
+	static const char *const kept[] = {
+		"PORTS=1", "HOSTS=1",	     "MYHOST=1", "port=1", "X_SERVICE_HOSTS=1",
+		"PATHS=1", "SERVICE_PORT=1", "Path=1",	 NULL};
 	struct bl_user user = {.uid = 1000};
 	auto_env env;
 

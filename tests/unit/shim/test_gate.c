@@ -53,10 +53,26 @@ static void test_lines(void **state)
 static void test_bad_lines(void **state)
 {
 	static const char *const lines[] = {
-		"", "ready ", "Ready", "failed", "progress", "progress 1", "progress 1 ",
-		"progress 1 2 3", "progress 1  2", "progress -1 2", "progress 1 18446744073709551616",
-		"mount", "mount 1 2", "mount 1 2 ", "mount 1 2 models", "mount x 2 /m",
-		"mount 1 0x2 /m", "mount  1 2 /m", "mounts 1 2 /m", "hello",
+		"",
+		"ready ",
+		"Ready",
+		"failed",
+		"progress",
+		"progress 1",
+		"progress 1 ",
+		"progress 1 2 3",
+		"progress 1  2",
+		"progress -1 2",
+		"progress 1 18446744073709551616",
+		"mount",
+		"mount 1 2",
+		"mount 1 2 ",
+		"mount 1 2 models",
+		"mount x 2 /m",
+		"mount 1 0x2 /m",
+		"mount  1 2 /m",
+		"mounts 1 2 /m",
+		"hello",
 	};
 	struct bl_gate_line line;
 	struct bl_err err;
@@ -236,10 +252,14 @@ static void test_no_fifo(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lines),	cmocka_unit_test(test_bad_lines),
-		cmocka_unit_test(test_ready),	cmocka_unit_test(test_failed),
-		cmocka_unit_test(test_restart), cmocka_unit_test(test_mounts),
-		cmocka_unit_test(test_nonsense), cmocka_unit_test(test_no_fifo),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_bad_lines),
+		cmocka_unit_test(test_ready),
+		cmocka_unit_test(test_failed),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_mounts),
+		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_no_fifo),
 		/* Last: it leaves a signal pending. */
 		cmocka_unit_test(test_signal),
 	};

@@ -144,12 +144,9 @@ static void test_too_many_groups(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_passwd),
-		cmocka_unit_test(test_passwd_malformed),
-		cmocka_unit_test(test_passwd_long),
-		cmocka_unit_test(test_passwd_with_nul),
-		cmocka_unit_test(test_groups),
-		cmocka_unit_test(test_too_many_groups),
+		cmocka_unit_test(test_passwd),	    cmocka_unit_test(test_passwd_malformed),
+		cmocka_unit_test(test_passwd_long), cmocka_unit_test(test_passwd_with_nul),
+		cmocka_unit_test(test_groups),	    cmocka_unit_test(test_too_many_groups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
