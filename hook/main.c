@@ -25,7 +25,9 @@
 #include "hook/create.h"
 #include "hook/options.h"
 #include "hook/plan.h"
+#include "hook/precreate.h"
 #include "hook/state.h"
+#include "hook/syslog.h"
 
 #define PROGRAM "ballast-hook"
 #define STDIN_MS 10000
@@ -135,6 +137,20 @@ static void run_poststop(const struct bl_options *options, const struct bl_state
 		bl_log(BL_LOG_INFO, "the agent was not told of the container's end: %s", err.msg);
 }
 
+static int run_precreate(const struct bl_options *options, struct bl_err *err)
+{
+	auto_buf input = BL_BUF_INIT(BL_MAX_CONFIG);
+	auto_buf output = BL_BUF_INIT(BL_MAX_CONFIG + 65536);
+	int r = read_input(&input, options->timeout, err);
+
+	if (r == 0)
+		r = bl_precreate_run(bl_buf_str(&input), input.len, options, &output, err);
+	if (r < 0)
+		return r;
+	r = bl_sys_write_all(STDOUT_FILENO, output.data, output.len);
+	return r < 0 ? bl_err_sys(err, -r, "write to standard output") : 0;
+}
+
 static int run(const struct bl_options *options, struct bl_err *err)
 {
 	int64_t started = bl_agent_now();
@@ -174,10 +190,12 @@ int main(int argc, char **argv)
 	}
 	if (r == 0) {
 		bl_log_init(PROGRAM, options.log_format, BL_LOG_INFO);
-		r = run(&options, &err);
+		r = options.stage == BL_STAGE_PRECREATE ? run_precreate(&options, &err)
+							: run(&options, &err);
 	}
 	if (r >= 0)
 		return BL_EX_OK;
 	bl_log(BL_LOG_ERROR, "%s", err.msg);
+	bl_syslog_send(BL_SYSLOG_SOCKET, PROGRAM, err.msg);
 	return err.code;
 }
