@@ -196,6 +196,11 @@ static int engine_prepare(void *data)
 	struct bl_http *http = data;
 	MHD_UNSIGNED_LONG_LONG ms;
 
+	/* What was resumed makes no descriptor readable, and counts for no timeout. */
+	while (http->resumed) {
+		http->resumed = false;
+		(void)MHD_run(http->daemon);
+	}
 	if (MHD_get_timeout(http->daemon, &ms) != MHD_YES)
 		return -1;
 	if (ms == 0)

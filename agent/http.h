@@ -101,6 +101,7 @@ struct bl_http {
 	void *data;
 	struct bl_watch engine; /* libmicrohttpd's own epoll descriptor */
 	struct bl_watch local, tcp;
+	bool resumed; /* a request goes on that was held */
 	bool full; /* the local socket is not watched: too many clients */
 	struct bl_client *clients;
 	size_t count, others;

@@ -30,6 +30,12 @@ static void unhold(struct bl_request *request)
 	bl_loop_unwatch(request->http->loop, &request->hangup);
 }
 
+static void go_on(struct bl_request *request)
+{
+	MHD_resume_connection(request->connection);
+	request->http->resumed = true;
+}
+
 static void wait_over(struct bl_timer *timer)
 {
 	struct bl_request *request = timer->data;
@@ -45,7 +51,7 @@ static void client_hung_up(struct bl_watch *watch, uint32_t events)
 	(void)events;
 	unhold(request);
 	request->status = 499;
-	MHD_resume_connection(request->connection);
+	go_on(request);
 }
 
 void bl_http_hold(struct bl_request *request, struct bl_waiters *waiters, uint64_t ms,
@@ -91,7 +97,7 @@ static void finish(struct bl_request *request, int status, const char *type)
 		request->http->answered(request, request->http->data);
 	unhold(request);
 	if (held)
-		MHD_resume_connection(request->connection);
+		go_on(request);
 }
 
 void bl_http_answer_text(struct bl_request *request, int status, const char *type,
