@@ -138,6 +138,17 @@ fuzz:
 	$(Q)$(MAKE) --no-print-directory CC=clang SAN=1 FUZZER=1 BUILD=build/fuzz fuzz-binaries
 	$(Q)tests/run-fuzz build/fuzz --fuzz $(FUZZ_SECONDS)
 
+# ---- store-driver works on a cache while calls fail or it is killed, and checks what is left. It is
+# built with the seam only; its record.c stands between the store and the calls that change a disk.
+driver := $(BUILD)/tests/fixtures/store-driver
+driver_calls := openat mkdirat unlinkat linkat renameat2 fchmod write_all pwrite_all fsync fdatasync ftruncate fallocate
+$(driver): $(call objects,$(wildcard tests/fixtures/store/*.c)) $(BUILD)/agent.a $(BUILD)/common.a
+	@$(if $(Q),echo "  LD    $@")
+	$(Q)$(CC) $(base_ldflags) $(foreach c,$(driver_calls),-Wl,--wrap=bl_sys_$(c)) $(CFLAGS) $(LDFLAGS) $^ -o $@ -Wl,--as-needed -lpthread $(call libs_of,agent)
+ifeq ($(FAULTS),1)
+all: $(driver)
+endif
+
 # ---- Tests of the built programs; T=hook runs what has "hook" in its name. Root, but for unit.
 system: $(binaries)
 	$(Q)tests/run-system $(BUILD) $(T)

@@ -17,8 +17,8 @@
 #include "common/json.h"
 #include "common/sys.h"
 
-#define INDEX_MAX   (4U * 1024 * 1024) /* bytes of index.json; the store keeps pins in it */
-#define HOLDS_FIRST 256U	       /* a power of two */
+#define INDEX_MAX (4U * 1024 * 1024) /* bytes of index.json; the store keeps pins in it */
+#define HOLDS_FIRST 256U	     /* a power of two */
 
 /* ---- Holds: a table with open addressing, at most three quarters full ---- */
 
@@ -344,11 +344,13 @@ static int check_fresh(const struct bl_cachedir *dirs, struct bl_err *err)
 	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
 	struct stat st;
+	int r;
 
 	if (!dir)
 		return bl_err_sys(err, copy < 0 ? -copy : errno, "read");
-	if (bl_sys_fstatat(dirs->root, "index.json", &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0;
+	r = bl_sys_fstatat(dirs->root, "index.json", &st, AT_SYMLINK_NOFOLLOW);
+	if (r != -ENOENT)
+		return r < 0 ? bl_err_sys(err, -r, "stat 'index.json'") : 0;
 	while ((entry = readdir(dir))) {
 		bool known = strncmp(entry->d_name, ".index.json.", 12) == 0;
 

@@ -21,7 +21,7 @@
 #include "common/sys.h"
 
 #define INDEX_MAX (4U * 1024 * 1024)
-#define BUCKETS	  16384U /* a power of two; a chain has one or two of ten thousand trees */
+#define BUCKETS 16384U /* a power of two; a chain has one or two of ten thousand trees */
 
 /* ---- Entries ---- */
 
@@ -125,19 +125,21 @@ void bl_store_touch(struct bl_store *store, struct bl_store_entry *entry)
 	(void)utimensat(store->dirs->manifests, name, times, AT_SYMLINK_NOFOLLOW);
 }
 
-/* The last use, as the manifest's time has it. False where there is no manifest. */
-static bool load_use(struct bl_store *store, struct bl_store_entry *entry)
+/* The last use, as the manifest's time has it. -ENOENT where there is no manifest. */
+static int load_use(struct bl_store *store, struct bl_store_entry *entry)
 {
 	char name[BL_CACHEDIR_NAME];
 	struct stat st;
+	int r;
 
 	manifest_name(&entry->name, name);
-	if (bl_sys_fstatat(store->dirs->manifests, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return false;
+	r = bl_sys_fstatat(store->dirs->manifests, name, &st, AT_SYMLINK_NOFOLLOW);
+	if (r < 0)
+		return r;
 	entry->used = st.st_mtim.tv_sec * BL_STORE_SECOND + st.st_mtim.tv_nsec;
 	if (entry->used > store->last_use)
 		store->last_use = entry->used;
-	return true;
+	return 0;
 }
 
 static int add_size(void *context, const struct bl_manifest_entry *file, struct bl_err *err)
@@ -165,7 +167,25 @@ void bl_store_entry_size(struct bl_store *store, struct bl_store_entry *entry)
 
 /* ---- Opening ---- */
 
-/* Every tree by name. One without a manifest is of no use, and goes. */
+/* One without a manifest is of no use, and goes. */
+static int load_tree(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+{
+	struct bl_store_entry *entry = bl_store_entry_add(store, name);
+	int r;
+
+	if (!entry)
+		return bl_err_nomem(err);
+	r = load_use(store, entry);
+	entry->present = r == 0;
+	if (r == 0)
+		return 0;
+	bl_store_entry_tidy(store, entry);
+	if (r != -ENOENT)
+		return bl_err_sys(err, -r, "stat a manifest");
+	store->collecting = true;
+	return bl_tree_retire(store->dirs, name, true, err);
+}
+
 static int load_trees(struct bl_store *store, struct bl_err *err)
 {
 	int copy = bl_sys_openat(store->dirs->trees, ".", O_RDONLY | O_DIRECTORY, 0);
@@ -175,8 +195,8 @@ static int load_trees(struct bl_store *store, struct bl_err *err)
 	if (!dir)
 		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'trees'");
 	while ((file = readdir(dir))) {
-		struct bl_store_entry *entry;
 		struct bl_digest name;
+		int r;
 
 		if (bl_digest_from_hex(file->d_name, &name) < 0) {
 			if (strcmp(file->d_name, ".") != 0 && strcmp(file->d_name, "..") != 0)
@@ -186,18 +206,9 @@ static int load_trees(struct bl_store *store, struct bl_err *err)
 						     file->d_name);
 			continue;
 		}
-		entry = bl_store_entry_add(store, &name);
-		if (!entry)
-			return bl_err_nomem(err);
-		entry->present = load_use(store, entry);
-		if (!entry->present) {
-			int r = bl_tree_retire(store->dirs, &name, true, err);
-
-			bl_store_entry_tidy(store, entry);
-			store->collecting = true;
-			if (r < 0)
-				return r;
-		}
+		r = load_tree(store, &name, err);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
