@@ -88,7 +88,7 @@ shim_multiarch := $(shell $(CC) -print-multiarch 2>/dev/null)
 shim_common := common/err.c common/buf.c common/log.c common/spec.c common/sys.c
 shim_objects := $(patsubst %.c,$(BUILD)/static/%.o,$(call sources,shim) $(shim_common))
 shim_cflags := -std=gnu17 $(warnings) -Os -g -fstack-protector-strong -fno-pie -ffunction-sections -fdata-sections \
-	-fno-asynchronous-unwind-tables -fno-unwind-tables
+	-fno-asynchronous-unwind-tables -fno-unwind-tables -flto
 shim_cppflags := -I. -D_GNU_SOURCE -DBL_VERSION='"$(VERSION)"' -idirafter /usr/include -idirafter /usr/include/$(shim_multiarch) $(if $(filter 1,$(FAULTS)),-DBL_FAULTS)
 
 $(BUILD)/static/%.o: %.c Makefile
@@ -98,7 +98,7 @@ $(BUILD)/static/%.o: %.c Makefile
 
 $(BUILD)/ballast-shim: $(shim_objects)
 	@$(if $(Q),echo "  LD    $@")
-	$(Q)$(SHIM_CC) -static -no-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noseparate-code -s $(LDFLAGS) $^ -o $@
+	$(Q)$(SHIM_CC) $(shim_cflags) -static -no-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noseparate-code -s $(LDFLAGS) $^ -o $@
 
 # ---- Unit tests: tests/unit/<program>/test_<file>.c, linked with that program's objects.
 unit_sources := $(wildcard tests/unit/*/test_*.c)

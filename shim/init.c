@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -53,47 +54,68 @@ int bl_init_start(struct bl_init *ret, struct bl_err *err)
 	return 1;
 }
 
-/* Reaps whatever has ended. True with *status filled where the server has. */
-static bool reap(const struct bl_init *init, int options, int *status)
+/* The server's end. */
+struct end {
+	bool there;
+	int status; /* as waitpid() gives it */
+};
+
+/* Reaps whatever has ended, and notes the server's end. */
+static void reap(const struct bl_init *init, int options, struct end *end)
 {
-	bool ended = false;
-	int one;
+	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &one, options | WUNTRACED)) > 0 || (pid < 0 && errno == EINTR)) {
+	while ((pid = waitpid(-1, &status, options | WUNTRACED)) > 0 ||
+	       (pid < 0 && errno == EINTR)) {
 		if (pid != init->child)
 			continue;
-		if (WIFSTOPPED(one)) {
+		if (WIFSTOPPED(status)) {
 			/* The server was stopped: so is the job that it is, if it is somebody's job.
 			 * PID 1 has nobody who could continue it, and cannot be stopped. */
 			if (getpid() != 1)
 				(void)raise(SIGSTOP);
 			continue;
 		}
-		*status = one;
-		ended = true;
+		*end = (struct end){.there = true, .status = status};
 	}
-	return ended;
+}
+
+/*
+ * Whether all is over. A shell that ran `cd /x && server` dies at once of a signal that the server
+ * still wants to end on in its own way: where the child died of what was forwarded, the rest of its
+ * group is waited for.
+ */
+static bool is_over(const struct bl_init *init, const struct end *end, uint64_t forwarded)
+{
+	if (!end->there)
+		return false;
+	if (!WIFSIGNALED(end->status) || !(forwarded & BL_SIGNAL_BIT(WTERMSIG(end->status))))
+		return true;
+	return kill(-init->child, 0) < 0 && errno == ESRCH;
 }
 
 int bl_init_serve(const struct bl_init *init)
 {
-	struct signalfd_siginfo info;
-	int status;
+	struct end end = {.there = false};
+	uint64_t forwarded = 0;
 
-	for (;;) {
+	while (!is_over(init, &end, forwarded)) {
+		struct signalfd_siginfo info;
 		ssize_t n = bl_sys_read(init->signals, &info, sizeof(info));
 
 		if (n != (ssize_t)sizeof(info)) {
 			/* Never seen; but without signals waiting is all that is left to do. */
-			if (reap(init, 0, &status))
-				break;
-			continue;
-		}
-		if (info.ssi_signo == SIGCHLD && reap(init, WNOHANG, &status))
+			reap(init, 0, &end);
 			break;
-		if (!(NOT_FORWARDED & BL_SIGNAL_BIT(info.ssi_signo)))
-			(void)kill(-init->child, (int)info.ssi_signo);
+		}
+		if (info.ssi_signo == SIGCHLD)
+			reap(init, WNOHANG, &end);
+		if (NOT_FORWARDED & BL_SIGNAL_BIT(info.ssi_signo))
+			continue;
+		forwarded |= BL_SIGNAL_BIT(info.ssi_signo);
+		(void)kill(-init->child, (int)info.ssi_signo);
 	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) : BL_SHIM_SIGNALLED + WTERMSIG(status);
+	return WIFEXITED(end.status) ? WEXITSTATUS(end.status)
+				     : BL_SHIM_SIGNALLED + WTERMSIG(end.status);
 }

@@ -24,7 +24,8 @@ struct bl_init {
 int bl_init_start(struct bl_init *ret, struct bl_err *err);
 
 /*
- * Serves until the child has ended. Returns its exit status, or 128 + the number of the signal that
+ * Serves until the child has ended, and, where it died of a signal that was forwarded, everything
+ * else in its group. Returns its exit status, or 128 + the number of the signal that
  * it died of. Cannot fail: nobody would be left to reap and to forward.
  */
 int bl_init_serve(const struct bl_init *init);

@@ -96,10 +96,12 @@ run_in_background() {
 	echo "$runtime $CONTAINER" >>"$T/containers"
 	: >"$T/$CONTAINER.log"
 	if [ "$runtime" = crun ]; then
-		(crun_in_test run --bundle "$BUNDLE" "$CONTAINER"; echo $? >"$T/$CONTAINER.status") \
+		(end=0; crun_in_test run --bundle "$BUNDLE" "$CONTAINER" || end=$?
+			echo "$end" >"$T/$CONTAINER.status") \
 			>"$T/$CONTAINER.log" 2>&1 </dev/null 3>&- &
 	else
-		(runc --root "$T/runc" run --bundle "$BUNDLE" "$CONTAINER"; echo $? >"$T/$CONTAINER.status") \
+		(end=0; runc --root "$T/runc" run --bundle "$BUNDLE" "$CONTAINER" || end=$?
+			echo "$end" >"$T/$CONTAINER.status") \
 			>"$T/$CONTAINER.log" 2>&1 </dev/null 3>&- &
 	fi
 	BACKGROUND=$!
@@ -118,7 +120,8 @@ signal_container() {
 end_background() {
 	wait "$BACKGROUND" || true
 	status=$(cat "$T/$CONTAINER.status")
-	output=$(cat "$T/$CONTAINER.log")
+	# runc forwards the SIGURG of its own run-time library.
+	output=$(grep -v '^signal 23$' "$T/$CONTAINER.log") || true
 }
 
 # The host's own Debian as the image's programs: /usr read-only, and the links into it.
