@@ -227,7 +227,7 @@ static int resolve_checkpoint(struct bt *bt, struct bl_err *err)
 	if (r >= 0)
 		r = bl_buf_puts(&path, "/checkpoints", err);
 	return r < 0 ? r
-		     : resolve(bt, path.data, "checkpoint", "checkpoints", "checkpoint_id", NULL,
+		     : resolve(bt, path.data, "training job or checkpoint", "checkpoints", "checkpoint_id", NULL,
 			       NULL, &bt->checkpoint, err);
 }
 
@@ -265,7 +265,7 @@ static int list_files(struct bt *bt, struct bl_err *err)
 			path = NULL;
 			return bl_err_nomem(err);
 		}
-		r = get(bt, path, "training job", &answer, err);
+		r = get(bt, path, "training job or checkpoint", &answer, err);
 		if (r >= 0)
 			r = bl_bt_page_parse(bl_buf_str(&answer.body), answer.body.len,
 					     bt->checkpoint, &bt->files, &next, &listed, err);

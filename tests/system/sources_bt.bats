@@ -1,0 +1,78 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# bt: a project's job and checkpoint are resolved and pinned; files come by signed URLs, without the
+# API's key, and with new ones when they end.
+
+load lib
+load sources
+
+setup() {
+	use_test_dir
+	need jq curl
+	start_clouds --page 2
+	put '{"bucket":"job1","key":"checkpoint-9/old"}' \
+		'{"bucket":"job2","key":"checkpoint-1/a"}' '{"bucket":"job2","key":"checkpoint-1/b"}' \
+		'{"bucket":"job2","key":"checkpoint-2/config.json"}' \
+		'{"bucket":"job2","key":"checkpoint-2/model 1+2%.bin"}' \
+		'{"bucket":"job2","key":"checkpoint-2/sub/zero","data":""}' \
+		'{"bucket":"job2","key":"checkpoint-20/x"}'
+	AUTH='' SECRET='' TOKEN=KEY
+}
+
+teardown() { clean_up; }
+
+@test "bt: the latest checkpoint of the latest job" {
+	origin_control "$BT" delete '{"bucket":"job2","key":"checkpoint-20/x"}'
+	job bt://my-project
+	assert_done
+	assert_listed config.json 'model 1+2%.bin' sub/zero
+	assert_equal "$(jq -r 'select(.type == "manifest").revision' "$T/job.out")" job2/checkpoint-2
+	assert_equal "$(head -c 12 "$T/files/config.json")" checkpoint-2
+	# the key went to the API, and not to where the files are
+	assert_equal "$(origin_stats "$BT" '.statuses["400"]')" null
+}
+
+@test "bt: a job and a checkpoint by name, a project by id" {
+	job bt://p1@job2/checkpoint-1
+	assert_done
+	assert_listed a b
+	job bt://my-project@job1
+	assert_done
+	assert_listed old
+}
+
+@test "bt: a pinned download goes on with the job it began with" {
+	REVISION=job1/checkpoint-9
+	job bt://my-project
+	assert_done
+	assert_listed old
+}
+
+@test "bt: URLs that have ended are asked for again" {
+	origin_control "$BT" faults '[{"match":"GET /job2/checkpoint-1/a","kind":"status","status":403,"times":1}]'
+	job bt://my-project@job2/checkpoint-1
+	assert_done
+	assert_equal "$(head -c 14 "$T/files/a")" checkpoint-1/a
+	assert_equal "$(find "$T/files" -type f | wc -l)" 2
+}
+
+@test "bt: what is missing or wrong is said" {
+	job bt://nobody
+	assert_error not_found nobody
+	job bt://twin
+	assert_error config "write its id"
+	job bt://my-project@job7
+	assert_error not_found "training job"
+	job bt://my-project@job2/none
+	assert_error not_found checkpoint none
+	TOKEN=WRONG
+	job bt://my-project
+	assert_error forbidden "API key"
+	TOKEN=''
+	job bt://my-project
+	assert_error config "API key" IDENTITY_DIR
+	TOKEN=KEY
+	CONFIG='{}'
+	job bt://my-project
+	assert_error config 'endpoint "bt"'
+}

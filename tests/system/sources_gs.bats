@@ -1,0 +1,160 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# gs against a store that knows only the tokens it gave out, and a token server that verifies the
+# service account's signature.
+
+load lib
+load sources
+
+setup() {
+	use_test_dir
+	need jq openssl curl
+}
+
+teardown() { clean_up; }
+
+start_gs() {
+	make_service_account
+	start_clouds --service-account "$T/account.json" "$@"
+	SECRET=$(cat "$T/account.json")
+}
+
+PROVIDER=projects/1/locations/global/workloadIdentityPools/pool/providers/provider
+OIDC="{\"auth_method\":\"GCP_OIDC\",\"gcp_oidc_service_account\":\"reader@project.iam.gserviceaccount.com\",\"gcp_oidc_workload_id_provider\":\"$PROVIDER\"}"
+
+@test "gs: a folder comes whole, pinned to generations, by a service account" {
+	start_gs
+	put '{"bucket":"models","key":"llama/config.json"}' \
+		'{"bucket":"models","key":"llama/model 1+2%.bin"}' \
+		'{"bucket":"models","key":"llama/100%25/a&b=c?#;.txt"}' \
+		'{"bucket":"models","key":"llama/sub/模型 ü.txt"}' \
+		'{"bucket":"models","key":"llama/zero","data":""}' \
+		'{"bucket":"models","key":"llama/","data":""}' \
+		'{"bucket":"models","key":"llama-2/x"}' '{"bucket":"models","key":"llama2"}' \
+		'{"bucket":"models","key":"llama/composite","md5":false}'
+	job gs://models/llama
+	assert_done
+	assert_listed '100%25/a&b=c?#;.txt' composite config.json 'model 1+2%.bin' 'sub/模型 ü.txt' zero
+	for name in '100%25/a&b=c?#;.txt' config.json 'model 1+2%.bin' 'sub/模型 ü.txt'; do
+		assert_equal "$(cat "$T/files/$name")" "$(printf "%.0sllama/${name//%/%%}" {1..10})"
+	done
+	assert_equal "$(listed 'select(.path == "composite") | [has("md5"), has("crc32c"), has("generation")] | @csv')" \
+		false,true,true
+	assert_equal "$(origin_stats "$GS" '.log | map(select(test("alt=media")) | test("generation=")) | all')" true
+	assert_equal "$(origin_stats "$GS" '.requests["/token"]')" 1
+}
+
+@test "gs: an exact name is one file; nothing, no bucket" {
+	start_gs
+	put '{"bucket":"models","key":"dir/model.bin"}' '{"bucket":"models","key":"dir/model.bin2"}'
+	job gs://models/dir/model.bin
+	assert_done
+	assert_listed model.bin
+	job gs://models/none
+	assert_error not_found "no files"
+	job gs://missing/x
+	assert_error not_found gs://missing/x "bucket's spelling"
+}
+
+@test "gs: ten thousand objects in pages" {
+	start_gs --page 900
+	put '{"bucket":"models","key":"many/file %05d","many":10000,"data":"x"}'
+	job gs://models/many resolve
+	assert_done
+	assert_equal "$(listed | sort -u | wc -l)" 10000
+	assert_equal "$(origin_stats "$GS" '.requests["/storage/v1/b/models/o"]')" 13
+}
+
+@test "gs: bytes that do not have the promised digest are refused, CRC-32C too" {
+	start_gs
+	put '{"bucket":"models","key":"l/md5","size":100000}'
+	origin_control "$GS" faults '[{"match":"alt=media","kind":"flip"}]'
+	job gs://models/l
+	assert_error corrupt md5
+	start_gs
+	put '{"bucket":"models","key":"l/crc","size":100000,"md5":false}'
+	origin_control "$GS" faults '[{"match":"alt=media","kind":"flip"}]'
+	job gs://models/l
+	assert_error corrupt crc
+}
+
+@test "gs: an object that is replaced after it was listed is a change, not another file" {
+	start_gs
+	put '{"bucket":"models","key":"l/a","size":100000}'
+	origin_control "$GS" faults '[{"match":"alt=media","kind":"status","status":404}]'
+	job gs://models/l
+	assert_error origin changed
+}
+
+@test "gs: tokens that end at once are got again" {
+	start_gs --token-seconds 1
+	put '{"bucket":"models","key":"l/a"}'
+	job gs://models/l
+	assert_done
+	[ "$(origin_stats "$GS" '.requests["/token"]')" -ge 3 ]
+}
+
+@test "gs: GCP_OIDC: exchange, then the service account's token" {
+	start_gs
+	put '{"bucket":"models","key":"l/a"}'
+	AUTH=$OIDC SECRET='' TOKEN=CANARY-ID
+	job gs://models/l
+	assert_done
+	assert_listed a
+	assert_equal "$(origin_stats "$GS" '.requests["/token"]')" null
+	TOKEN=CANARY-FORGED
+	job gs://models/l
+	assert_error unauthorized "token exchange" gcp_oidc_workload_id_provider
+	TOKEN=CANARY-ID
+	AUTH=$(jq -c '.gcp_oidc_service_account = "other@project.iam.gserviceaccount.com"' <<<"$OIDC")
+	job gs://models/l
+	assert_error forbidden gcp_oidc_service_account workloadIdentityUser
+	TOKEN=''
+	job gs://models/l
+	assert_error config "no identity token"
+}
+
+@test "gs: what is wrong with a credential is said, with the next step" {
+	start_gs
+	put '{"bucket":"models","key":"l/a"}'
+	AUTH='' SECRET=''
+	job gs://models/l
+	assert_error config "no credentials configured: need either OIDC config or secret_id"
+	AUTH=$CUSTOM
+	SECRET='not json'
+	job gs://models/l
+	assert_error config "must be a JSON object"
+	SECRET='{"type":"authorized_user"}'
+	job gs://models/l
+	assert_error config authorized_user "service account"
+	SECRET=$(jq -c 'del(.private_key)' "$T/account.json")
+	job gs://models/l
+	assert_error config private_key
+	SECRET=$(jq -c '.private_key = "-----BEGIN KEY-----"' "$T/account.json")
+	job gs://models/l
+	assert_error config "no RSA key"
+	# a key that the server does not know
+	SECRET=$(openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null |
+		jq -cR --slurp --slurpfile a "$T/account.json" '$a[0] + {private_key: .}')
+	job gs://models/l
+	assert_error unauthorized "does not accept the service account's key"
+	# a token_uri of another host, where the operator has not set one
+	SECRET=$(jq -c '.token_uri = "https://evil.example/token"' "$T/account.json")
+	CONFIG=$(jq -c 'del(.endpoints.sts)' <<<"$CONFIG")
+	job gs://models/l
+	assert_error config token_uri
+}
+
+@test "gs: the store's refusals" {
+	start_gs
+	put '{"bucket":"models","key":"l/a"}'
+	origin_control "$GS" faults '[{"match":"prefix=","kind":"status","status":403,"body":"{\"error\":{\"message\":\"TOKEN-x\"}}"}]'
+	job gs://models/l
+	assert_error forbidden storage.objects.list objectViewer
+	origin_control "$GS" faults '[{"match":"prefix=","kind":"status","status":401}]'
+	job gs://models/l
+	assert_error unauthorized "access token"
+	origin_control "$GS" faults '[{"match":"prefix=","kind":"status","status":200,"body":"<html>login</html>"}]'
+	job gs://models/l
+	assert_error hostile "no listing"
+}
