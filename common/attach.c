@@ -14,7 +14,7 @@
 #include "common/sys.h"
 
 #define STAT_START_TIME 22
-#define HANDLE_DIR (O_PATH | O_DIRECTORY)
+#define HANDLE_DIR	(O_PATH | O_DIRECTORY)
 
 /* ---- The process ---- */
 
@@ -102,20 +102,36 @@ static int same_file(int a, int b, struct bl_err *err)
 	return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
-static int enter_namespace(struct bl_attach *place, int namespace, struct bl_err *err)
+int bl_attach_step_in(struct bl_attach *place, struct bl_err *err)
 {
-	int r = same_file(namespace, place->host_ns, err);
+	int r = bl_sys_setns(place->box_ns, CLONE_NEWNS);
+
+	if (r < 0)
+		return bl_mount_err(err, -r, "setns");
+	place->entered = true;
+	return 0;
+}
+
+int bl_attach_step_out(struct bl_attach *place, struct bl_err *err)
+{
+	int r = bl_sys_setns(place->host_ns, CLONE_NEWNS);
+
+	if (r < 0)
+		return bl_mount_err(err, -r, "setns back");
+	place->entered = false;
+	return 0;
+}
+
+static int enter_namespace(struct bl_attach *place, struct bl_err *err)
+{
+	int r = same_file(place->box_ns, place->host_ns, err);
 
 	if (r < 0)
 		return r;
 	if (r == 1)
 		return bl_err_refuse(err, "the container has no mount namespace of its own: add "
 					  "{\"type\":\"mount\"} to linux.namespaces");
-	r = bl_sys_setns(namespace, CLONE_NEWNS);
-	if (r < 0)
-		return bl_mount_err(err, -r, "setns");
-	place->entered = true;
-	return 0;
+	return bl_attach_step_in(place, err);
 }
 
 /* Whether the directory is the root of a mount: its parent then lies on another one. */
@@ -198,7 +214,6 @@ int bl_attach_enter(const struct bl_attach_process *process, struct bl_attach *r
 		    struct bl_err *err)
 {
 	auto_attach place = BL_ATTACH_INIT;
-	auto_fd namespace = -1;
 	auto_fd task_root = -1;
 	auto_fd host_rootfs = -1;
 	int r = open_host(&place, err);
@@ -212,15 +227,15 @@ int bl_attach_enter(const struct bl_attach_process *process, struct bl_attach *r
 					  "open root.path '%s': %s", process->rootfs,
 					  strerror(-host_rootfs));
 	}
-	namespace = open_of_process(process->pid, "ns/mnt", O_RDONLY, err);
-	if (namespace < 0)
-		return namespace;
+	place.box_ns = open_of_process(process->pid, "ns/mnt", O_RDONLY, err);
+	if (place.box_ns < 0)
+		return place.box_ns;
 	task_root = open_of_process(process->pid, "root", HANDLE_DIR, err);
 	if (task_root < 0)
 		return task_root;
 	r = still_there(process, err);
 	if (r == 0)
-		r = enter_namespace(&place, namespace, err);
+		r = enter_namespace(&place, err);
 	if (r == 0)
 		r = find_root(&place, process, task_root, host_rootfs, err);
 	if (r == 0)
@@ -241,7 +256,9 @@ void bl_attach_leave(struct bl_attach *place)
 	if (place->entered && setns(place->host_ns, CLONE_NEWNS) < 0)
 		_exit(BL_EX_INTERNAL);
 	bl_cleanup_fd(&place->proc);
+	bl_attach_made_done(place, true);
 	bl_cleanup_fd(&place->host_ns);
+	bl_cleanup_fd(&place->box_ns);
 	bl_cleanup_fd(&place->host_table);
 	bl_cleanup_fd(&place->root);
 	free(place->prefix);
@@ -293,7 +310,6 @@ static void close_all(int *handles, size_t count)
 int bl_attach_all(struct bl_attach *place, struct bl_attach_item *items, size_t count,
 		  struct bl_err *err)
 {
-	struct bl_attach_made *made = NULL;
 	auto_free int *handles = calloc(count ? count : 1, sizeof(*handles));
 	size_t attached = 0;
 	size_t i;
@@ -304,7 +320,7 @@ int bl_attach_all(struct bl_attach *place, struct bl_attach_item *items, size_t 
 	for (i = 0; i < count; i++)
 		handles[i] = -1;
 	for (i = 0; i < count && r >= 0; i++) {
-		r = handles[i] = bl_attach_resolve(place, &items[i], &made, err);
+		r = handles[i] = bl_attach_resolve(place, &items[i], err);
 		if (r < 0)
 			bl_err_wrap(err, "%s: ", items[i].location);
 	}
@@ -319,6 +335,13 @@ int bl_attach_all(struct bl_attach *place, struct bl_attach_item *items, size_t 
 	if (r < 0 && attached < count)
 		detach(place, items, attached + (handles[attached] >= 0 ? 1 : 0));
 	close_all(handles, count);
-	bl_attach_made_done(place, &made, r >= 0);
+	if (r < 0)
+		bl_attach_made_done(place, false);
 	return r < 0 ? r : 0;
+}
+
+void bl_attach_undo(struct bl_attach *place, const struct bl_attach_item *items, size_t count)
+{
+	detach(place, items, count);
+	bl_attach_made_done(place, false);
 }

@@ -17,6 +17,7 @@
 #include "common/mount.h"
 #include "common/mount_table.h"
 
+struct bl_attach_made;
 struct bl_err;
 
 /* ---- The container ---- */
@@ -43,14 +44,17 @@ struct bl_attach {
 	gid_t gid;
 	char *prefix; /* the kernel's name for root, "" where it is the namespace's "/" */
 	struct bl_mount_table table; /* of the container's namespace */
+	int box_ns;
 	bool entered;
+	struct bl_attach_made *made; /* what bl_attach_all() has made, the last first */
 };
 
-#define BL_ATTACH_INIT                                                                             \
-	((struct bl_attach){.proc = -1,                                                            \
-			    .host_ns = -1,                                                         \
-			    .host_table = -1,                                                      \
-			    .root = -1,                                                            \
+#define BL_ATTACH_INIT                        \
+	((struct bl_attach){.proc = -1,       \
+			    .host_ns = -1,    \
+			    .box_ns = -1,     \
+			    .host_table = -1, \
+			    .root = -1,       \
 			    .table = BL_MOUNT_TABLE_INIT})
 #define auto_attach __attribute__((cleanup(bl_attach_leave))) struct bl_attach
 
@@ -94,6 +98,13 @@ struct bl_attach_item {
 int bl_attach_all(struct bl_attach *place, struct bl_attach_item *items, size_t count,
 		  struct bl_err *err);
 
+/* Back to the host's namespace for a while, with everything kept; into the container's again. */
+int bl_attach_step_out(struct bl_attach *place, struct bl_err *err);
+int bl_attach_step_in(struct bl_attach *place, struct bl_err *err);
+
+/* Takes back what bl_attach_all() has done for these items, from within the container. */
+void bl_attach_undo(struct bl_attach *place, const struct bl_attach_item *items, size_t count);
+
 /* ---- Between attach.c and attach_target.c ---- */
 
 /* A directory or file that was made, to be removed on failure. */
@@ -104,10 +115,9 @@ struct bl_attach_made {
 	char name[256];
 };
 
-/* Opens the handle of a target; sets item->present. What it makes is put on *made. */
-int bl_attach_resolve(struct bl_attach *place, struct bl_attach_item *item,
-		      struct bl_attach_made **made, struct bl_err *err);
+/* Opens the handle of a target; sets item->present. What it makes is put on place->made. */
+int bl_attach_resolve(struct bl_attach *place, struct bl_attach_item *item, struct bl_err *err);
 /* Removes (or, with keep, only forgets) what was made. */
-void bl_attach_made_done(struct bl_attach *place, struct bl_attach_made **made, bool keep);
+void bl_attach_made_done(struct bl_attach *place, bool keep);
 
 #endif

@@ -17,9 +17,9 @@
 #include "common/err.h"
 #include "common/sys.h"
 
-#define RESOLVE_INSIDE (BL_RESOLVE_IN_ROOT | BL_RESOLVE_NO_MAGICLINKS)
+#define RESOLVE_INSIDE	    (BL_RESOLVE_IN_ROOT | BL_RESOLVE_NO_MAGICLINKS)
 #define MADE_DIRECTORY_MODE 0755
-#define MADE_FILE_MODE 0444
+#define MADE_FILE_MODE	    0444
 
 /* ---- Forbidden places ---- */
 
@@ -120,8 +120,9 @@ static int remember(struct bl_attach_made **made, int parent, const char *name, 
 	return 0;
 }
 
-void bl_attach_made_done(struct bl_attach *place, struct bl_attach_made **made, bool keep)
+void bl_attach_made_done(struct bl_attach *place, bool keep)
 {
+	struct bl_attach_made **made = &place->made;
 	bool switched = !keep && *made && bl_sys_setfsids(place->uid, place->gid) == 0;
 
 	while (*made) {
@@ -276,7 +277,7 @@ static int make_path(int at, const char *rest, bool directory, struct bl_attach_
 }
 
 static int make_missing(struct bl_attach *place, const struct bl_attach_item *item,
-			uint64_t resolve, struct bl_attach_made **made, struct bl_err *err)
+			uint64_t resolve, struct bl_err *err)
 {
 	char resolved[PATH_MAX];
 	char whole[2 * PATH_MAX];
@@ -299,7 +300,7 @@ static int make_missing(struct bl_attach *place, const struct bl_attach_item *it
 	r = bl_sys_setfsids(place->uid, place->gid);
 	if (r < 0)
 		return bl_err_sys(err, -r, "take the ids of the root file system");
-	fd = make_path(TAKE_FD(deepest), rest, item->kind == BL_MOUNT_DIRECTORY, made, err);
+	fd = make_path(TAKE_FD(deepest), rest, item->kind == BL_MOUNT_DIRECTORY, &place->made, err);
 	r = bl_sys_setfsids(0, 0);
 	if (r < 0 && fd >= 0) {
 		bl_cleanup_fd(&fd);
@@ -416,8 +417,7 @@ static int check_ours(const struct bl_attach *place, int handle, struct bl_err *
 
 /* ---- One target ---- */
 
-static int open_target(struct bl_attach *place, struct bl_attach_item *item,
-		       struct bl_attach_made **made, struct bl_err *err)
+static int open_target(struct bl_attach *place, struct bl_attach_item *item, struct bl_err *err)
 {
 	uint64_t resolve = RESOLVE_INSIDE | (item->ours || item->late ? 0 : BL_RESOLVE_NO_XDEV);
 	auto_fd fd = bl_sys_openat2(place->root, item->location, O_PATH, 0, resolve);
@@ -435,7 +435,7 @@ static int open_target(struct bl_attach *place, struct bl_attach_item *item,
 		return TAKE_FD(fd);
 	}
 	if (fd == -ENOENT && !item->late)
-		return make_missing(place, item, resolve, made, err);
+		return make_missing(place, item, resolve, err);
 	return fd < 0 ? resolve_err(-fd, err) : TAKE_FD(fd);
 }
 
@@ -457,15 +457,14 @@ static int check_late(const struct bl_attach *place, struct bl_attach_item *item
 	return item->present ? 0 : bl_err_refuse(err, "the placeholder is not there any more");
 }
 
-int bl_attach_resolve(struct bl_attach *place, struct bl_attach_item *item,
-		      struct bl_attach_made **made, struct bl_err *err)
+int bl_attach_resolve(struct bl_attach *place, struct bl_attach_item *item, struct bl_err *err)
 {
 	char resolved[PATH_MAX];
 	auto_fd handle = -1;
 	int r;
 
 	item->present = false;
-	handle = open_target(place, item, made, err);
+	handle = open_target(place, item, err);
 	if (handle < 0)
 		return handle;
 	r = check_kind(handle, item->kind, err);

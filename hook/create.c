@@ -218,8 +218,8 @@ static int build_all(const struct bl_create *create, const struct bl_ready *read
 	return r;
 }
 
-static int attach_all(const struct bl_create *create, const struct watched *watched,
-		      struct work *work, struct bl_err *err)
+static int enter(const struct bl_create *create, const struct watched *watched,
+		 struct bl_attach *place, struct bl_err *err)
 {
 	const struct bl_attach_process process = {
 		.pid = create->state->pid,
@@ -227,14 +227,26 @@ static int attach_all(const struct bl_create *create, const struct watched *watc
 		.start_time = watched->start_time,
 		.rootfs = create->bundle->rootfs,
 	};
-	auto_attach place = BL_ATTACH_INIT;
-	int r;
 
 	if (!process.rootfs)
 		return bl_err_config(err, "config.json: root.path: is missing");
 	bl_sys_point("enter");
-	r = bl_attach_enter(&process, &place, err);
-	return r < 0 ? r : bl_attach_all(&place, work->items, work->count, err);
+	return bl_attach_enter(&process, place, err);
+}
+
+/* Registers the placeholders that lie in the container; they are taken back where that fails. */
+static int hand_over(const struct bl_create *create, struct bl_agent *agent,
+		     const struct bl_ask *ask, struct bl_attach *place, const struct work *work,
+		     struct bl_err *err)
+{
+	int r = bl_attach_step_out(place, err);
+
+	if (r == 0)
+		r = bl_ask_defer(agent, ask, create->plan, work->items, create->options->allow_exec,
+				 err);
+	if (r < 0 && (place->entered || bl_attach_step_in(place, NULL) == 0))
+		bl_attach_undo(place, work->items, work->count);
+	return r;
 }
 
 /* ---- All of it ---- */
@@ -293,6 +305,7 @@ int bl_create_run(const struct bl_create *create, struct bl_err *err)
 	auto_watched watched = {-1, -1, 0};
 	auto_ready ready = {0};
 	auto_work work = {0};
+	auto_attach place = BL_ATTACH_INIT;
 	struct bl_agent agent = {.socket = create->options->agent,
 				 .deadline = create->started + plan->timeout};
 	struct bl_ask ask = {.id = create->state->id,
@@ -319,8 +332,10 @@ int bl_create_run(const struct bl_create *create, struct bl_err *err)
 		return out_of_time(plan, err);
 	r = build_all(create, &ready, deferred, &work, err);
 	if (r == 0)
-		r = attach_all(create, &watched, &work, err);
+		r = enter(create, &watched, &place, err);
+	if (r == 0)
+		r = bl_attach_all(&place, work.items, work.count, err);
 	if (r == 0 && deferred)
-		r = bl_ask_defer(&agent, &ask, plan, work.items, create->options->allow_exec, err);
+		r = hand_over(create, &agent, &ask, &place, &work, err);
 	return r < 0 ? r : deferred ? BL_CREATED_DEFERRED : BL_CREATED_ATTACHED;
 }

@@ -29,9 +29,9 @@
 #include "hook/state.h"
 #include "hook/syslog.h"
 
-#define PROGRAM "ballast-hook"
+#define PROGRAM	 "ballast-hook"
 #define STDIN_MS 10000
-#define END_MS 2000
+#define END_MS	 2000
 /* Should anything hold us up that no deadline of ours covers (a file system that hangs). */
 #define ALARM_SPARE_S 30
 

@@ -21,7 +21,7 @@ static const char *const wanted[] = {"CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", 
 				     "CAP_DAC_OVERRIDE"};
 
 #define EDITS_MAX 8
-#define TEXT_MAX 65536
+#define TEXT_MAX  65536
 
 /* The texts of the edits, kept until they are applied. */
 struct edits {
@@ -83,7 +83,8 @@ static int put_shim_first(struct edits *edits, const char *text, struct bl_splic
 
 	if (bl_splice_find(text, process, "args", &args) && text[args.from] == '[') {
 		to = new_edit(edits, (struct bl_splice_span){args.from + 1, args.from + 1});
-		return bl_buf_putf(to, err, "\"%s\"%s", BL_BOX_SHIM, is_empty(text, args) ? "" : ",");
+		return bl_buf_putf(to, err, "\"%s\"%s", BL_BOX_SHIM,
+				   is_empty(text, args) ? "" : ",");
 	}
 	to = new_edit(edits, (struct bl_splice_span){process.from + 1, process.from + 1});
 	return bl_buf_putf(to, err, "\"args\":[\"%s\"]%s", BL_BOX_SHIM,

@@ -10,7 +10,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 
-#define DAEMON_ERROR 27 /* facility 3 (daemon), severity 3 (error) */
+#define DAEMON_ERROR   27 /* facility 3 (daemon), severity 3 (error) */
 #define LINE_MAX_BYTES 1400
 
 void bl_syslog_send(const char *socket_path, const char *program, const char *text)
