@@ -17,8 +17,8 @@
 #include "common/json.h"
 #include "common/sys.h"
 
-#define INDEX_MAX (4U * 1024 * 1024) /* bytes of index.json; the store keeps pins in it */
-#define HOLDS_FIRST 256U	     /* a power of two */
+#define INDEX_MAX   (4U * 1024 * 1024) /* bytes of index.json; the store keeps pins in it */
+#define HOLDS_FIRST 256U	       /* a power of two */
 
 /* ---- Holds: a table with open addressing, at most three quarters full ---- */
 

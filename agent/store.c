@@ -21,7 +21,7 @@
 #include "common/sys.h"
 
 #define INDEX_MAX (4U * 1024 * 1024)
-#define BUCKETS 16384U /* a power of two; a chain has one or two of ten thousand trees */
+#define BUCKETS	  16384U /* a power of two; a chain has one or two of ten thousand trees */
 
 /* ---- Entries ---- */
 
@@ -182,7 +182,7 @@ static int load_tree(struct bl_store *store, const struct bl_digest *name, struc
 	bl_store_entry_tidy(store, entry);
 	if (r != -ENOENT)
 		return bl_err_sys(err, -r, "stat a manifest");
-	store->collecting = true;
+	store->retired++;
 	return bl_tree_retire(store->dirs, name, true, err);
 }
 
@@ -574,7 +574,7 @@ int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, s
 		r = bl_tree_retire(store->dirs, name, false, err);
 	if (r < 0)
 		return r;
-	store->collecting = true;
+	store->retired++;
 	entry->present = false;
 	bl_store_entry_tidy(store, entry);
 	return 0;
@@ -590,7 +590,7 @@ int bl_store_tree_condemn(struct bl_store *store, const struct bl_digest *name, 
 	r = bl_tree_retire(store->dirs, name, true, err);
 	if (r < 0)
 		return r;
-	store->collecting = true;
+	store->retired++;
 	entry->present = false;
 	entry->sized = false;
 	bl_store_entry_tidy(store, entry);

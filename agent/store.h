@@ -171,15 +171,24 @@ int bl_store_usage(struct bl_store *store, struct bl_store_usage *ret, struct bl
  * evicted for it.
  */
 int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err);
+/*
+ * Before that, where the tenant has a quota: whether trees of `bytes` more are within it. What a
+ * tenant has are the trees on this node that its refs name. 0, 1 and -ENOSPC as above; only trees
+ * that no other tenant has are evicted for it. Reads every ref: not for a warm start.
+ */
+int bl_store_check_tenant(struct bl_store *store, const char *tenant, uint64_t quota,
+			  uint64_t bytes, struct bl_err *err);
+
 /* Gives bytes back: a partial was opened (its space is allocated then), or the download is over. */
 void bl_store_unreserve(struct bl_store *store, uint64_t bytes);
 
-/* What bl_gc_collect() is to be told: the usual ages, or everything where room is short. */
-void bl_store_gc_options(const struct bl_store *store, struct bl_gc_options *ret);
+/* What bl_gc_collect() is to be told: the usual ages, or everything where room is short. A collect
+ * begins with it and ends with bl_store_collected(), on the loop's thread. */
+void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret);
 
-/* Bytes came (a partial was opened or a blob published) that usage must count until the next count.
- */
+/* A partial was opened: its bytes count. */
 void bl_store_grew(struct bl_store *store, uint64_t bytes);
+/* A collect is over, and this is what it freed. */
 void bl_store_collected(struct bl_store *store, uint64_t freed);
 
 /* Retires trees above the high mark. 1: run bl_gc_collect() on a worker; 0: nothing to do. */

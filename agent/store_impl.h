@@ -17,7 +17,9 @@ struct bl_store_entry {
 	uint64_t files, bytes; /* valid with sized */
 	int64_t used;	       /* nanoseconds, by the order of uses: see bl_store_touch() */
 	unsigned leases, holds;
-	bool present; /* in trees/; an entry without it is held, or pinned */
+	unsigned round; /* of the last look at a tenant's trees that found it, see store_tenant.c */
+	bool others;	/* ... and whether another tenant has it too */
+	bool present;	/* in trees/; an entry without it is held, or pinned */
 	bool pinned, sized;
 };
 
@@ -35,9 +37,11 @@ struct bl_store {
 
 	uint64_t bytes, reserved; /* bytes: valid with measured */
 	uint64_t evictions, evicted_bytes;
-	bool measured;
-	bool collecting;	   /* trees were retired that no collect has taken apart yet */
-	bool short_of_room, swept; /* everything that may go is wanted; has gone */
+	bool measured, drifted; /* drifted: added to and taken from since it was counted */
+	unsigned tenant_round;
+	/* Retired trees are counted, so that a collect that began before one is not taken for its. */
+	uint64_t retired, collecting, collected; /* in all; when the last collect began, ended */
+	bool short_of_room, sweeping, swept;	 /* everything that may go is wanted; has gone */
 };
 
 int64_t bl_store_now(const struct bl_store *store, clockid_t id); /* milliseconds */
@@ -50,6 +54,15 @@ void bl_store_entry_tidy(struct bl_store *store, struct bl_store_entry *entry);
 void bl_store_entry_size(struct bl_store *store, struct bl_store_entry *entry);
 /* Its last use is now: in memory, and as the time of its manifest, which survives a restart. */
 void bl_store_touch(struct bl_store *store, struct bl_store_entry *entry);
+
+/* Whether nothing protects the tree. */
+bool bl_store_entry_may_go(const struct bl_store_entry *entry);
+/* Retires of the list (which is sorted for it) the oldest until they come to `wanted` bytes. How many
+ * went. */
+int bl_store_evict_oldest(struct bl_store *store, struct bl_store_entry **list, size_t count,
+			  uint64_t wanted, struct bl_err *err);
+/* "1.5 GiB" */
+void bl_store_size_text(uint64_t bytes, char text[32]);
 
 /* Reads leases/. */
 int bl_store_leases_load(struct bl_store *store, struct bl_err *err);

@@ -17,16 +17,14 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 
-/* What the filesystem has left for us, and all it has. */
-static int ask_filesystem(const struct bl_store *store, uint64_t *ret_free, uint64_t *ret_all,
-			  struct bl_err *err)
+/* What the filesystem has left for us. */
+static int ask_filesystem(const struct bl_store *store, uint64_t *ret, struct bl_err *err)
 {
 	struct statvfs vfs;
 
 	if (fstatvfs(store->dirs->root, &vfs) < 0)
 		return bl_err_sys(err, errno, "statvfs");
-	*ret_free = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-	*ret_all = (uint64_t)vfs.f_blocks * vfs.f_frsize;
+	*ret = (uint64_t)vfs.f_bavail * vfs.f_frsize;
 	return 0;
 }
 
@@ -34,9 +32,19 @@ static int measure(struct bl_store *store, struct bl_err *err)
 {
 	int r = store->measured ? 0 : bl_gc_measure(store->dirs, &store->bytes, err);
 
-	if (r == 0)
-		store->measured = true;
-	return r;
+	if (r < 0)
+		return r;
+	if (!store->measured)
+		store->drifted = false;
+	store->measured = true;
+	return 0;
+}
+
+/* Before anything is evicted or refused the bytes are counted anew, unless they just were. */
+static bool must_count(struct bl_store *store)
+{
+	store->measured = !store->drifted;
+	return store->drifted;
 }
 
 static uint64_t less(uint64_t from, uint64_t what)
@@ -47,12 +55,11 @@ static uint64_t less(uint64_t from, uint64_t what)
 /* How much more may be reserved, as things are. */
 static int room(struct bl_store *store, uint64_t *ret, struct bl_err *err)
 {
-	uint64_t left;
-	uint64_t all;
+	uint64_t left = 0;
 	int r = measure(store, err);
 
 	if (r == 0)
-		r = ask_filesystem(store, &left, &all, err);
+		r = ask_filesystem(store, &left, err);
 	if (r < 0)
 		return r;
 	left = less(less(left, store->options.min_free_bytes), store->reserved);
@@ -66,22 +73,36 @@ static int room(struct bl_store *store, uint64_t *ret, struct bl_err *err)
 	return 0;
 }
 
+/* What the cache may have in all, as things are: what others put on the disk makes it smaller. */
+static int limit_of(struct bl_store *store, uint64_t *ret, struct bl_err *err)
+{
+	uint64_t left = 0;
+	uint64_t all;
+	int r = measure(store, err);
+
+	if (r == 0)
+		r = ask_filesystem(store, &left, err);
+	if (r < 0)
+		return r;
+	all = less(left + store->bytes, store->options.min_free_bytes);
+	if (store->options.max_bytes > 0 && store->options.max_bytes < all)
+		all = store->options.max_bytes;
+	*ret = all;
+	return 0;
+}
+
 int bl_store_usage(struct bl_store *store, struct bl_store_usage *ret, struct bl_err *err)
 {
 	struct bl_store_usage usage = {.reserved = store->reserved,
 				       .evictions = store->evictions,
 				       .evicted_bytes = store->evicted_bytes};
-	uint64_t all;
-	int r = measure(store, err);
+	int r = ask_filesystem(store, &usage.free, err);
 
 	if (r == 0)
-		r = ask_filesystem(store, &usage.free, &all, err);
+		r = limit_of(store, &usage.limit, err);
 	if (r < 0)
 		return r;
 	usage.bytes = store->bytes;
-	usage.limit = less(usage.free + usage.bytes, store->options.min_free_bytes);
-	if (store->options.max_bytes > 0 && store->options.max_bytes < usage.limit)
-		usage.limit = store->options.max_bytes;
 	for (size_t i = 0; i < store->count; i++) {
 		usage.trees += store->list[i]->present;
 		usage.pinned += store->list[i]->pinned;
@@ -93,7 +114,7 @@ int bl_store_usage(struct bl_store *store, struct bl_store_usage *ret, struct bl
 
 /* ---- Eviction ---- */
 
-static bool may_go(const struct bl_store_entry *entry)
+bool bl_store_entry_may_go(const struct bl_store_entry *entry)
 {
 	return entry->present && entry->leases == 0 && entry->holds == 0 && !entry->pinned;
 }
@@ -106,7 +127,7 @@ static int by_use(const void *a, const void *b)
 	return (x->used > y->used) - (x->used < y->used);
 }
 
-/* Those that may go, oldest use first; *ret_bytes what they come to by their manifests. */
+/* Those that may go; *ret_bytes what they come to by their manifests. */
 static int candidates(struct bl_store *store, struct bl_store_entry ***ret, size_t *ret_count,
 		      uint64_t *ret_bytes, struct bl_err *err)
 {
@@ -117,13 +138,12 @@ static int candidates(struct bl_store *store, struct bl_store_entry ***ret, size
 	if (!list)
 		return bl_err_nomem(err);
 	for (size_t i = 0; i < store->count; i++) {
-		if (!may_go(store->list[i]))
+		if (!bl_store_entry_may_go(store->list[i]))
 			continue;
 		bl_store_entry_size(store, store->list[i]);
 		bytes += store->list[i]->bytes;
 		list[n++] = store->list[i];
 	}
-	qsort(list, n, sizeof(*list), by_use);
 	*ret = list;
 	*ret_count = n;
 	*ret_bytes = bytes;
@@ -138,19 +158,20 @@ static int evict(struct bl_store *store, struct bl_store_entry *entry, struct bl
 		return r;
 	store->evictions++;
 	store->evicted_bytes += entry->bytes;
-	store->collecting = true;
+	store->retired++;
 	entry->present = false;
 	entry->sized = false;
 	bl_store_entry_tidy(store, entry);
 	return 0;
 }
 
-/* Retires the oldest until they come to `wanted` bytes. How many went. */
-static int evict_oldest(struct bl_store *store, struct bl_store_entry *const *list, size_t count,
-			uint64_t wanted, struct bl_err *err)
+int bl_store_evict_oldest(struct bl_store *store, struct bl_store_entry **list, size_t count,
+			  uint64_t wanted, struct bl_err *err)
 {
 	uint64_t gone = 0;
 	size_t i;
+
+	qsort(list, count, sizeof(*list), by_use);
 
 	for (i = 0; i < count && gone < wanted; i++) {
 		uint64_t bytes = list[i]->bytes;
@@ -163,7 +184,7 @@ static int evict_oldest(struct bl_store *store, struct bl_store_entry *const *li
 	return (int)i;
 }
 
-static void size_text(uint64_t bytes, char text[32])
+void bl_store_size_text(uint64_t bytes, char text[32])
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
 	double value = (double)bytes;
@@ -181,8 +202,8 @@ static int refuse(struct bl_store *store, uint64_t bytes, uint64_t missing, stru
 
 	store->short_of_room = false;
 	store->swept = false;
-	size_text(bytes, wanted);
-	size_text(missing, lacking);
+	bl_store_size_text(bytes, wanted);
+	bl_store_size_text(missing, lacking);
 	return bl_err_set(
 		err, BL_EX_RETRY, ENOSPC,
 		"no room for %s: %s are missing after all that may be evicted; free space, "
@@ -201,7 +222,7 @@ static int make_room(struct bl_store *store, uint64_t bytes, uint64_t missing, s
 	size_t count;
 	int r;
 
-	if (store->collecting || (store->short_of_room && !store->swept))
+	if (store->collected != store->retired || (store->short_of_room && !store->swept))
 		return 1;
 	r = candidates(store, &list, &count, &evictable, err);
 	if (r < 0)
@@ -212,15 +233,17 @@ static int make_room(struct bl_store *store, uint64_t bytes, uint64_t missing, s
 		store->short_of_room = true;
 		return 1;
 	}
-	r = evict_oldest(store, list, count, missing, err);
+	r = bl_store_evict_oldest(store, list, count, missing, err);
 	return r < 0 ? r : 1;
 }
 
 int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err)
 {
-	uint64_t left;
+	uint64_t left = 0;
 	int r = room(store, &left, err);
 
+	if (r == 0 && bytes > left && must_count(store))
+		r = room(store, &left, err);
 	if (r < 0)
 		return r;
 	if (bytes > left)
@@ -236,7 +259,7 @@ void bl_store_unreserve(struct bl_store *store, uint64_t bytes)
 	store->reserved = less(store->reserved, bytes);
 }
 
-void bl_store_gc_options(const struct bl_store *store, struct bl_gc_options *ret)
+void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret)
 {
 	int64_t now = bl_store_now(store, CLOCK_REALTIME) / 1000;
 
@@ -245,6 +268,8 @@ void bl_store_gc_options(const struct bl_store *store, struct bl_gc_options *ret
 		.partials_before = now - store->options.partial_ttl,
 		.quarantine_before = now - 30 * 24 * 3600,
 	};
+	store->collecting = store->retired;
+	store->sweeping = store->short_of_room;
 	if (store->short_of_room)
 		ret->orphans_before = ret->partials_before = ret->quarantine_before = INT64_MAX;
 }
@@ -252,43 +277,40 @@ void bl_store_gc_options(const struct bl_store *store, struct bl_gc_options *ret
 void bl_store_grew(struct bl_store *store, uint64_t bytes)
 {
 	store->bytes += bytes;
+	store->drifted = true;
 }
 
 void bl_store_collected(struct bl_store *store, uint64_t freed)
 {
 	store->bytes = less(store->bytes, freed);
-	/* Counted anew the next time: what was added and taken on the way need not fit exactly. */
-	store->measured = false;
-	store->collecting = false;
-	store->swept = store->short_of_room;
+	store->drifted = true;
+	store->collected = store->collecting;
+	store->swept = store->sweeping && store->short_of_room;
 }
 
 int bl_store_trim(struct bl_store *store, struct bl_err *err)
 {
 	auto_free struct bl_store_entry **list = NULL;
-	uint64_t all = 0;
-	uint64_t left = 0;
-	uint64_t used;
+	uint64_t all;
 	uint64_t evictable;
 	size_t count;
-	int r = measure(store, err);
+	int r;
 
-	if (r == 0)
-		r = ask_filesystem(store, &left, &all, err);
-	if (r < 0)
-		return r;
-	if (store->collecting)
+	if (store->collected != store->retired)
 		return 1;
 	if (store->options.high_percent == 0)
 		return 0;
-	used = store->options.max_bytes > 0 ? store->bytes : less(all, left);
-	all = store->options.max_bytes > 0 ? store->options.max_bytes : all;
-	if (used <= all / 100 * store->options.high_percent)
+	r = limit_of(store, &all, err);
+	if (r == 0 && store->bytes > all / 100 * store->options.high_percent && must_count(store))
+		r = limit_of(store, &all, err);
+	if (r < 0)
+		return r;
+	if (store->bytes <= all / 100 * store->options.high_percent)
 		return 0;
 	r = candidates(store, &list, &count, &evictable, err);
 	if (r < 0)
 		return r;
-	r = evict_oldest(store, list, count, less(used, all / 100 * store->options.low_percent),
-			 err);
+	r = bl_store_evict_oldest(store, list, count,
+				  less(store->bytes, all / 100 * store->options.low_percent), err);
 	return r > 0 ? 1 : r;
 }

@@ -624,6 +624,66 @@ static void the_oldest_unleased_goes_first(void **state)
 	assert_true(is_there(cache, &b) && is_there(cache, &c));
 }
 
+static void give_ref(struct cache *cache, unsigned number, const char *tenant,
+		     const struct bl_digest *tree)
+{
+	struct bl_ref ref = {
+		.tenant = (char *)tenant, .source = (char *)"hf://o/r", .manifest = *tree};
+
+	snprintf(ref.name, sizeof(ref.name), "%064u", number);
+	assert_ok(cache, bl_ref_save(bl_store_dirs(cache->store), &ref, NULL, &cache->err));
+}
+
+/* A tenant over its quota loses its own oldest, never what another has too. */
+static void a_tenants_quota_is_its_own(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_digest a = publish_large(cache, 'a', 100);
+	struct bl_digest b = publish_large(cache, 'b', 100);
+	struct bl_digest c = publish_large(cache, 'c', 100);
+
+	give_ref(cache, 1, "one", &a);
+	give_ref(cache, 2, "two", &a);
+	give_ref(cache, 3, "one", &b);
+	give_ref(cache, 4, "", &b);
+	give_ref(cache, 5, "two", &c);
+	assert_int_equal(
+		bl_store_check_tenant(cache->store, "one", 300 * 1024, 100 * 1024, &cache->err), 0);
+	assert_int_equal(
+		bl_store_check_tenant(cache->store, "one", 300 * 1024, 201 * 1024, &cache->err),
+		-ENOSPC);
+	assert_non_null(strstr(cache->err.msg, "tenant 'one' (300.0 KiB): 1.0 KiB are missing"));
+	assert_true(is_there(cache, &b));
+	assert_int_equal(
+		bl_store_check_tenant(cache->store, "one", 300 * 1024, 150 * 1024, &cache->err), 1);
+	assert_true(is_there(cache, &a) && is_there(cache, &c));
+	assert_false(is_there(cache, &b));
+	assert_int_equal(
+		bl_store_check_tenant(cache->store, "one", 300 * 1024, 150 * 1024, &cache->err), 0);
+}
+
+/* Above the high mark the oldest go, down to the low one. */
+static void marks_are_kept(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_digest names[4];
+
+	bl_store_close(&cache->store);
+	cache->options.max_bytes = 450 * 1024;
+	cache->options.high_percent = 80;
+	cache->options.low_percent = 50;
+	cache_open(cache);
+	for (size_t i = 0; i < 3; i++)
+		names[i] = publish_large(cache, (char)('a' + i), 100);
+	assert_int_equal(bl_store_trim(cache->store, &cache->err), 0);
+	names[3] = publish_large(cache, 'd', 100);
+	assert_int_equal(bl_store_trim(cache->store, &cache->err), 1);
+	collect(cache);
+	assert_int_equal(bl_store_trim(cache->store, &cache->err), 0);
+	assert_false(is_there(cache, &names[0]) || is_there(cache, &names[1]));
+	assert_true(is_there(cache, &names[2]) && is_there(cache, &names[3]));
+}
+
 static void a_clock_that_jumps_keeps_the_order(void **state)
 {
 	struct cache *cache = *state;
@@ -790,6 +850,8 @@ int main(void)
 		WITH_CACHE(a_label_used_again_keeps_the_former_ones_grace),
 		WITH_CACHE(a_reboot_ends_leases),
 		WITH_CACHE(the_oldest_unleased_goes_first),
+		WITH_CACHE(a_tenants_quota_is_its_own),
+		WITH_CACHE(marks_are_kept),
 		WITH_CACHE(a_clock_that_jumps_keeps_the_order),
 		WITH_CACHE(a_shared_blob_stays_with_the_other_tree),
 		WITH_CACHE(a_held_blob_stays),
