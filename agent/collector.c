@@ -7,8 +7,10 @@
 
 #include "agent/config.h"
 #include "agent/store.h"
+#include "agent/work_memo.h"
 #include "common/err.h"
 
+#define MEMO_AGE      (7 * 24 * 3600) /* seconds */
 #define SCRUB_FIRST   (60 * 1000)     /* ms from the start to the first look */
 #define SCRUB_PAUSE   20	      /* ms between two blobs */
 #define SCRUB_ROUND   (10 * 60 * 1000) /* ms between two rounds */
@@ -37,6 +39,7 @@ static void collect_run(struct bl_task *task)
 	struct bl_collector *collector = task->data;
 	struct bl_err err = {0};
 
+	bl_memo_collect(bl_store_dirs(collector->store), MEMO_AGE);
 	collector->failure = bl_gc_collect(bl_store_dirs(collector->store), &collector->options,
 					   &collector->result, &err);
 	(void)snprintf(collector->message, sizeof(collector->message), "%.255s", err.msg);

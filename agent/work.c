@@ -438,11 +438,10 @@ static int make_key(struct bl_work *work, struct bl_err *err)
 {
 	const struct bl_weights_item *item = bl_work_item(work);
 	auto_buf key = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
-	char name[BL_DIGEST_HEX];
-	int r = bl_ref_name(work->tenant, item, name, err);
+	int r = bl_ref_name(work->tenant, item, work->name, err);
 
 	if (r == 0)
-		r = bl_buf_putf(&key, err, "%s %d %d %s %s %s %s %s", name, work->refresh,
+		r = bl_buf_putf(&key, err, "%s %d %d %s %s %s %s %s", work->name, work->refresh,
 				(int)item->auth_method,
 				item->auth_secret_name ? item->auth_secret_name : "",
 				item->aws_oidc_role_arn ? item->aws_oidc_role_arn : "",

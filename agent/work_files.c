@@ -11,6 +11,7 @@
 #include "agent/blob.h"
 #include "agent/cachedir.h"
 #include "agent/store.h"
+#include "agent/work_memo.h"
 #include "agent/work_state.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
@@ -62,8 +63,7 @@ void bl_work_files_close(struct bl_work *work)
 
 /* ---- Open ---- */
 
-/* The SHA-256 that the origin promised for the file, if it did. */
-static bool promised_digest(const struct bl_manifest_file *file, struct bl_digest *ret)
+bool bl_work_promised(const struct bl_manifest_file *file, struct bl_digest *ret)
 {
 	const struct bl_json_limits limits = {.max_bytes = BL_MAX_JOB_MESSAGE};
 	auto_json promise = NULL;
@@ -75,15 +75,20 @@ static bool promised_digest(const struct bl_manifest_file *file, struct bl_diges
 	       bl_digest_from_hex(text, ret) == 0;
 }
 
-/* Whose bytes of which version of which file these are. */
-static int partial_key(const struct bl_work *work, const struct bl_manifest_file *file,
-		       struct bl_buf *key, struct bl_err *err)
+int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *file,
+		     struct bl_buf *ret_text, struct bl_digest *ret, struct bl_err *err)
 {
+	auto_buf text = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
 	const char *revision = bl_job_revision(work->job);
+	int r = bl_buf_putf(&text, err, "%s\n%s\n%s\n%s\n%s", work->tenant,
+			    bl_work_item(work)->source.text, revision ? revision : "",
+			    file->promise ? file->promise : "", file->path);
 
-	return bl_buf_putf(key, err, "%s\n%s\n%s\n%s\n%s", work->tenant,
-			   bl_work_item(work)->source.text, revision ? revision : "",
-			   file->promise ? file->promise : "", file->path);
+	if (r == 0)
+		r = bl_digest_bytes(text.data, text.len, ret, err);
+	if (r == 0 && ret_text)
+		r = bl_buf_append(ret_text, text.data, text.len, err);
+	return r;
 }
 
 static int open_flight(struct bl_work *work, struct bl_manifest_file *file,
@@ -91,7 +96,8 @@ static int open_flight(struct bl_work *work, struct bl_manifest_file *file,
 {
 	auto_buf key = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
 	struct bl_flight *flight;
-	int r = partial_key(work, file, &key, err);
+	struct bl_digest memo;
+	int r = bl_work_file_key(work, file, &key, &memo, err);
 
 	if (r < 0)
 		return r;
@@ -100,7 +106,8 @@ static int open_flight(struct bl_work *work, struct bl_manifest_file *file,
 		return bl_err_nomem(err);
 	flight->work = work;
 	flight->file = file;
-	flight->has_promised = promised_digest(file, &flight->promised);
+	flight->key = memo;
+	flight->has_promised = bl_work_promised(file, &flight->promised);
 	flight->next = work->flights;
 	work->flights = flight;
 	r = bl_partial_open(bl_store_dirs(work->works->store), bl_buf_str(&key), file->size,
@@ -233,6 +240,9 @@ static void publish_run(struct bl_task *task)
 					 flight->has_promised ? &flight->promised : NULL,
 					 &flight->digest, &is_new, &err);
 	(void)snprintf(flight->message, sizeof(flight->message), "%.255s", err.msg);
+	if (flight->result == 0)
+		bl_memo_add(bl_store_dirs(flight->work->works->store), flight->work->name,
+			    &flight->key, &flight->digest);
 }
 
 static void try_publish(struct bl_timer *timer)

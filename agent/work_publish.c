@@ -8,6 +8,7 @@
 #include "agent/cachedir.h"
 #include "agent/store.h"
 #include "agent/tree.h"
+#include "agent/work_memo.h"
 #include "agent/work_state.h"
 #include "common/cleanup.h"
 #include "common/err.h"
@@ -64,6 +65,8 @@ static void publish_run(struct bl_task *task)
 	    bl_work_item(work)->auth_method == BL_AUTH_NONE &&
 	    !bl_work_item(work)->auth_secret_name)
 		work->result = save_ref(work, "", &err);
+	if (work->result == 0)
+		bl_memo_remove(bl_store_dirs(work->works->store), work->name);
 	(void)snprintf(work->message, sizeof(work->message), "%.500s", err.msg);
 }
 

@@ -2,15 +2,233 @@
 /*
  * After the listing and before the first byte: which files are on the node already and may be
  * given to this tenant, and whether there is room for the rest.
+ *
+ *   a file is spared where                                      by what
+ *   its promised SHA-256 is that of a file of a ref of          the digest
+ *   this tenant, or of public content
+ *   its whole promise is that of the same path in a ref of      path and promise
+ *   this very source, and this tenant may have that ref's
+ *   content: its own, public, or the origin has just
+ *   accepted this tenant's credential for this source
+ *   it was published for this very work before a restart        the memo
+ *
+ * A digest that a listing merely claims opens nothing else: a listing must not be a way to get at
+ * another tenant's content. Whether a digest is there is not looked at before it is settled that
+ * the tenant may know, so that the time it takes tells nothing either.
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
+#include "agent/blob.h"
+#include "agent/cachedir.h"
 #include "agent/collector.h"
+#include "agent/config.h"
 #include "agent/store.h"
+#include "agent/work_memo.h"
 #include "agent/work_state.h"
+#include "common/buf.h"
 #include "common/cleanup.h"
+#include "common/contract.h"
 #include "common/err.h"
+#include "common/json.h"
+#include "common/sys.h"
+
+/* ---- On a worker: the job waits, so its manifest is this task's ---- */
+
+struct wanted {
+	struct bl_digest digest;
+	size_t file;
+};
+
+struct spare {
+	struct bl_work *work;
+	struct bl_cachedir *dirs;
+	struct bl_manifest *manifest; /* of the listing */
+	struct wanted *wanted;	      /* promised digests, sorted */
+	size_t wanted_count;
+	bl_json *promises; /* of the ref that is looked at, where they count; borrowed files */
+	const bl_json *promise; /* the walk's place in them */
+	bool same_source, by_digest;
+};
+
+static int compare_wanted(const void *a, const void *b)
+{
+	return bl_digest_compare(&((const struct wanted *)a)->digest,
+				 &((const struct wanted *)b)->digest);
+}
+
+static int collect_wanted(struct spare *spare)
+{
+	const struct bl_manifest *manifest = spare->manifest;
+
+	spare->wanted = calloc(manifest->count + 1, sizeof(*spare->wanted));
+	if (!spare->wanted)
+		return -ENOMEM;
+	for (size_t i = 0; i < manifest->count; i++) {
+		struct wanted *to = &spare->wanted[spare->wanted_count];
+
+		to->file = i;
+		spare->wanted_count += bl_work_promised(&manifest->files[i], &to->digest);
+	}
+	qsort(spare->wanted, spare->wanted_count, sizeof(*spare->wanted), compare_wanted);
+	return 0;
+}
+
+/* The tenant may have that content for this file: takes it where it is there and whole. */
+static void take(struct spare *spare, struct bl_manifest_file *file, const struct bl_digest *digest)
+{
+	if (file->has_sha256 || bl_cachedir_hold(spare->dirs, digest, NULL) < 0)
+		return;
+	if (bl_blob_check(spare->dirs, digest, file->size, NULL) < 0) {
+		bl_cachedir_unhold(spare->dirs, digest);
+		return;
+	}
+	file->sha256 = *digest;
+	file->has_sha256 = true;
+}
+
+/* Every file of the listing that is promised to have this digest. */
+static void take_by_digest(struct spare *spare, const struct bl_digest *digest)
+{
+	size_t low = 0;
+	size_t high = spare->wanted_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (bl_digest_compare(&spare->wanted[middle].digest, digest) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < spare->wanted_count && bl_digest_equal(&spare->wanted[low].digest, digest);
+	     low++)
+		take(spare, &spare->manifest->files[spare->wanted[low].file], digest);
+}
+
+/* Whether a promise says which version of the file it speaks of. */
+static bool is_strong(const bl_json *promise)
+{
+	static const char *const keys[] = {"sha256", "etag", "generation", "git_sha1", "md5", NULL};
+	const bl_json *value;
+
+	for (const char *const *key = keys; *key; key++)
+		if (bl_json_get(promise, *key, &value, NULL) > 0)
+			return true;
+	return false;
+}
+
+/* Both lists are in byte order of the paths, as they were published. */
+static void take_by_promise(struct spare *spare, const struct bl_manifest_entry *entry)
+{
+	struct bl_manifest_file *file = bl_manifest_find(spare->manifest, entry->path);
+	auto_buf text = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
+	const char *path = NULL;
+
+	while (spare->promise) {
+		if (bl_json_get_string(spare->promise, "path", &path, NULL) <= 0)
+			return;
+		if (strcmp(path, entry->path) >= 0)
+			break;
+		spare->promise = bl_json_next(spare->promise);
+	}
+	if (!spare->promise || !file || !file->promise || strcmp(path, entry->path) != 0 ||
+	    !is_strong(spare->promise) || bl_json_write(&text, spare->promise, NULL) < 0)
+		return;
+	if (strcmp(bl_buf_str(&text), file->promise) == 0 && file->size == entry->size)
+		take(spare, file, &entry->digest);
+}
+
+static int visit(void *context, const struct bl_manifest_entry *entry, struct bl_err *err)
+{
+	struct spare *spare = context;
+
+	(void)err;
+	if (spare->by_digest)
+		take_by_digest(spare, &entry->digest);
+	if (spare->same_source)
+		take_by_promise(spare, entry);
+	return 0;
+}
+
+/* What the ref's content may be used for. */
+static void look_at_ref(struct spare *spare, const char *name)
+{
+	const struct bl_work *work = spare->work;
+	const struct bl_config *config = work->works->config;
+	auto_ref ref = {0};
+	auto_json promises = NULL;
+	bool may;
+
+	if (bl_ref_load(spare->dirs, name, &ref, NULL) < 0)
+		return;
+	may = !ref.credential ||
+	      (strcmp(ref.tenant, work->tenant) == 0 &&
+	       bl_ref_authority(&ref, (int64_t)time(NULL), (int64_t)config->authorisation_ttl,
+				(int64_t)config->authorisation_grace) != BL_REF_NONE);
+	spare->same_source = strcmp(ref.source, bl_work_item(work)->source.text) == 0 &&
+			     (may || bl_job_credential(work->job));
+	spare->by_digest = may || spare->same_source;
+	if (!spare->by_digest)
+		return;
+	if (spare->same_source) {
+		(void)bl_ref_load_promises(spare->dirs, name, &promises, NULL);
+		spare->promise = promises ? bl_json_first(promises) : NULL;
+	}
+	(void)bl_manifest_walk_tree(spare->dirs, &ref.manifest, visit, spare, NULL);
+}
+
+static void look_at_refs(struct spare *spare)
+{
+	int fd = bl_sys_openat(spare->dirs->refs, ".", O_RDONLY | O_DIRECTORY, 0);
+	auto_dir dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		char name[BL_DIGEST_HEX];
+
+		if (strlen(entry->d_name) != BL_DIGEST_HEX - 1 + strlen(".json"))
+			continue;
+		(void)snprintf(name, sizeof(name), "%.64s", entry->d_name);
+		look_at_ref(spare, name);
+	}
+}
+
+static void look_at_memo(struct spare *spare)
+{
+	auto_free struct bl_memo_entry *entries = NULL;
+	size_t count = bl_memo_load(spare->dirs, spare->work->name, &entries);
+
+	for (size_t i = 0; count > 0 && i < spare->manifest->count; i++) {
+		struct bl_manifest_file *file = &spare->manifest->files[i];
+		struct bl_digest key;
+		const struct bl_digest *content;
+
+		if (bl_work_file_key(spare->work, file, NULL, &key, NULL) < 0)
+			continue;
+		content = bl_memo_find(entries, count, &key);
+		if (content)
+			take(spare, file, content);
+	}
+}
+
+static void spare_run(struct bl_task *task)
+{
+	struct bl_work *work = task->data;
+	struct spare spare = {.work = work, .dirs = bl_store_dirs(work->works->store),
+			      .manifest = bl_job_manifest(work->job)};
+
+	if (collect_wanted(&spare) == 0) {
+		look_at_memo(&spare);
+		look_at_refs(&spare);
+	}
+	free(spare.wanted);
+}
+
+/* ---- On the loop ---- */
 
 static void reserve(struct bl_work *work);
 
@@ -24,18 +242,35 @@ static void room_made(struct bl_collect *collect, const struct bl_gc_result *res
 	reserve(collect->data);
 }
 
+/* What the tenant would have in the cache with this, where it has a quota. */
+static int check_quota(struct bl_work *work, struct bl_err *err)
+{
+	uint64_t quota = bl_config_tenant_quota(work->works->config, work->tenant);
+	uint64_t bytes = bl_job_manifest(work->job)->bytes;
+
+	if (quota == 0 || bytes <= quota)
+		return 0;
+	return bl_err_set(err, BL_EX_RETRY, ENOSPC,
+			  "tenant '%s' may have %llu bytes in the cache, and this is %llu; an "
+			  "operator raises quotas in ballastd.json",
+			  work->tenant, (unsigned long long)quota, (unsigned long long)bytes);
+}
+
 static void reserve(struct bl_work *work)
 {
-	const struct bl_manifest *manifest = bl_job_manifest(work->job);
+	const struct bl_manifest *manifest;
 	struct bl_err err = {0};
 	uint64_t missing = 0;
 	int r;
 
 	if (work->job_over)
 		return;
+	manifest = bl_job_manifest(work->job);
 	for (size_t i = 0; i < manifest->count; i++)
 		missing += manifest->files[i].has_sha256 ? 0 : manifest->files[i].size;
-	r = bl_store_reserve(work->works->store, missing, &err);
+	r = check_quota(work, &err);
+	if (r == 0)
+		r = bl_store_reserve(work->works->store, missing, &err);
 	if (r == 0) {
 		work->reserved = missing;
 		work->bytes_base = manifest->bytes - missing;
@@ -47,7 +282,23 @@ static void reserve(struct bl_work *work)
 	}
 }
 
+static void spare_done(struct bl_task *task)
+{
+	struct bl_work *work = task->data;
+	const struct bl_manifest *manifest = bl_job_manifest(work->job);
+
+	work->tasks--;
+	for (size_t i = 0; i < manifest->count; i++)
+		work->files_done += manifest->files[i].has_sha256;
+	work->works->figures.files_spared += work->files_done;
+	if (work->job_over)
+		bl_work_go_on(work);
+	else
+		reserve(work);
+}
+
 void bl_work_prepare(struct bl_work *work)
 {
-	reserve(work);
+	work->tasks++;
+	bl_pool_run(work->works->pool, &work->task, spare_run, spare_done, work);
 }

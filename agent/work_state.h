@@ -15,6 +15,7 @@
 #include "agent/pool.h"
 #include "agent/ref.h"
 #include "agent/work.h"
+#include "common/buf.h"
 #include "common/weights.h"
 
 /* A file that is being written. */
@@ -35,6 +36,7 @@ struct bl_flight {
 	size_t noting_count;
 	bool has_promised;
 	struct bl_digest promised, digest;
+	struct bl_digest key; /* for the memo */
 	int result;
 	char message[256]; /* of a failure */
 };
@@ -57,6 +59,7 @@ struct bl_work {
 	struct bl_work *prev, *next;
 	struct bl_claim *claims;
 	char *key;    /* what makes it distinct */
+	char name[BL_DIGEST_HEX]; /* of its ref */
 	char *tenant; /* A3: as root's hook said */
 	bl_json *list; /* the array that holds the item's canonical form */
 	struct bl_weights weights; /* that one item */
@@ -101,6 +104,11 @@ void bl_work_go_on(struct bl_work *work);
 void bl_work_fail(struct bl_work *work, const char *class, const char *detail);
 
 /* ---- work_files.c ---- */
+/* The SHA-256 that the origin promised for the file, if it did. */
+bool bl_work_promised(const struct bl_manifest_file *file, struct bl_digest *ret);
+/* Whose bytes of which version of which file these are: as text (may be NULL), and its digest. */
+int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *file,
+		     struct bl_buf *ret_text, struct bl_digest *ret, struct bl_err *err);
 void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *data);
 void bl_work_file_have(struct bl_job *job, struct bl_manifest_file *file,
 		       const struct bl_partial_range *ranges, size_t count, void *data);

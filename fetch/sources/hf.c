@@ -291,6 +291,55 @@ static int next_page(const struct bl_http_answer *answer, char **ret, struct bl_
 	return 0;
 }
 
+/* The Hub's own redirect to the bytes comes after it has looked at the token; a rename's does not.
+ */
+static int access_given(void *ctx, const struct bl_http_headers *answer, struct bl_err *err)
+{
+	bool *given = ctx;
+
+	*given = bl_http_headers_get(answer, "X-Repo-Commit") != NULL;
+	return *given ? bl_err_set(err, BL_EX_OK, ECANCELED, "access is given") : 0;
+}
+
+/*
+ * A gated repository's listing is open to all, its files are not: so one is asked for, and the
+ * agent may take it that the Hub gives this tenant what it lists.
+ */
+static int prove_access(struct hub *hub, struct bl_manifest *manifest, struct bl_err *err)
+{
+	auto_free char *url = NULL;
+	auto_free char *path = NULL;
+	auto_answer answer = {0};
+	bool given = false;
+	struct bl_http_request request = {
+		.auth = hub->token ? &hub->auth : NULL,
+		.head_only = true,
+		.max_redirects = BL_HTTP_MAX_REDIRECTS,
+		.redirected = access_given,
+		.ctx = &given,
+	};
+	int rc;
+
+	if (bl_manifest_count(manifest) == 0)
+		return 0;
+	path = bl_url_encode(bl_manifest_at(manifest, 0)->path, true);
+	if (!path || asprintf(&url, "%s/%s/resolve/%s/%s", hub->base, hub->repo, hub->commit,
+			      path) < 0) {
+		url = NULL;
+		return bl_err_nomem(err);
+	}
+	request.url = url;
+	rc = bl_http_perform(hub->input->http, &request, &answer, err);
+	if (given)
+		return 0;
+	if (rc < 0)
+		return rc;
+	return answer.status == 200
+		       ? 0
+		       : explain(hub, answer.status, &answer.headers, bl_manifest_at(manifest, 0)->path,
+				 err);
+}
+
 static int hub_list(void *state, struct bl_manifest *manifest, bool *credential, struct bl_err *err)
 {
 	struct hub *hub = state;
@@ -317,7 +366,7 @@ static int hub_list(void *state, struct bl_manifest *manifest, bool *credential,
 		if ((rc = next_page(&answer, &url, err)) < 0)
 			return rc;
 	}
-	return 0;
+	return *credential ? prove_access(hub, manifest, err) : 0;
 }
 
 /* ---- Bytes ---- */

@@ -1,0 +1,360 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The agent with a real ballast-fetch: containers, leases, pulls, cache, restarts.
+
+load lib
+load agent
+
+setup() {
+	use_test_dir
+	make_model "$T/model"
+	start_hub --repo org/model="$T/model"
+	start_agent
+	new_process
+	MODEL=$(items hf://org/model)
+}
+teardown() { clean_up; }
+
+@test "agent: PUT fetches, publishes and answers; a second is warm and asks nobody" {
+	put c1 default "$MODEL"
+	expect_code 200
+	assert_equal "$(answer '.state, .weights[0].mount_location, .weights[0].kind, (.environment | length)')" \
+		$'ready\n/models/m\ndirectory\n0'
+	path=$(answer '.weights[0].path')
+	cmp "$T/model/model.safetensors" "$path/model.safetensors"
+	cmp "$T/model/tokenizer/vocab.txt" "$path/tokenizer/vocab.txt"
+	assert_equal "$(stat -c %a%u "$path" "$path/config.json" "$(answer .empty)" | xargs)" "5550 4440 7000"
+	manifest=$(answer '.weights[0].manifest')
+	assert_equal "sha256:$(sha256sum <"$T/cache/manifests/${manifest#sha256:}.json" | cut -d' ' -f1)" "$manifest"
+	assert_equal "$(answer '.weights[0].files, .weights[0].bytes')" "3
+$(($(cat "$T/model/model.safetensors" "$T/model/config.json" "$T/model/tokenizer/vocab.txt" | wc -c)))"
+
+	kill "$(cat "$T/hub.pid")"
+	new_process
+	put c2 default "$MODEL" 0
+	expect_code 200
+	assert_equal "$(answer '.weights[0].path')" "$path"
+}
+
+@test "agent: the same PUT joins, another body is 409, a dead process makes room for its id" {
+	put c1 default "$MODEL"
+	put c1 default "$MODEL" 0
+	expect_code 200
+	put c1 default "$(items hf://org/other)"
+	expect_code 409
+	first=$PID
+	new_process
+	put c1 default "$MODEL"
+	expect_code 409
+	end_process "$first"
+	put c1 default "$MODEL"
+	expect_code 200
+	assert_equal "$(answer .state)" ready
+}
+
+@test "agent: a process that is not there, or is another one by now, gets nothing" {
+	START=$((START + 1))
+	put c1 default "$MODEL"
+	expect_code 409
+	end_process "$PID"
+	put c1 default "$MODEL"
+	expect_code 409
+	agent GET /v1/containers
+	assert_equal "$(answer '.containers | length')" 0
+	assert_equal "$(find "$T/cache/leases" -type f | wc -l)" 0
+}
+
+@test "agent: wait=0 answers 202 with progress, the next PUT the rest" {
+	origin_control "$CDN" faults '[{"match": "safetensors|repos", "kind": "stall", "at": 0.5, "times": 64}]'
+	put c1 default "$MODEL" 0
+	expect_code 202
+	assert_equal "$(answer '.state, (.progress | keys | join(","))')" \
+		"pending
+bytes_done,bytes_per_second,bytes_total,files_done,files_total"
+	origin_control "$CDN" "wait?reached=1"
+	agent GET "/v1/containers/c1"
+	assert_equal "$(answer '.state, .progress.files_total')" $'pending\n3'
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	put c1 default "$MODEL"
+	expect_code 200
+}
+
+@test "agent: an empty list is ready at once; a lease is on disk before the answer" {
+	put c1 default '[]' 0
+	expect_code 200
+	assert_equal "$(answer '.state, (.weights | length)')" $'ready\n0'
+	assert_equal "$(find "$T/cache/leases" -name '*.json' | wc -l)" 1
+}
+
+@test "agent: 64 containers at once are one download" {
+	local i pids=()
+	for i in $(seq 64); do
+		new_process
+		body default "$MODEL" >"$T/body.$i"
+	done
+	origin_control "$HUB" reset
+	origin_control "$CDN" reset
+	for i in $(seq 64); do
+		curl --silent --unix-socket "$T/agent.sock" --request PUT --data "@$T/body.$i" \
+			--output "$T/answer.$i" "http://agent/v1/containers/many-$i?wait=60" 3>&- &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	assert_equal "$(jq -r .state "$T"/answer.* | sort | uniq -c | xargs)" "64 ready"
+	assert_equal "$(origin_stats "$CDN" '[.bytes | to_entries[] | select(.key | test("^/api/models") | not) | .value] | add')" \
+		"$(cat "$T/model/model.safetensors" "$T/model/config.json" "$T/model/tokenizer/vocab.txt" | wc -c)"
+	agent GET /metrics
+	grep -qx 'ballast_jobs_total 1' <<<"$output"
+}
+
+@test "agent: errors are problem+json with the person's next step" {
+	put c1 default "$(items hf://org/missing)"
+	expect_code 401
+	assert_equal "$(answer '.status, .class')" $'401\nunauthorized'
+	[[ $(answer .detail) == *hf://org/missing* ]]
+	put c2 default "$(items hf://org/model@v9)"
+	expect_code 404
+	put c3 default "$(items file:///etc)"
+	expect_code 403
+	put c4 default "$(items hf://org/model '{"auth_secret_name": "nothing"}')"
+	expect_code 422
+	[[ $(answer .detail) == *"secrets/default/nothing"* ]]
+	put c5 default "$(items hf://org/model '{"manifest": "sha256:0000000000000000000000000000000000000000000000000000000000000000"}')"
+	expect_code 422
+	[[ $(answer .detail) == *pin* ]]
+	curl --silent --unix-socket "$T/agent.sock" -X PUT -d '{}' -D "$T/head" -o /dev/null http://agent/v1/containers/c6
+	grep -qi '^content-type: application/problem+json' "$T/head"
+	agent GET /healthz
+	expect_code 200
+}
+
+@test "agent: bytes that are not what was promised are refused, and nothing of them stays" {
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "flip", "offset": 1000}]'
+	put c1 default "$MODEL"
+	expect_code 502
+	assert_equal "$(answer .class)" corrupt
+	assert_equal "$(find "$T/cache/trees" "$T/cache/partial" -mindepth 1 -not -name '*.memo' | wc -l)" 0
+	origin_control "$CDN" faults '[]'
+	put c1 default "$MODEL"
+	expect_code 200
+}
+
+@test "agent: a leader's crash is retried and told to nobody" {
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 64}]'
+	put c1 default "$MODEL" 0
+	expect_code 202
+	origin_control "$CDN" "wait?reached=1"
+	kill -KILL "$(pgrep -P "$AGENT_PID" -x ballast-fetch)"
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	put c1 default "$MODEL"
+	expect_code 200
+	agent GET /metrics
+	grep -qx 'ballast_retries_total 1' <<<"$output"
+}
+
+@test "agent: killed in mid-download it goes on where it was, for the same container" {
+	head -c 60000000 /dev/urandom >"$T/model/model.safetensors"
+	origin_control "$HUB" rescan
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "slow", "rate": 3000000}]'
+	put c1 default "$MODEL" 0
+	expect_code 202
+	# Wait until something is in a journal.
+	"$FIXTURES/process.py" path "$T/cache/partial"
+	until [ -n "$(find "$T/cache/partial" -name '*.ranges' -size +0c)" ]; do
+		agent GET "/v1/containers/c1?wait=0.2"
+	done
+	stop_agent KILL
+	origin_control "$CDN" faults '[]'
+	sent=$(origin_stats "$CDN" '[.bytes[]] | add')
+	start_agent
+	wait_state c1 ready
+	total=$(origin_stats "$CDN" '[.bytes[]] | add')
+	[ "$((total - sent))" -lt 60000000 ]
+	cmp "$T/model/model.safetensors" "$(answer '.weights[0].path')/model.safetensors"
+}
+
+@test "agent: finished files of an unfinished work are not brought again after a crash" {
+	head -c 3000000 /dev/urandom >"$T/model/a.bin"
+	origin_control "$HUB" rescan
+	origin_control "$CDN" faults "[{\"match\": \"$(sha256sum <"$T/model/model.safetensors" | cut -c1-64)\", \"kind\": \"hold\"}]"
+	put c1 default "$MODEL" 0
+	until [ "$(cat "$T"/cache/partial/*.memo 2>/dev/null | wc -l)" = 3 ]; do
+		agent GET "/v1/containers/c1?wait=0.2"
+	done
+	stop_agent KILL
+	origin_control "$CDN" reset
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	start_agent
+	wait_state c1 ready
+	assert_equal "$(origin_stats "$CDN" '[.bytes[]] | add')" "$(stat -c %s "$T/model/model.safetensors")"
+	assert_equal "$(find "$T/cache/partial" -mindepth 1 | wc -l)" 0
+}
+
+@test "agent: a restart keeps leases of the living and ends those of the dead" {
+	put c1 default "$MODEL"
+	first=$PID
+	new_process
+	put c2 default "$MODEL"
+	stop_agent
+	end_process "$first"
+	start_agent
+	agent GET /v1/containers
+	assert_equal "$(answer '[.containers[] | .id + " " + .state] | join(", ")')" "c2 ready"
+	agent GET /v1/cache
+	assert_equal "$(answer '.trees[0].leases')" 2
+	agent DELETE "/v1/cache/$(answer '.trees[0].manifest')"
+	expect_code 409
+}
+
+@test "agent: DELETE ends the lease of the dead alone" {
+	put c1 default "$MODEL"
+	agent DELETE /v1/containers/c1
+	expect_code 204
+	agent GET /v1/containers/c1
+	assert_equal "$(answer .state)" ready
+	end_process "$PID"
+	agent DELETE /v1/containers/c1
+	agent DELETE /v1/containers/c1
+	agent DELETE /v1/containers/never
+	expect_code 204
+	agent GET /v1/containers/c1
+	assert_equal "$(answer .state)" ended
+}
+
+@test "agent: the process's death ends the lease, and after the grace the tree may go" {
+	stop_agent
+	agent_config '.lease_grace = "0s"'
+	start_agent
+	put c1 default "$MODEL"
+	tree=$(answer '.weights[0].manifest')
+	agent DELETE "/v1/cache/$tree"
+	expect_code 409
+	end_process "$PID"
+	agent DELETE /v1/containers/c1
+	until agent GET /v1/containers/c1 && [ "$status_code" = 404 ]; do :; done
+	agent DELETE "/v1/cache/$tree"
+	expect_code 204
+	assert_equal "$(find "$T/cache/leases" -type f | wc -l)" 0
+}
+
+@test "agent: pull, pull with refresh, pin, remove, gc, verify" {
+	agent POST /v1/pulls "$(jq -cn --argjson w "$MODEL" '{tenant: "default", weights: $w}')"
+	expect_code 202
+	id=$(answer .id)
+	agent GET "/v1/pulls/$id?wait=60"
+	assert_equal "$(answer '.state, .progress.files_done')" $'ready\n3'
+	tree=$(answer '.weights[0].manifest')
+
+	printf '{"changed": true}\n' >"$T/model/config.json"
+	origin_control "$HUB" rescan
+	origin_control "$CDN" reset
+	agent POST /v1/pulls "$(jq -cn --argjson w "$MODEL" '{tenant: "default", weights: $w}')"
+	assert_equal "$(answer '.state, .weights[0].manifest')" "ready
+$tree"
+	agent POST /v1/pulls "$(jq -cn --argjson w "$MODEL" '{tenant: "default", weights: $w, refresh: true}')"
+	agent GET "/v1/pulls/$(answer .id)?wait=60"
+	assert_equal "$(answer .state)" ready
+	new=$(answer '.weights[0].manifest')
+	[ "$new" != "$tree" ]
+	# What has not changed was not brought again.
+	assert_equal "$(origin_stats "$CDN" '[.bytes[]] | add')" "$(stat -c %s "$T/model/config.json")"
+
+	agent PUT "/v1/cache/$tree/pin"
+	expect_code 204
+	agent DELETE "/v1/cache/$tree"
+	expect_code 409
+	agent DELETE "/v1/cache/$tree/pin"
+	agent DELETE "/v1/cache/$tree"
+	expect_code 204
+	agent DELETE "/v1/cache/$tree"
+	expect_code 404
+	agent POST /v1/cache/gc
+	expect_code 200
+	agent POST /v1/cache/verify
+	assert_equal "$(answer '.trees, (.damaged | length)')" $'1\n0'
+	# A flipped bit is found.
+	blob=$(find "$T/cache/blobs" -type f -size +900k)
+	chmod 600 "$blob"
+	printf x | dd of="$blob" bs=1 seek=5000 conv=notrunc status=none
+	chmod 444 "$blob"
+	agent POST /v1/cache/verify
+	assert_equal "$(answer '.damaged[0]')" "$new"
+	new_process
+	put c9 default "$MODEL"
+	expect_code 200
+	cmp "$T/model/model.safetensors" "$(answer '.weights[0].path')/model.safetensors"
+}
+
+@test "agent: a pull that is deleted is cancelled" {
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold"}]'
+	agent POST /v1/pulls "$(jq -cn --argjson w "$MODEL" '{tenant: "default", weights: $w}')"
+	id=$(answer .id)
+	origin_control "$CDN" "wait?reached=1"
+	fetch=$(pgrep -P "$AGENT_PID" -x ballast-fetch)
+	agent DELETE "/v1/pulls/$id"
+	expect_code 204
+	"$FIXTURES/process.py" wait "$fetch"
+	agent GET "/v1/pulls/$id"
+	expect_code 404
+}
+
+@test "agent: the fetch process has no privilege, no environment and no descriptors but its own" {
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold"}]'
+	put c1 default "$MODEL" 0
+	origin_control "$CDN" "wait?reached=1"
+	fetch=$(pgrep -P "$AGENT_PID" -x ballast-fetch)
+	uid=$(id -u ballast-fetch 2>/dev/null || echo 65534)
+	assert_equal "$(awk '/^(Uid|Gid):/ {print $2, $3, $4, $5}' "/proc/$fetch/status" | sort -u)" "$uid $uid $uid $uid"
+	assert_equal "$(awk '/^Cap(Inh|Prm|Eff|Bnd|Amb):/ {print $2}' "/proc/$fetch/status" | sort -u)" 0000000000000000
+	assert_equal "$(awk '/^NoNewPrivs:/ {print $2}' "/proc/$fetch/status")" 1
+	assert_equal "$(awk '/^Groups:/ {print NF}' "/proc/$fetch/status")" 1
+	assert_equal "$(tr -d '\0' <"/proc/$fetch/environ" | wc -c)" 0
+	assert_equal "$(tr '\0' ' ' <"/proc/$fetch/cmdline")" "ballast-fetch job "
+	assert_equal "$(awk '/Max core file size/ {print $5, $6}' "/proc/$fetch/limits")" "0 0"
+	for fd in $(ls "/proc/$fetch/fd"); do
+		[[ $(readlink "/proc/$fetch/fd/$fd") != *agent.sock* && $(readlink "/proc/$fetch/fd/$fd") != *index.json* ]]
+	done
+	stop_agent KILL
+	"$FIXTURES/process.py" wait "$fetch"
+}
+
+@test "agent: it does not take a living agent's socket or cache, and takes a dead one's" {
+	run "$BUILD/ballastd" --socket="$T/agent.sock" --cache-dir="$T/other" --secrets-dir="$T/secrets" --config="$T/ballastd.json"
+	assert_status 77
+	[[ $output == *"already serves"* ]]
+	run "$BUILD/ballastd" --socket="$T/other.sock" --cache-dir="$T/cache" --secrets-dir="$T/secrets" --config="$T/ballastd.json"
+	[ "$status" -ne 0 ]
+	[ ! -e "$T/other.sock" ]
+	stop_agent KILL
+	[ -S "$T/agent.sock" ]
+	start_agent
+	agent GET /healthz
+	expect_code 200
+	stop_agent
+	[ ! -e "$T/agent.sock" ]
+}
+
+@test "agent: configuration that is wrong is exit 64 and names the key" {
+	stop_agent
+	while read -r text where; do
+		printf '%s' "$text" >"$T/ballastd.json"
+		run "$BUILD/ballastd" --socket="$T/agent.sock" --cache-dir="$T/cache" --config="$T/ballastd.json"
+		assert_status 64
+		[[ $output == *"$where"* ]] || fail "$text: $output"
+	done <<-'END'
+		{"lease_grac":"1m"} lease_grac
+		{"lease_grace":"1"} lease_grace
+		{"endpoints":{"ftp":"http://x"}} endpoints
+		{"endpoints":{"hf":"ftp://x"}} endpoints
+		{"allowed_networks":["10.0.0.0/33"]} allowed_networks
+		{"quotas":{"cache":-1}} quotas
+		{"watermarks":{"high":50,"low":60}} watermarks
+		{"socket_group":"no-such-group"} socket_group
+		{"prefetch":[{"tenant":"a","weights":[{"source":"x:"}]}]} prefetch
+		[] object
+	END
+	[ ! -e "$T/agent.sock" ]
+}

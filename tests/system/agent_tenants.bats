@@ -1,0 +1,201 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Who may have what: promises A1 to A4 and C2 of the agent, with gated and private repositories.
+
+load lib
+load agent
+
+setup() {
+	use_test_dir
+	make_model "$T/model"
+	start_hub --repo org/model="$T/model" --repo org/gated="$T/model" --repo org/private="$T/model" \
+		--gated org/gated=token-a --gated org/gated=token-b --private org/private=token-a --token token-c
+	agent_config
+	start_agent
+	add_secret team-a hf token-a
+	add_secret team-b hf token-b
+	add_secret team-c hf token-c
+	new_process
+	GATED=$(items hf://org/gated '{"auth_secret_name": "hf"}')
+	PRIVATE=$(items hf://org/private '{"auth_secret_name": "hf"}')
+}
+teardown() { clean_up; }
+
+# put_as TENANT WEIGHTS: for a new container
+put_as() {
+	new_process
+	put "of-$1-$PID" "$1" "$2"
+}
+
+restart_with() {
+	stop_agent
+	agent_config "$1"
+	start_agent
+}
+
+@test "tenants: gated content goes to one whose own token was accepted, on a hit too" {
+	put_as team-a "$GATED"
+	expect_code 200
+	tree=$(answer '.weights[0].path')
+	# No credential, a token without access, and no secret at all: refused, although it is here.
+	put_as team-d "$(items hf://org/gated)"
+	expect_code 401
+	put_as team-c "$GATED"
+	expect_code 403
+	put_as team-d "$GATED"
+	expect_code 422
+	# With access of its own, from the same bytes, without another download.
+	before=$(origin_stats "$CDN" '[.bytes | to_entries[] | select(.key | test("^/api/models") | not) | .value] | add')
+	put_as team-b "$GATED"
+	expect_code 200
+	assert_equal "$(answer '.weights[0].path')" "$tree"
+	assert_equal "$(origin_stats "$CDN" '[.bytes | to_entries[] | select(.key | test("^/api/models") | not) | .value] | add')" "$before"
+}
+
+@test "tenants: hit and miss look alike to one who may not have it" {
+	put_as team-c "$GATED"
+	miss="$status_code $output"
+	put_as team-a "$GATED"
+	expect_code 200
+	put_as team-c "$GATED"
+	assert_equal "$status_code $output" "$miss"
+	put_as team-d "$(items hf://org/private)"
+	expect_code 401
+}
+
+@test "tenants: another's secret cannot be named" {
+	local name
+	for name in ../team-a/hf team-a/hf '..%2fteam-a%2fhf' .. hf/; do
+		put_as team-d "$(items hf://org/gated "$(jq -cn --arg n "$name" '{auth_secret_name: $n}')")"
+		expect_code 422
+	done
+	put_as team-d "$GATED"
+	expect_code 422
+	for name in .. . ../team-a 'team-a/../team-a' '' 'team a'; do
+		put_as "$name" "$MODEL" 2>/dev/null || true
+		new_process
+		agent PUT /v1/containers/evil "$(body "$name" "$GATED")"
+		expect_code 400
+	done
+	ln -s team-a "$T/secrets/team-x"
+	put_as team-x "$GATED"
+	expect_code 422
+	chmod 644 "$T/secrets/team-a/hf"
+	put_as team-a "$GATED"
+	expect_code 422
+	[[ $(answer .detail) == *0644*0600* ]]
+}
+
+@test "tenants: within the recorded authorisation a warm start asks nobody, another tenant is refused" {
+	put_as team-a "$PRIVATE"
+	expect_code 200
+	kill "$(cat "$T/hub.pid")"
+	put_as team-a "$PRIVATE"
+	expect_code 200
+	put_as team-b "$PRIVATE"
+	expect_code 502
+}
+
+@test "tenants: after the ttl the origin is asked again; while it is away the grace holds" {
+	restart_with '.authorisation_ttl = "0s" | .authorisation_grace = "1d"'
+	put_as team-a "$PRIVATE"
+	expect_code 200
+	origin_control "$HUB" reset
+	put_as team-a "$PRIVATE"
+	expect_code 200
+	[ "$(origin_stats "$HUB" '[.requests[]] | add')" -gt 0 ]
+	# Nothing but the listing was asked for.
+	assert_equal "$(origin_stats "$HUB" '[.requests | keys[] | select(test("safetensors|repos"))] | length')" 0
+
+	kill "$(cat "$T/hub.pid")"
+	put_as team-a "$PRIVATE"
+	expect_code 200
+	restart_with '.authorisation_ttl = "0s" | .authorisation_grace = "0s"'
+	put_as team-a "$PRIVATE"
+	expect_code 502
+}
+
+@test "tenants: a token that the origin no longer accepts ends the authorisation" {
+	restart_with '.authorisation_ttl = "0s" | .authorisation_grace = "1d"'
+	put_as team-a "$GATED"
+	expect_code 200
+	add_secret team-a hf token-c
+	put_as team-a "$GATED"
+	expect_code 403
+	# The grace is for an origin that cannot be asked, not for one that has said no.
+	kill "$(cat "$T/hub.pid")"
+	put_as team-a "$GATED"
+	expect_code 502
+}
+
+@test "tenants: public content is shared, and needs no second download" {
+	put_as team-a "$(items hf://org/model)"
+	expect_code 200
+	kill "$(cat "$T/hub.pid")"
+	put_as team-b "$(items hf://org/model)"
+	expect_code 200
+}
+
+@test "tenants: a listing that claims another's digest gets nothing by it" {
+	put_as team-a "$PRIVATE"
+	expect_code 200
+	secret=$(sha256sum <"$T/model/model.safetensors" | cut -c1-64)
+	# A repository of the attacker's own lists a file by that digest, but cannot send its bytes.
+	mkdir "$T/evil"
+	head -c 1048576 /dev/zero >"$T/evil/model.safetensors"
+	start_hub --repo evil/repo="$T/evil"
+	origin_control "$HUB" tree "$(jq -cn --arg oid "$secret" '{repo: "evil/repo", entries: [
+		{type: "file", oid: ("0" * 40), path: "stolen.safetensors", size: 1048576,
+		 lfs: {oid: $oid, size: 1048576, pointerSize: 133}}]}')"
+	restart_with .
+	put_as team-d "$(items hf://evil/repo)"
+	[ "$status_code" -ge 400 ] || fail "$output"
+	assert_equal "$(find "$T/cache/trees" -name stolen.safetensors | wc -l)" 0
+}
+
+@test "tenants: no secret in a log, an answer, a metric, an argument or a file of ours" {
+	put_as team-a "$GATED"
+	expect_code 200
+	put_as team-c "$GATED"
+	said=$output
+	agent GET /metrics
+	said+=$output
+	agent GET /v1/containers
+	said+=$output
+	[[ $said != *token-* ]]
+	run grep -rl -e token-a -e token-c "$T/agent.log" "$T/cache" --exclude-dir=trees --exclude-dir=blobs
+	assert_equal "$output" ""
+}
+
+@test "tenants: only root may PUT, defer, DELETE; the group may GET, and pull for its tenants" {
+	getent group nogroup >/dev/null || skip "no group nogroup"
+	restart_with '.socket_group = "nogroup" | .group_tenants = ["team-g"]'
+	chmod 755 "$T"
+	chmod o+x "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR/.."
+	as() {
+		output=$(setpriv --reuid 65534 --regid "$1" --clear-groups curl --silent --unix-socket "$T/agent.sock" \
+			--request "$2" --data "${4:-}" --write-out '\n%{http_code}' "http://agent$3" || true)
+		status_code=${output##*$'\n'}
+		output=${output%$'\n'*}
+	}
+	local group
+	group=$(getent group nogroup | cut -d: -f3)
+	assert_equal "$(stat -c '%a %G' "$T/agent.sock")" "660 nogroup"
+	as "$group" GET /v1/containers
+	expect_code 200
+	as "$group" PUT /v1/containers/x "$(body team-g '[]')"
+	expect_code 403
+	as "$group" POST /v1/containers/x/defer '{}'
+	expect_code 403
+	as "$group" DELETE /v1/containers/x
+	expect_code 403
+	as "$group" POST /v1/cache/gc
+	expect_code 403
+	as "$group" POST /v1/pulls "$(jq -cn --argjson w "$(items hf://org/model)" '{tenant: "team-a", weights: $w}')"
+	expect_code 403
+	as "$group" POST /v1/pulls "$(jq -cn --argjson w "$(items hf://org/model)" '{tenant: "team-g", weights: $w}')"
+	expect_code 202
+	# Another user is kept out by the socket's mode.
+	as 54321 GET /v1/containers
+	expect_code 000
+}
