@@ -56,6 +56,11 @@ static int read_credential(const struct bl_work *work, struct bl_buf *credential
 	case BL_AUTH_NONE:
 		break;
 	}
+	if (item->source.scheme == BL_SCHEME_BT) { /* the platform signs in by itself */
+		*ret_key = "identity_token";
+		return bl_secrets_read_identity(works->config->identity_dir, work->tenant, "bt",
+						credential, err);
+	}
 	if (!item->auth_secret_name)
 		return 0;
 	*ret_key = "secret";

@@ -38,6 +38,12 @@ static int no_token(const char *method, const char *cloud, struct bl_err *err)
 			     method, cloud);
 }
 
+/* A copy without the line break that a file ends with: a token has no white space. */
+static char *trimmed(const char *token)
+{
+	return strndup(token, strcspn(token, " \t\r\n"));
+}
+
 /* ---- AWS ---- */
 
 struct aws_answer {
@@ -191,12 +197,16 @@ int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *ke
 			 struct bl_err *err)
 {
 	auto_secret_buf body = BL_BUF_INIT(256 * 1024);
+	auto_secret token = NULL;
 	auto_answer answer = {0};
 	char url[URL_MAX];
 	int r;
 
 	if (!oidc->identity_token)
 		return no_token("AWS_OIDC", "aws", err);
+	token = trimmed(oidc->identity_token);
+	if (!token)
+		return bl_err_nomem(err);
 	r = aws_url(oidc, url, sizeof(url), err);
 	if (r >= 0)
 		r = bl_buf_putf(&body, err,
@@ -206,7 +216,7 @@ int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *ke
 	if (r >= 0)
 		r = put_parameter(&body, "RoleArn", oidc->role_arn, err);
 	if (r >= 0)
-		r = put_parameter(&body, "WebIdentityToken", oidc->identity_token, err);
+		r = put_parameter(&body, "WebIdentityToken", token, err);
 	if (r >= 0)
 		r = post(oidc->net, url, "application/x-www-form-urlencoded", NULL, &body, &answer,
 			 err);
@@ -256,17 +266,18 @@ static int google_failed(const struct bl_http_answer *answer, const char *call, 
 static int exchange_body(const struct bl_oidc_google *oidc, struct bl_buf *to, struct bl_err *err)
 {
 	auto_json json = bl_json_new_object();
+	auto_secret token = trimmed(oidc->identity_token);
 	char audience[2304];
 
 	snprintf(audience, sizeof(audience), "//iam.googleapis.com/%s", oidc->provider);
-	if (!json ||
+	if (!json || !token ||
 	    !bl_json_set_string(json, "grantType",
 				"urn:ietf:params:oauth:grant-type:token-exchange") ||
 	    !bl_json_set_string(json, "audience", audience) ||
 	    !bl_json_set_string(json, "scope", "https://www.googleapis.com/auth/cloud-platform") ||
 	    !bl_json_set_string(json, "requestedTokenType",
 				"urn:ietf:params:oauth:token-type:access_token") ||
-	    !bl_json_set_string(json, "subjectToken", oidc->identity_token) ||
+	    !bl_json_set_string(json, "subjectToken", token) ||
 	    !bl_json_set_string(json, "subjectTokenType", "urn:ietf:params:oauth:token-type:jwt"))
 		return bl_err_nomem(err);
 	return bl_json_write(to, json, err);

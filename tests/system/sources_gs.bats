@@ -97,7 +97,7 @@ OIDC="{\"auth_method\":\"GCP_OIDC\",\"gcp_oidc_service_account\":\"reader@projec
 @test "gs: GCP_OIDC: exchange, then the service account's token" {
 	start_gs
 	put '{"bucket":"models","key":"l/a"}'
-	AUTH=$OIDC SECRET='' TOKEN=CANARY-ID
+	AUTH=$OIDC SECRET='' TOKEN=$'CANARY-ID\n'
 	job gs://models/l
 	assert_done
 	assert_listed a

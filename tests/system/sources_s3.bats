@@ -219,7 +219,7 @@ teardown() { clean_up; }
 	start_clouds --region us-west-2
 	put '{"bucket":"models","key":"llama/a"}' '{"bucket":"models","key":"llama/b"}'
 	AUTH='{"auth_method":"AWS_OIDC","aws_oidc_role_arn":"arn:aws:iam::123456789012:role/reader","aws_oidc_region":"us-west-2"}'
-	SECRET='' TOKEN=CANARY-ID
+	SECRET='' TOKEN=$'CANARY-ID\n'
 	job s3://models/llama
 	assert_done
 	assert_listed a b
