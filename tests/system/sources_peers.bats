@@ -1,0 +1,222 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Object stores that others wrote: s3rver and azurite (npm), moto (pip; `make peers`). Each is skipped by
+# name where it is not installed. azurite and moto check signatures; s3rver looks at the key alone.
+
+load lib
+load sources
+
+AZURE_ACCOUNT=devstoreaccount1
+# The key that the emulators' documentation gives everybody.
+AZURE_KEY='Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=='
+
+setup() {
+	use_test_dir
+	need jq curl
+	AUTH=$CUSTOM TOKEN='' REVISION=''
+}
+
+teardown() { clean_up; }
+
+need_npm_peer() {
+	need node
+	[ -e "$PEERS/node_modules/.bin/$1" ] || skip "npm's $1 is not installed: make peers"
+}
+
+# A port that nothing listens on. Another may take it before the server does: start_peer asks again.
+free_port() {
+	/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# start_peer NAME COMMAND...: PORT in the command stands for a free port; BASE when it answers.
+start_peer() {
+	local name=$1 port tries
+	shift
+	for tries in 1 2 3; do
+		port=$(free_port)
+		"${@//PORT/$port}" >"$T/$name.log" 2>&1 3>&- </dev/null &
+		echo $! >>"$T/pids"
+		BASE=http://127.0.0.1:$port
+		if curl --silent --noproxy '*' --output /dev/null --retry 60 --retry-connrefused \
+			--retry-delay 1 "$BASE/"; then
+			return 0
+		fi
+	done
+	fail "$name does not answer: $(cat "$T/$name.log")"
+}
+
+ODD=('100%25/a&b=c?.txt' config.json 'model 1+2%.bin' 'sub/模型 ü.txt')
+
+assert_odd_files() {
+	local name
+	assert_done
+	assert_listed "${ODD[@]}" zero
+	for name in "${ODD[@]}"; do
+		assert_equal "$(cat "$T/files/$name")" "$(printf "%.0sllama/${name//%/%%}" {1..10})"
+	done
+	assert_equal "$(stat -c %s "$T/files/zero")" 0
+}
+
+# ---- s3rver
+
+start_s3rver() {
+	need_npm_peer s3rver
+	mkdir "$T/s3"
+	# Its continuation tokens want a cipher that newer OpenSSL keeps among the legacy ones.
+	NODE_OPTIONS=--openssl-legacy-provider start_peer s3rver node "$PEERS/node_modules/.bin/s3rver" \
+		--directory "$T/s3" --address 127.0.0.1 --port PORT --no-vhost-buckets --configure-bucket models
+	CONFIG=$(jq -n --arg base "$BASE" '{endpoints: {s3: $base, r2: $base}}')
+	SECRET='{"aws_access_key_id":"S3RVER","aws_secret_access_key":"S3RVER"}'
+}
+
+# s3rver_put KEY DATA
+s3rver_put() {
+	local key
+	key=$(jq -rn --arg key "$1" '$key | split("/") | map(@uri) | join("/")')
+	printf '%s' "$2" | curl --fail --silent --show-error --noproxy '*' --output /dev/null \
+		--aws-sigv4 aws:amz:us-east-1:s3 --user S3RVER:S3RVER \
+		--upload-file - --header "x-amz-content-sha256: UNSIGNED-PAYLOAD" "$BASE/models/$key"
+}
+
+@test "s3rver: a folder with odd names, an exact key, nothing" {
+	local name
+	start_s3rver
+	for name in "${ODD[@]}"; do
+		s3rver_put "llama/$name" "$(printf "%.0sllama/${name//%/%%}" {1..10})"
+	done
+	s3rver_put llama/zero ''
+	s3rver_put llama-2/x x
+	s3rver_put single.bin single
+	job s3://models/llama
+	assert_odd_files
+	job r2://account.models/single.bin
+	assert_done
+	assert_equal "$(cat "$T/files/single.bin")" single
+	job s3://models/none
+	assert_error not_found
+	job s3://missing/none
+	assert_error not_found NoSuchBucket
+	SECRET='{"aws_access_key_id":"NOBODY","aws_secret_access_key":"S3RVER"}'
+	job s3://models/llama
+	assert_error unauthorized InvalidAccessKeyId
+}
+
+@test "s3rver: pages to the end" {
+	start_s3rver
+	# As it lays them on disk: faster than 2,500 requests, and the listing is what is tried.
+	mkdir -p "$T/s3/models/many"
+	for number in $(seq -w 2500); do
+		printf x >"$T/s3/models/many/file $number._S3rver_object"
+		printf 9dd4e461268c8034f5c8564e155c67a6 >"$T/s3/models/many/file $number._S3rver_object.md5"
+		printf '{"content-type":"x/y"}' >"$T/s3/models/many/file $number._S3rver_metadata.json"
+	done
+	job s3://models/many resolve
+	assert_done
+	assert_equal "$(listed | sort -u | wc -l)" 2500
+}
+
+# ---- azurite
+
+start_azurite() {
+	need_npm_peer azurite-blob
+	mkdir "$T/azure"
+	start_peer azurite node "$PEERS/node_modules/.bin/azurite-blob" --silent --disableTelemetry \
+		--location "$T/azure" --blobHost 127.0.0.1 --blobPort PORT
+	CONFIG=$(jq -n --arg base "$BASE" '{endpoints: {azure: $base}}')
+	SECRET=$(jq -cn --arg key "$AZURE_KEY" '{account_key: $key}')
+	jq -n '[$ARGS.positional[] | {name: ("llama/" + .)}] + [{name: "llama/zero", data: ""},
+		{name: "llama-2/x"}, {name: "single.bin"}]' --args "${ODD[@]}" | azure_put models
+}
+
+azure_put() {
+	"$FIXTURES/azure_put.py" "$BASE/$AZURE_ACCOUNT" "$AZURE_ACCOUNT" "$AZURE_KEY" "$1"
+}
+
+@test "azurite: a folder with odd names, an exact name, by the account's key" {
+	start_azurite
+	job azure://$AZURE_ACCOUNT/models/llama
+	assert_odd_files
+	assert_equal "$(listed 'has("md5")' | sort -u)" true
+	job azure://$AZURE_ACCOUNT/models/single.bin
+	assert_done
+	assert_listed single.bin
+	job azure://$AZURE_ACCOUNT/models resolve
+	assert_equal "$(listed | wc -l)" 7
+}
+
+@test "azurite: a SAS token, and what it may not do" {
+	start_azurite
+	SECRET=$(jq -cn --arg sas "?$("$FIXTURES/azure_put.py" --sas $AZURE_ACCOUNT "$AZURE_KEY" 600)" '{sas_token: $sas}')
+	job azure://$AZURE_ACCOUNT/models/llama
+	assert_odd_files
+	! grep -F 'sig=' "$T/job.out" "$T/job.log"
+	SECRET=$(jq -cn --arg sas "$("$FIXTURES/azure_put.py" --sas $AZURE_ACCOUNT "$AZURE_KEY" 600 r)" '{sas_token: $sas}')
+	job azure://$AZURE_ACCOUNT/models/llama
+	assert_error forbidden "read and list"
+	SECRET=$(jq -cn --arg sas "$("$FIXTURES/azure_put.py" --sas $AZURE_ACCOUNT "$AZURE_KEY" -600)" '{sas_token: $sas}')
+	job azure://$AZURE_ACCOUNT/models/llama
+	assert_error unauthorized "has expired"
+	! grep -F 'sig=' "$T/job.out" "$T/job.log"
+}
+
+@test "azurite: pages to the end" {
+	start_azurite
+	printf '[{"name":"many/file %%04d","many":2500,"data":"x"}]' | azure_put models
+	job azure://$AZURE_ACCOUNT/models/many resolve
+	assert_done
+	assert_equal "$(listed | sort -u | wc -l)" 2500
+}
+
+@test "azurite: what is wrong is said, with the next step" {
+	start_azurite
+	job azure://$AZURE_ACCOUNT/missing/x
+	assert_error not_found ContainerNotFound
+	job azure://$AZURE_ACCOUNT/models/none
+	assert_error not_found
+	SECRET=$(jq -cn --arg key "${AZURE_KEY/Eby8/Eby9}" '{account_key: $key}')
+	job azure://$AZURE_ACCOUNT/models/llama
+	assert_error forbidden account_key
+	SECRET='{"account_key":"no base64!"}'
+	job azure://$AZURE_ACCOUNT/models/llama
+	assert_error config "account_key is not base64"
+	SECRET='{"key":"x"}'
+	job azure://$AZURE_ACCOUNT/models/llama
+	assert_error config "account_key or sas_token is required"
+	AUTH='' SECRET=''
+	job azure://$AZURE_ACCOUNT/models/llama
+	assert_error config "secret_id is required"
+}
+
+# ---- moto
+
+start_moto() {
+	[ -x "$PEERS/venv/bin/moto_server" ] || skip "pip's moto is not installed: make peers"
+	start_peer moto "$PEERS/venv/bin/moto_server" -H 127.0.0.1 -p PORT
+	KEYS=$("$PEERS/venv/bin/python3" "$FIXTURES/moto_put.py" "$@" "$BASE")
+	CONFIG=$(jq -n --arg base "$BASE" '{endpoints: {s3: $base, sts: $base}}')
+	SECRET=$(jq -c .reader <<<"$KEYS")
+}
+
+@test "moto: signatures, policies and promises as AWS's client made them" {
+	start_moto
+	job s3://models/llama
+	assert_odd_files
+	job s3://models/large
+	assert_done
+	assert_equal "$(listed '[.path, has("md5"), has("sha256")] | @csv' | tr -d '"')" \
+		$'kms,false,false\nparts,false,false\nplain,true,false\nsha256,true,true'
+	SECRET=$(jq -c .poor <<<"$KEYS")
+	job s3://models/llama
+	assert_error forbidden AccessDenied
+	SECRET=$(jq -c '.reader | .aws_secret_access_key = "wrong"' <<<"$KEYS")
+	job s3://models/llama
+	assert_error unauthorized SignatureDoesNotMatch
+}
+
+@test "moto: AWS_OIDC" {
+	start_moto --free
+	AUTH=$(jq -c '{auth_method: "AWS_OIDC", aws_oidc_role_arn: .role, aws_oidc_region: "us-east-1"}' <<<"$KEYS")
+	SECRET='' TOKEN=eyJhbGciOiJub25lIn0.e30.
+	job s3://models/llama
+	assert_odd_files
+}
