@@ -229,8 +229,9 @@ bench: $(binaries)
 	$(Q)tests/bench/run --build $(BUILD) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ROWS)
 
 # Other projects' clients and servers, for the tests that want them (pip, npm).
-peers:
-	$(Q)tests/install-peers build
+peers: $(binaries)
+	$(Q)tests/install-peers build all
+	$(Q)tests/run-system $(BUILD) peers
 
 deps:
 	$(Q)tests/install-deps build test lint
@@ -252,7 +253,8 @@ help:
 	@echo "make bench      as root: ratios against other tools, into docs/performance.md; ROWS=warm-start"
 	@echo "make lint       clang-tidy, cppcheck, shellcheck, and the rules of docs/architecture.md"
 	@echo "make format     clang-format on every C file"
-	@echo "make peers      other projects' clients and servers that fuller tests use (pip, npm)"
+	@echo "make peers      as root: installs other projects' clients and servers (pip, npm, Go), runs what"
+	@echo "                compares with them"
 	@echo "make clean      remove build/"
 	@echo "variants: SAN=1 (sanitizers), FAULTS=1 (failing system calls), WERROR=1, V=1;"
 	@echo "          T=hook: only tests with \"hook\" in their file's name"
