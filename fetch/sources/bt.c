@@ -227,8 +227,8 @@ static int resolve_checkpoint(struct bt *bt, struct bl_err *err)
 	if (r >= 0)
 		r = bl_buf_puts(&path, "/checkpoints", err);
 	return r < 0 ? r
-		     : resolve(bt, path.data, "training job or checkpoint", "checkpoints", "checkpoint_id", NULL,
-			       NULL, &bt->checkpoint, err);
+		     : resolve(bt, path.data, "training job or checkpoint", "checkpoints",
+			       "checkpoint_id", NULL, NULL, &bt->checkpoint, err);
 }
 
 static int resolve_all(struct bt *bt, struct bl_err *err)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2034,SC2030,SC2031,SC2154
 # bt: a project's job and checkpoint are resolved and pinned; files come by signed URLs, without the
 # API's key, and with new ones when they end.
 

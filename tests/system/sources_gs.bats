@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2034,SC2030,SC2031,SC2154
 # gs against a store that knows only the tokens it gave out, and a token server that verifies the
 # service account's signature.
 

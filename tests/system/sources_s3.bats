@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2034,SC2030,SC2031,SC2154
 # s3, r2 and cw against a store that works out every signature for itself: what is listed, what
 # comes, what a refusal says.
 
