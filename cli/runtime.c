@@ -34,6 +34,9 @@ struct session {
 	int said;     /* reading end of the stderr of runtime and container; -1 at its end */
 	bool holding; /* what is said is kept in `held` */
 	struct bl_buf held;
+	pid_t container; /* its first process, 0 while it is not known */
+	int container_status;
+	bool container_ended;
 	pid_t waiting_for; /* the process that this step waits for */
 	int interrupts;
 	bool creating;	/* the container's process is not ours yet */
@@ -152,7 +155,16 @@ static int wait_for(struct session *session, int *ret, struct bl_err *err)
 		int status;
 		pid_t pid;
 
+		if (session->container_ended && session->waiting_for == session->container) {
+			*ret = session->container_status;
+			return 0;
+		}
 		while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+			/* It may end while the runtime still starts it. */
+			if (pid == session->container) {
+				session->container_ended = true;
+				session->container_status = status;
+			}
 			if (pid == session->waiting_for) {
 				*ret = status;
 				return 0;
@@ -326,14 +338,13 @@ static int create(struct session *session, int stderr_fd, struct bl_err *err)
 				     runtime->program);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return explain(session, err);
-	return read_pid(runtime, &session->waiting_for, err);
+	return read_pid(runtime, &session->container, err);
 }
 
 /* Lets the container's process run, and waits for its end. */
 static int start_and_wait(struct session *session, struct bl_err *err)
 {
 	const char *const words[] = {"start", session->runtime->id, NULL};
-	pid_t container = session->waiting_for;
 	int status;
 	int r;
 
@@ -351,7 +362,7 @@ static int start_and_wait(struct session *session, struct bl_err *err)
 		return bl_err_set(err, BL_EX_INTERNAL, EIO,
 				  "the runtime did not start the container");
 	session->creating = false;
-	session->waiting_for = container;
+	session->waiting_for = session->container;
 	r = wait_for(session, &status, err);
 	drain(session);
 	if (r < 0)
