@@ -79,3 +79,12 @@ build_inside() {
 	need gcc
 	gcc -static -O1 -o "$1" "$FIXTURES/inside.c" || fail "inside.c does not compile"
 }
+
+# Everybody may pass through the directories above $T: for users that are not root.
+open_way() {
+	local parent=$T
+	while [ "$parent" != / ]; do
+		chmod o+x "$parent"
+		parent=$(dirname "$parent")
+	done
+}

@@ -100,11 +100,7 @@ ALL='["CAP_SYS_ADMIN","CAP_DAC_READ_SEARCH","CAP_DAC_OVERRIDE","CAP_CHOWN","CAP_
 		| .linux.uidMappings = [{containerID: 0, hostID: 200000, size: 65536}]
 		| .linux.gidMappings = .linux.uidMappings'
 	bundle_args /inside /models/a "$(stat -c %i "$T")" 2
-	local parent=$T
-	while [ "$parent" != / ]; do
-		chmod o+x "$parent"
-		parent=$(dirname "$parent")
-	done
+	open_way
 	run_container
 	held
 }

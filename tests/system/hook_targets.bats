@@ -374,11 +374,7 @@ process_with() {
 	bundle_set '.linux.namespaces += [{type: "user"}, {type: "network"}]
 		| .linux.uidMappings = [{containerID: 0, hostID: 200000, size: 65536}]
 		| .linux.gidMappings = .linux.uidMappings'
-	local parent=$T
-	while [ "$parent" != / ]; do
-		chmod o+x "$parent"
-		parent=$(dirname "$parent")
-	done
+	open_way
 	run_container
 	assert_status 0
 	assert_output "weights of a"
