@@ -363,21 +363,3 @@ bool bl_pattern_match(struct bl_pattern *pattern, const char *name)
 			return true;
 	return false;
 }
-
-static bool matches(const char *text, enum bl_pattern_style style, const char *path)
-{
-	auto_pattern pattern = NULL;
-
-	return bl_pattern_compile(text, style, &pattern, NULL) == 0 &&
-	       bl_pattern_match(pattern, path);
-}
-
-bool bl_pattern_matches(const char *pattern, const char *path)
-{
-	return matches(pattern, BL_PATTERN_GLOB, path);
-}
-
-bool bl_pattern_matches_flat(const char *pattern, const char *path)
-{
-	return matches(pattern, BL_PATTERN_FNMATCH, path);
-}

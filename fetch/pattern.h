@@ -106,8 +106,4 @@ int bl_pattern_filter_check(const struct bl_pattern_filter *filter, struct bl_er
 int bl_pattern_filter_notes(const struct bl_pattern_filter *filter, struct bl_buf *to,
 			    struct bl_err *err);
 
-/* One pattern and one name, for a caller that has no list: false for a pattern that is none. */
-bool bl_pattern_matches(const char *pattern, const char *path);
-bool bl_pattern_matches_flat(const char *pattern, const char *path); /* as fnmatch */
-
 #endif
