@@ -428,7 +428,8 @@ static int write_request(struct bl_buf *buf, const char *method, const char *pat
 	return r < 0 || !body ? r : bl_buf_append(buf, body, len, err);
 }
 
-static int request_once(const struct bl_agent *agent, const struct bl_buf *request,
+/* Contact is made once an agent has taken the request: it may well die while it works for it. */
+static int request_once(struct bl_agent *agent, const struct bl_buf *request,
 			struct bl_agent_answer *ret, struct bl_err *err)
 {
 	auto_fd fd = connect_once(agent, err);
@@ -438,7 +439,10 @@ static int request_once(const struct bl_agent *agent, const struct bl_buf *reque
 	if (fd < 0)
 		return fd;
 	r = send_all(agent, fd, request->data, request->len, err);
-	return r < 0 ? r : read_answer(agent, fd, ret, err);
+	if (r < 0)
+		return r;
+	agent->contacted = true;
+	return read_answer(agent, fd, ret, err);
 }
 
 /* The exit status for an error of the agent. */
@@ -518,7 +522,6 @@ int bl_agent_request(struct bl_agent *agent, const char *method, const char *pat
 		r = request_again(agent, &request, repeat, ret, err);
 	if (r < 0)
 		return r;
-	agent->contacted = true;
 	if (ret->status >= 300)
 		return bl_agent_problem(ret, err);
 	return ret->status;

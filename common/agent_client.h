@@ -36,7 +36,7 @@ struct bl_agent {
 	int64_t deadline;	       /* on bl_agent_now()'s clock */
 	int watch[BL_AGENT_WATCH_MAX]; /* borrowed: give up at once when one is readable (pidfds) */
 	size_t watch_count;
-	bool contacted; /* an answer has come before: a broken connection is tried again */
+	bool contacted; /* a request was taken: a broken connection is tried again */
 };
 
 struct bl_agent_answer {
