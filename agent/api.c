@@ -142,6 +142,28 @@ static void container_delete(struct bl_request *request, void *data)
 	bl_http_answer(request, 204, NULL);
 }
 
+static void container_defer(struct bl_request *request, void *data)
+{
+	static const char *const keys[] = {"mounts", NULL};
+	struct bl_node *agent = data;
+	struct bl_container *container = bl_containers_find(&agent->containers, request->name);
+	auto_json body = bl_api_parse_body(request, keys);
+	const bl_json *mounts = NULL;
+	struct bl_problem problem;
+	struct bl_err err = {0};
+
+	if (!body)
+		return;
+	if (bl_json_get_array(body, "mounts", &mounts, &err) <= 0)
+		bl_api_bad_request(request, *err.msg ? err.msg : "mounts is required");
+	else if (!container)
+		no_container(request);
+	else if (bl_containers_defer(container, mounts, &problem) < 0)
+		bl_api_problem(request, &problem);
+	else
+		bl_container_reply(container, request);
+}
+
 static void containers_get(struct bl_request *request, void *data)
 {
 	struct bl_node *agent = data;
@@ -184,6 +206,7 @@ const struct bl_route bl_api_routes[] = {
 	{"PUT", "/v1/containers/*", BL_HTTP_ROOT, container_put},
 	{"GET", "/v1/containers/*", BL_HTTP_GROUP, container_get},
 	{"DELETE", "/v1/containers/*", BL_HTTP_ROOT, container_delete},
+	{"POST", "/v1/containers/*/defer", BL_HTTP_ROOT, container_defer},
 	{"GET", "/v1/containers", BL_HTTP_GROUP, containers_get},
 	{"POST", "/v1/pulls", BL_HTTP_GROUP, bl_api_pulls_post},
 	{"GET", "/v1/pulls/*", BL_HTTP_GROUP, bl_api_pull_get},

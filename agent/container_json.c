@@ -7,6 +7,7 @@
 
 #include "agent/config.h"
 #include "agent/container_state.h"
+#include "agent/late.h"
 #include "agent/progress.h"
 #include "agent/store.h"
 #include "common/buf.h"
@@ -30,11 +31,15 @@ bool bl_container_is_id(const char *text)
 bl_json *bl_container_to_json(const struct bl_container *container)
 {
 	auto_json json = bl_json_new_object();
+	const bl_json *deferred = container->late ? bl_late_mounts(container->late)
+						  : container->deferred;
 
 	if (!json ||
 	    (container->bundle && !bl_json_set_string(json, "bundle", container->bundle)) ||
 	    (container->name && !bl_json_set_string(json, "container", container->name)) ||
 	    !bl_json_set_copy(json, "weights", container->list))
+		return NULL;
+	if (deferred && !bl_json_set_copy(json, "defer", deferred))
 		return NULL;
 	return TAKE_PTR(json);
 }
@@ -77,19 +82,34 @@ int bl_container_set_weights(struct bl_container *container, const bl_json *weig
 
 /* ---- Answers ---- */
 
-static bool add_progress(bl_json *json, const struct bl_container *container)
+void bl_container_progress(const struct bl_container *container, struct bl_progress *sum)
 {
-	struct bl_progress sum = {0};
-
 	for (size_t i = 0; i < container->weights.count; i++) {
 		const struct bl_container_item *item = &container->items[i];
 
 		if (item->claim.work)
-			bl_works_add_progress(&item->claim, &sum);
+			bl_works_add_progress(&item->claim, sum);
 		else if (item->ready)
-			bl_progress_add_tree(&sum, container->containers->store, &item->tree);
+			bl_progress_add_tree(sum, container->containers->store, &item->tree);
 	}
+}
+
+static bool add_progress(bl_json *json, const struct bl_container *container)
+{
+	struct bl_progress sum = {0};
+
+	bl_container_progress(container, &sum);
 	return bl_progress_add(json, &sum);
+}
+
+int bl_container_item_path(const struct bl_container *container, size_t i,
+			   char path[BL_CONTAINER_PATH])
+{
+	int r = bl_store_tree_path(container->containers->store, &container->items[i].tree, path);
+
+	if (r == 0 && container->weights.items[i].single_file)
+		(void)strcat(path, FILE_OF_HTTPS);
+	return r;
 }
 
 static bool add_item(bl_json *list, const struct bl_container *container, size_t i)
@@ -98,14 +118,12 @@ static bool add_item(bl_json *list, const struct bl_container *container, size_t
 	const struct bl_container_item *item = &container->items[i];
 	struct bl_store *store = container->containers->store;
 	bl_json *to = bl_json_set_object(list, NULL);
-	char path[PATH_MAX + sizeof(FILE_OF_HTTPS)];
+	char path[BL_CONTAINER_PATH];
 	char pin[sizeof("sha256:") + BL_DIGEST_HEX] = "sha256:";
 	struct bl_store_tree tree = {0};
 
-	if (bl_store_tree_path(store, &item->tree, path) < 0)
+	if (bl_container_item_path(container, i, path) < 0)
 		return false;
-	if (wanted->single_file)
-		(void)strcat(path, FILE_OF_HTTPS);
 	(void)bl_store_tree_find(store, &item->tree, &tree);
 	bl_digest_to_hex(&item->tree, pin + strlen(pin));
 	return to && bl_json_set_int(to, "bytes", (int64_t)tree.bytes) &&
@@ -168,6 +186,7 @@ bl_json *bl_containers_describe(const struct bl_container *container)
 void bl_container_reply(const struct bl_container *container, struct bl_request *request)
 {
 	bool put = strcmp(request->route->method, "PUT") == 0;
+	bool post = strcmp(request->route->method, "POST") == 0;
 	auto_json json = NULL;
 
 	if (put && container->state == BL_CONTAINER_FAILED) {
@@ -185,6 +204,7 @@ void bl_container_reply(const struct bl_container *container, struct bl_request 
 		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed",
 				"out of memory; try again");
 	else
-		bl_http_answer(request, put && container->state == BL_CONTAINER_PENDING ? 202 : 200,
+		bl_http_answer(request,
+			       post || (put && container->state == BL_CONTAINER_PENDING) ? 202 : 200,
 			       json);
 }

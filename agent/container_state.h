@@ -6,9 +6,19 @@
 #ifndef BL_AGENT_CONTAINER_STATE_H
 #define BL_AGENT_CONTAINER_STATE_H
 
+#include <limits.h>
+
 #include "agent/containers.h"
 
 bool bl_container_is_id(const char *text);
+
+#define BL_CONTAINER_PATH (PATH_MAX + 8)
+
+/* The path of an item's tree, or of its one file. */
+int bl_container_item_path(const struct bl_container *container, size_t i,
+			   char path[BL_CONTAINER_PATH]);
+/* Adds up how far its items are. */
+void bl_container_progress(const struct bl_container *container, struct bl_progress *sum);
 
 /* Parses the list and fills in weights, items, list and body. */
 int bl_container_set_weights(struct bl_container *container, const bl_json *weights,

@@ -12,6 +12,7 @@
 
 #include "agent/config.h"
 #include "agent/container_state.h"
+#include "agent/late.h"
 #include "agent/secrets.h"
 #include "agent/store.h"
 #include "common/buf.h"
@@ -122,6 +123,7 @@ static void free_container(struct bl_container *container)
 		container->next->prev = container->prev;
 	containers->count--;
 	release_items(container);
+	bl_late_free(container->late);
 	bl_loop_unwatch(containers->loop, &container->death);
 	bl_loop_cancel(&container->grace);
 	bl_cleanup_fd(&container->pidfd);
@@ -164,6 +166,7 @@ static void end_container(struct bl_container *container)
 	bl_loop_unwatch(containers->loop, &container->death);
 	bl_cleanup_fd(&container->pidfd);
 	container->pidfd = -1;
+	bl_late_free(TAKE_PTR(container->late));
 	container->state = BL_CONTAINER_ENDED;
 	tell(container, "its process has ended");
 	answer_waiters(container);
@@ -218,6 +221,8 @@ static void fail_container(struct bl_container *container, const struct bl_probl
 	container->state = BL_CONTAINER_FAILED;
 	container->problem = *problem;
 	tell(container, problem->detail);
+	if (container->late)
+		bl_late_fail(container->late, problem->detail);
 	answer_waiters(container);
 }
 
@@ -228,6 +233,65 @@ static bool all_ready(const struct bl_container *container)
 			return false;
 	return true;
 }
+
+/* ---- Late attach ---- */
+
+static void late_progress(void *data, unsigned long long *done, unsigned long long *total)
+{
+	const struct bl_container *container = data;
+	struct bl_progress sum = {0};
+
+	bl_container_progress(container, &sum);
+	*done = sum.bytes_done;
+	*total = sum.bytes_total;
+}
+
+static void late_over(void *data, const char *failure)
+{
+	struct bl_container *container = data;
+
+	tell(container, failure ? failure : "attached late");
+}
+
+static void attach_late(struct bl_container *container)
+{
+	struct bl_store *store = container->containers->store;
+	size_t count = container->weights.count;
+	auto_free char(*paths)[BL_CONTAINER_PATH] = calloc(count + 1, sizeof(*paths));
+	auto_free struct bl_late_tree *trees = calloc(count + 1, sizeof(*trees));
+	char empty[PATH_MAX];
+
+	for (size_t i = 0; paths && trees && i < count; i++) {
+		if (bl_container_item_path(container, i, paths[i]) < 0)
+			return;
+		trees[i].path = paths[i];
+	}
+	if (paths && trees && bl_store_empty_path(store, empty) == 0)
+		bl_late_attach(container->late, trees, &container->weights, empty);
+	else
+		bl_late_fail(container->late, "out of memory; start the container again");
+}
+
+static int begin_late(struct bl_container *container, const bl_json *mounts, struct bl_err *err)
+{
+	const struct bl_late_owner owner = {
+		.loop = container->containers->loop, .pid = container->pid,
+		.start_time = container->start_time, .progress = late_progress, .over = late_over,
+		.data = container,
+	};
+
+	return bl_late_new(&owner, mounts, &container->weights, &container->late, err);
+}
+
+static void tell_late(struct bl_container *container)
+{
+	if (container->state == BL_CONTAINER_READY)
+		attach_late(container);
+	else if (container->state == BL_CONTAINER_FAILED)
+		bl_late_fail(container->late, container->problem.detail);
+}
+
+/* ---- */
 
 /* Everything is there: the lease gets the trees, then the waiters their answer. */
 static void become_ready(struct bl_container *container)
@@ -243,6 +307,8 @@ static void become_ready(struct bl_container *container)
 	container->state = BL_CONTAINER_READY;
 	count_wait(container);
 	tell(container, "ready");
+	if (container->late)
+		attach_late(container);
 	answer_waiters(container);
 }
 
@@ -476,6 +542,36 @@ int bl_containers_put(struct bl_containers *containers, const struct bl_containe
 	return 0;
 }
 
+int bl_containers_defer(struct bl_container *container, const bl_json *mounts,
+			struct bl_problem *problem)
+{
+	struct bl_err err = {0};
+	int r;
+
+	if (container->state == BL_CONTAINER_ENDED)
+		return conflict(problem, "the container's process has ended");
+	if (container->late && !bl_late_is_same(container->late, mounts))
+		return conflict(problem, "that container has already been handed over with other "
+					 "mounts");
+	if (container->late)
+		return 0;
+	r = begin_late(container, mounts, &err);
+	if (r < 0) {
+		*problem = (struct bl_problem){.status = 400, .class = "request"};
+		(void)snprintf(problem->detail, sizeof(problem->detail), "%s", err.msg);
+		return r;
+	}
+	r = put_lease(container, &err);
+	if (r < 0) {
+		bl_late_free(TAKE_PTR(container->late));
+		bl_problem_set(problem, BL_JOB_INTERNAL, "the lease cannot be written: %s", err.msg);
+		return r;
+	}
+	tell(container, "handed over by its hook");
+	tell_late(container);
+	return 0;
+}
+
 void bl_containers_release(struct bl_containers *containers, const char *id)
 {
 	struct bl_container *container = bl_containers_find(containers, id);
@@ -495,9 +591,12 @@ static int restore_one(struct bl_containers *containers, const struct bl_store_l
 	struct bl_container *container;
 	struct bl_problem problem;
 	auto_fd pidfd = open_process(lease->pid, lease->start_time);
+	auto_json extra = lease->extra ? bl_json_copy(lease->extra) : NULL;
+	const bl_json *deferred = NULL;
 	int r;
 
-	if (pidfd < 0 || !lease->extra || bl_container_from_json(lease->extra, &request, NULL) < 0)
+	/* A copy: putting the lease anew replaces the one that is looked at. */
+	if (pidfd < 0 || !extra || bl_json_get_array(extra, "defer", &deferred, NULL) < 0 || bl_container_from_json(extra, &request, NULL) < 0)
 		return -ESRCH;
 	container = new_container(containers, &request, NULL);
 	if (!container)
@@ -509,7 +608,9 @@ static int restore_one(struct bl_containers *containers, const struct bl_store_l
 		container->items[i].tree = lease->trees[i];
 		container->items[i].ready = true;
 	}
+	container->deferred = deferred;
 	r = start_container(container, &problem);
+	container->deferred = NULL;
 	if (r < 0) {
 		/* It keeps its lease; a hook that waits for it asks again. */
 		container->state = BL_CONTAINER_FAILED;
@@ -518,6 +619,8 @@ static int restore_one(struct bl_containers *containers, const struct bl_store_l
 				  process_died, container, NULL);
 	}
 	tell(container, "taken up after a restart");
+	if (deferred && begin_late(container, deferred, NULL) == 0)
+		tell_late(container);
 	return r;
 }
 

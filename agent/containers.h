@@ -21,6 +21,7 @@
 struct bl_config;
 struct bl_container;
 struct bl_err;
+struct bl_late;
 struct bl_store;
 
 enum bl_container_state {
@@ -55,6 +56,8 @@ struct bl_container {
 	struct bl_watch death;
 	struct bl_timer grace;
 	struct bl_waiters waiters;
+	struct bl_late *late;	 /* or NULL: its shim waits at the gate */
+	const bl_json *deferred; /* borrowed while it is restored: what `late` will be made of */
 	uint64_t since; /* when it was first asked for, ms of bl_loop_now() */
 };
 
@@ -103,6 +106,13 @@ int bl_containers_put(struct bl_containers *containers, const struct bl_containe
 
 /* The one of that id that lives, else the one that ended last; NULL. */
 struct bl_container *bl_containers_find(struct bl_containers *containers, const char *id);
+
+/*
+ * Its hook has left placeholders and gone: `mounts` is what it says of them. 400, 409 (something
+ * else was registered, or the container has ended), 5xx.
+ */
+int bl_containers_defer(struct bl_container *container, const bl_json *mounts,
+			struct bl_problem *problem);
 
 /* Ends its lease if its process is dead; else nothing happens. */
 void bl_containers_release(struct bl_containers *containers, const char *id);

@@ -19,6 +19,7 @@
 
 #include "agent/agent.h"
 #include "agent/api.h"
+#include "agent/late.h"
 #include "agent/listen.h"
 #include "agent/store.h"
 #include "common/cleanup.h"
@@ -307,6 +308,8 @@ int main(int argc, char **argv)
 	struct bl_err err = {0};
 	int r;
 
+	if (argc == 2 && strcmp(argv[1], BL_LATE_OPTION) == 0)
+		return bl_late_child();
 	settle_process();
 	bl_log_init("ballastd", BL_LOG_TEXT, BL_LOG_INFO);
 	r = parse_options(argc, argv, &options, &err);

@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Late attach: a real container whose shim waits at the gate, weights that come after its hook.
+
+load lib
+load agent
+
+setup() {
+	use_test_dir
+	make_model "$T/model"
+	start_hub --repo org/model="$T/model" --repo org/other="$T/model"
+	start_agent
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 640}]'
+}
+teardown() { clean_up; }
+
+# late_bundle COMMAND: waits for its weights, then runs the command.
+late_bundle() {
+	make_bundle box sh -c "$1"
+	annotate_weights hf://org/model /models/a hf://org/other /models/b
+	annotate docker-server.ballast.dev '{"no_build":true}'
+	annotate wait.ballast.dev '{"timeout":"1s","on_timeout":"defer"}'
+	use_shim
+	add_hook
+}
+
+let_come() {
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+}
+
+@test "late: the weights come, the shim starts the server with them, read-only" {
+	late_bundle 'sha256sum /models/a/model.safetensors /models/b/config.json; touch /models/a/x; echo end'
+	start_container
+	agent GET /v1/containers
+	assert_equal "$(answer '.containers[0].state')" pending
+	before=$(mount_table)
+	let_come
+	"$FIXTURES/process.py" line "$T/$CONTAINER.log" '^end$' >/dev/null
+	run cat "$T/$CONTAINER.log"
+	assert_output "$(sha256sum <"$T/model/model.safetensors" | cut -d' ' -f1)  /models/a/model.safetensors"
+	assert_output "$(sha256sum <"$T/model/config.json" | cut -d' ' -f1)  /models/b/config.json"
+	assert_output "Read-only file system"
+	grep -q "attached late" "$T/agent.log"
+	assert_equal "$(mount_table)" "$before"
+}
+
+@test "late: with CAP_SYS_ADMIN the weights are a read-only superblock" {
+	late_bundle 'grep " /models/a " /proc/self/mountinfo; mount -o remount,rw /models/a; touch /models/a/x; echo end'
+	bundle_capabilities CAP_SYS_ADMIN CAP_SETUID CAP_SETGID
+	start_container
+	let_come
+	"$FIXTURES/process.py" line "$T/$CONTAINER.log" '^end$' >/dev/null
+	run cat "$T/$CONTAINER.log"
+	assert_output "overlay"
+	[ ! -e "$T/cache/trees"/*/x ]
+}
+
+@test "late: the agent restarts while the shim waits, and again after the attach" {
+	late_bundle 'ls /models/a; echo end; sleep 1000'
+	start_container
+	stop_agent KILL
+	start_agent
+	wait_restored() { agent GET "/v1/containers/$CONTAINER"; assert_equal "$(answer .state)" "$1"; }
+	wait_restored pending
+	let_come
+	"$FIXTURES/process.py" line "$T/$CONTAINER.log" '^end$' >/dev/null
+	stop_agent
+	start_agent
+	wait_restored ready
+	"$FIXTURES/process.py" line "$T/agent.log" 'attached late.*' >/dev/null
+	run cat "$T/$CONTAINER.log"
+	assert_output "model.safetensors"
+	assert_equal "$(grep -c ' /models/a ' "/proc/$CONTAINER_PID/mountinfo")" 2
+}
+
+@test "late: weights that fail are told, and the shim ends with 125" {
+	late_bundle 'echo never'
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 2}, {"match": "repos", "kind": "flip"}]'
+	start_container
+	origin_control "$CDN" release
+	"$FIXTURES/process.py" wait "$CONTAINER_PID"
+	run cat "$T/$CONTAINER.log"
+	assert_output "not what the origin promised"
+	refute_output "never"
+}
+
+@test "late: a defer that does not fit is refused" {
+	new_process
+	put c1 default "$(items hf://org/model)" 0
+	expect_code 202
+	mount='{"mount_location":"/models/m","kind":"directory","readonly_superblock":false,"exec":false,"placeholder_dev":1,"placeholder_ino":2}'
+	for bad in '{}' '{"mounts":[]}' '{"mounts":[{}]}' '{"mounts":[1]}' \
+		"{\"mounts\":[${mount/models/elsewhere}]}" "{\"mounts\":[$mount,$mount]}" \
+		"{\"mounts\":[${mount/directory/file}]}" "{\"mounts\":[${mount/\"exec\"/\"x\"}]}"; do
+		agent POST /v1/containers/c1/defer "$bad"
+		expect_code 400
+	done
+	agent POST /v1/containers/c2/defer "{\"mounts\":[$mount]}"
+	expect_code 404
+	agent POST /v1/containers/c1/defer "{\"mounts\":[$mount]}"
+	expect_code 202
+	agent POST /v1/containers/c1/defer "{\"mounts\":[$mount]}"
+	expect_code 202
+	agent POST /v1/containers/c1/defer "{\"mounts\":[${mount/2\}/3\}}]}"
+	expect_code 409
+	# That process has no gate, and no mount namespace of its own: nothing is ever attached.
+	let_come
+	wait_state c1 ready
+	assert_equal "$(grep -c /models/m /proc/self/mountinfo)" 0
+}
