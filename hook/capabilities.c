@@ -9,6 +9,7 @@
 #include "common/err.h"
 
 #define NAME_SIZE 64
+#define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 
 static int add_capability(const char *name, size_t len, uint64_t *mask, struct bl_err *err)
 {
@@ -18,7 +19,8 @@ static int add_capability(const char *name, size_t len, uint64_t *mask, struct b
 			 len > 4 && strncasecmp(name, "cap_", 4) == 0 ? "" : "cap_", (int)len,
 			 name);
 
-	if (len == 0 || n < 0 || (size_t)n >= sizeof(full) || cap_from_name(full, &value) < 0 ||
+	/* libcap stops at what it takes for the end of a name. */
+	if (len == 0 || strspn(name, NAME_CHARACTERS) < len || n < 0 || (size_t)n >= sizeof(full) || cap_from_name(full, &value) < 0 ||
 	    value < 0 || value > 63)
 		return bl_err_config(err, "'%.*s' is no capability's name, such as cap_sys_nice",
 				     len > NAME_SIZE ? NAME_SIZE : (int)len, name);

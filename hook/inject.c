@@ -84,7 +84,6 @@ static int add_server(struct bl_buf *spec, const struct bl_plan *plan,
 	uint32_t flags = (plan->init ? BL_SPEC_FLAG_INIT : 0) |
 			 (plan->no_build ? BL_SPEC_FLAG_NO_BUILD : 0) |
 			 (deferred ? BL_SPEC_FLAG_DEFERRED : 0);
-	const uint32_t user[2] = {bundle->uid, bundle->gid};
 	int r = bl_spec_add_u32(spec, BL_SPEC_FLAGS, flags, err);
 
 	if (r == 0 && plan->start_command)
@@ -92,7 +91,7 @@ static int add_server(struct bl_buf *spec, const struct bl_plan *plan,
 	if (r == 0 && plan->has_run_as)
 		r = bl_spec_add_u32(spec, BL_SPEC_RUN_AS, plan->run_as, err);
 	if (r == 0)
-		r = bl_spec_add(spec, BL_SPEC_USER, user, sizeof(user), err);
+		r = bl_spec_add_user(spec, bundle->uid, bundle->gid, err);
 	if (r == 0 && plan->home)
 		r = bl_spec_add_text(spec, BL_SPEC_HOME, plan->home, err);
 	return r;
