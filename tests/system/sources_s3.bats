@@ -289,7 +289,7 @@ teardown() { clean_up; }
 @test "s3: a redirect to another host gets no credential" {
 	start_clouds
 	put '{"bucket":"models","key":"l/a"}'
-	origin_control "$S3" faults "[{\"match\":\"GET /models/l/a\",\"kind\":\"redirect\",\"to\":\"$CDN/models/l/a\"}]"
+	origin_control "$S3" faults "[{\"server\":\"s3\",\"match\":\"GET /models/l/a\",\"kind\":\"redirect\",\"to\":\"$CDN/models/l/a\"}]"
 	job s3://models/l
 	assert_error forbidden
 	assert_equal "$(origin_stats "$S3" '.log | map(select(test("^GET /models/l/a 400"))) | length')" 0
