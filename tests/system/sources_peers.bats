@@ -221,3 +221,35 @@ start_moto() {
 	job s3://models/llama
 	assert_odd_files
 }
+
+# ---- fake-gcs-server (it takes any token: the one that it gets is of clouds.py)
+
+@test "fake-gcs-server: a folder with odd names, pages, an exact name" {
+	local name
+	[ -x "$PEERS/bin/fake-gcs-server" ] || skip "Go's fake-gcs-server is not installed: make peers"
+	make_service_account
+	start_clouds --service-account "$T/account.json"
+	for name in "${ODD[@]}"; do
+		mkdir -p "$(dirname "$T/gcs/models/llama/$name")"
+		printf "%.0sllama/${name//%/%%}" {1..10} >"$T/gcs/models/llama/$name"
+	done
+	: >"$T/gcs/models/llama/zero"
+	mkdir "$T/gcs/models/llama-2" "$T/gcs/models/many"
+	printf x >"$T/gcs/models/llama-2/x"
+	for name in $(seq -w 2500); do printf x >"$T/gcs/models/many/$name"; done
+	start_peer gcs "$PEERS/bin/fake-gcs-server" -scheme http -host 127.0.0.1 -port PORT \
+		-backend memory -data "$T/gcs" -log-level error
+	CONFIG=$(jq --arg base "$BASE" '.endpoints.gs = $base' <<<"$CONFIG")
+	SECRET=$(cat "$T/account.json")
+	job gs://models/llama
+	assert_odd_files
+	assert_equal "$(listed 'has("md5") and has("crc32c") and has("generation")' | sort -u)" true
+	job gs://models/llama-2/x
+	assert_done
+	assert_listed x
+	job gs://models/many resolve
+	assert_done
+	assert_equal "$(listed | sort -u | wc -l)" 2500
+	job gs://missing/x
+	assert_error not_found
+}
