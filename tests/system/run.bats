@@ -1,0 +1,468 @@
+# SPDX-License-Identifier: Apache-2.0
+# The main job through all five programs: `ballast run` with runc, the hook, the agent and fetch.
+
+load cli
+
+setup() {
+	need_root
+	need runc jq curl busybox
+	use_test_dir
+}
+teardown() { clean_up; }
+
+# ---- The happy path
+
+@test "a server reads its weights, and its exit status is ours" {
+	start_hub_and_agent
+	server 'cd /models/a && cat config.json tokenizer/vocab.txt && sha256sum model.safetensors; exit 7'
+	run_config
+	assert_status 7
+	assert_output '{"model_type":"test"}'
+	assert_output "the first token"
+	assert_output "$(sha256sum <"$T/model/model.safetensors" | cut -d' ' -f1)"
+}
+
+@test "the second start is warm: the origin is not asked for a byte" {
+	start_hub_and_agent
+	server 'cat /models/a/config.json'
+	run_config
+	assert_status 0
+	origin_control "$HUB" reset
+	run_config
+	assert_status 0
+	assert_output test
+	assert_equal "$(origin_stats "$HUB" '.requests | length')" 0
+}
+
+@test "two sets of weights, and a single file, each at its place" {
+	make_model "$T/other"
+	echo other >"$T/other/config.json"
+	mkdir "$T/files"
+	echo "a file alone" >"$T/files/data.bin"
+	make_tls
+	# The process that fetches is nobody's: it must reach the authority's certificate.
+	chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/files"
+	make_model "$T/model"
+	start_hub --repo "team/model=$T/model" --repo "team/other=$T/other"
+	agent_config '.allowed_origins += [$origin] | .ca_file = $ca' --arg origin "$ORIGIN" --arg ca "$T/ca.pem"
+	start_agent
+	server 'cat /models/a/config.json /opt/b/config.json /data/x/data.bin' \
+		"- {source: 'team/other', mount_location: /opt/b, allow_patterns: [config.json]}" \
+		"- {source: '$ORIGIN/data.bin', mount_location: /data/x/data.bin}"
+	run_config
+	assert_status 0
+	assert_equal "$output" $'{"model_type":"test"}\nother\na file alone'
+}
+
+@test "another person's config, with the older spelling, runs as it is" {
+	mkdir -p "$T/theirs/original"
+	head -c 70000 /dev/urandom >"$T/theirs/model-00001-of-00002.safetensors"
+	head -c 70000 /dev/urandom >"$T/theirs/model-00002-of-00002.safetensors"
+	echo '{}' >"$T/theirs/config.json"
+	echo no >"$T/theirs/README.md"
+	echo no >"$T/theirs/original/consolidated.00.pth"
+	start_hub --repo "meta-llama/Llama-2-7b@v1.0=$T/theirs" --private meta-llama/Llama-2-7b=hf_theirs
+	start_agent
+	add_secret default hf_access_token hf_theirs
+	config theirs <<-'YAML'
+		base_image:
+		  image: lmsysorg/sglang:v0.5.8.post1
+		docker_server:
+		  start_command: find /srv/their models -type f | sort && id -u && echo $HF_HOME
+		    $LEVEL
+		  server_port: 8000
+		  predict_endpoint: /v1/chat/completions
+		  readiness_endpoint: /health
+		  liveness_endpoint: /health
+		  run_as_user_id: 1234
+		  no_build: yes
+		environment_variables: {HF_HOME: /tmp/hf, LEVEL: 010}
+		resources: {accelerator: H100, use_gpu: true}
+		secrets: {hf_access_token: null}
+		weights:
+		  - source: "meta-llama/Llama-2-7b"
+		    revision: v1.0
+		    mount_location: "/srv/their models/llama 2"
+		    runtime_secret_name: hf_access_token
+		    allow_patterns: ["*.safetensors", "config.json"]
+	YAML
+	sed -i 's|find /srv/their models|find "/srv/their models"|' "$CONFIG"
+	run_config
+	assert_status 0
+	assert_equal "$output" "/srv/their models/llama 2/config.json
+/srv/their models/llama 2/model-00001-of-00002.safetensors
+/srv/their models/llama 2/model-00002-of-00002.safetensors
+1234
+/tmp/hf 8"
+}
+
+@test "the image's own entrypoint runs where there is no start_command" {
+	start_hub_and_agent
+	make_bundle image sh -c 'echo entry "$@"; id -u; cat /models/a/config.json; pwd' entry one
+	bundle_user 1000
+	bundle_set '.process.cwd = "/tmp"'
+	config entry <<-'YAML'
+		docker_server: {no_build: true}
+		weights: [{source: hf://team/model, mount_location: /models/a}]
+	YAML
+	local before options
+	before=$(cat "$BUNDLE/config.json")
+	mapfile -t options < <(run_options)
+	ballast "${options[@]}" --bundle="$BUNDLE" "$CONFIG"
+	assert_status 0
+	assert_equal "$output" $'entry one\n1000\n{"model_type":"test"}\n/tmp'
+	assert_equal "$(cat "$BUNDLE/config.json")" "$before"
+
+	ballast "${options[@]}" --rootfs="$BUNDLE/rootfs" "$CONFIG" -- echo 'given here'
+	assert_status 0
+	assert_equal "$output" "given here"
+}
+
+@test "an image's configuration gives entrypoint, environment and user" {
+	start_hub_and_agent
+	make_rootfs "$T/rootfs"
+	config image <<-'YAML'
+		docker_server: {no_build: true}
+		weights: [{source: hf://team/model, mount_location: /models/a}]
+	YAML
+	echo '{"config":{"Entrypoint":["/bin/sh","-c"],"Cmd":["echo $A; id -u; pwd"],"WorkingDir":"/var",
+		"Env":["A=of the image","PATH=/bin"],"User":"1000"}}' >"$T/image.json"
+	run_config --image-config="$T/image.json"
+	assert_status 0
+	assert_equal "$output" $'of the image\n1000\n/var'
+}
+
+@test "nothing to run is said before anything is started" {
+	config nothing <<<'weights: [{source: hf://team/model, mount_location: /models/a}]'
+	run_config
+	assert_status 64
+	assert_output "there is nothing to run"
+}
+
+# ---- What the server is
+
+@test "inside, the weights cannot be changed" {
+	start_hub_and_agent
+	server 'cd /models/a; id -u
+		for try in "echo x >config.json" "echo x >new" "mv config.json c" "rm config.json" \
+			"chmod 600 config.json" "mkdir d" "ln config.json l" "truncate -s 0 config.json" "touch config.json"; do
+			(eval "$try") 2>/dev/null && echo "DONE: $try"
+		done; grep " /models/a " /proc/self/mountinfo'
+	run_config
+	assert_status 0
+	assert_output 1000
+	refute_output "DONE:"
+	assert_output "/models/a ro,nosuid,nodev,noexec"
+	assert_equal "$(diff -r "$T/model" "$T"/cache/trees/*)" ""
+}
+
+@test "the server has the configured user, no capability, and no way to gain any" {
+	start_hub_and_agent
+	server 'id -u; id -g; id -G; echo $USER $HOME; grep -E "^(Cap|NoNewPrivs|Seccomp:)" /proc/self/status; grep -E "^Cap" /proc/1/status'
+	run_config
+	assert_status 0
+	assert_equal "$(head -n 4 <<<"$output")" $'1000\n1000\n1000\nuser /home/user'
+	assert_equal "$(grep -c '^Cap.*0000000000000000$' <<<"$output")" 10
+	assert_output $'NoNewPrivs:\t1'
+	assert_output $'Seccomp:\t2'
+}
+
+@test "a uid that the image's passwd does not know" {
+	start_hub_and_agent
+	SERVER_UID=54321 server 'id -u; id -g; echo $USER; touch /app/mine && stat -c %u /app /app/mine'
+	make_rootfs "$T/rootfs"
+	mkdir "$T/rootfs/app"
+	run_config
+	assert_status 0
+	assert_equal "$output" $'54321\n54321\napp\n54321\n54321'
+}
+
+@test "an image that is no custom server's runs as 60000" {
+	start_hub_and_agent
+	config built <<-'YAML'
+		docker_server: {start_command: id -u}
+		weights: [{source: hf://team/model, mount_location: /models/a}]
+	YAML
+	run_config
+	assert_status 0
+	assert_equal "$output" 60000
+}
+
+@test "environment and secrets arrive; reserved names do not" {
+	start_hub_and_agent
+	add_secret default api_key 'hush hush'
+	server 'echo "$A|$B"; [ "$PORT" != 1 ] && echo "no port"; cat /secrets/api_key; stat -c "%a %u" /secrets/api_key' \
+		"environment_variables: {A: 'x y', B: true, PORT: 1}" "secrets: {api_key: null}"
+	run_config
+	assert_status 0
+	assert_output 'x y|true'
+	assert_output 'no port'
+	assert_output 'hush hush'
+	assert_output '400 1000'
+}
+
+@test "the host's mount table is the same before, during and after, and the image gains empty mount points alone" {
+	start_hub_and_agent
+	make_rootfs "$T/rootfs"
+	local before during
+	before=$(mount_table)
+	file_table "$T/rootfs" | sort >"$T/files.before"
+	server 'echo up; trap "exit 0" TERM; sleep 600 & wait'
+	start_config
+	"$FIXTURES/process.py" line "$T/run.log" up
+	during=$(mount_table)
+	assert_equal "$during" "$before"
+	kill -TERM "$RUN_PID"
+	end_config
+	assert_status 0
+	assert_equal "$(mount_table)" "$before"
+	file_table "$T/rootfs" | sort >"$T/files.after"
+	run comm -13 "$T/files.before" "$T/files.after"
+	assert_equal "$(grep -v -E ' (models|models/a|run/ballast|run|)$' <<<"$output")" ""
+	assert_equal "$(find "$T/rootfs/models/a" "$T/rootfs/run/ballast" -mindepth 1)" ""
+}
+
+@test "the host's network is there by default, and none when asked" {
+	start_hub_and_agent
+	server 'tail -n +3 /proc/net/dev | wc -l'
+	run_config
+	assert_status 0
+	assert_equal "$output" "$(tail -n +3 /proc/net/dev | wc -l)"
+	run_config --network=none
+	assert_status 0
+	[ "$output" -le "$(tail -n +3 /proc/net/dev | wc -l)" ]
+	server 'wget -q -O /dev/null http://127.0.0.1:'"${HUB##*:}"'/_control/stats && echo reached'
+	run_config --network=none
+	refute_output reached
+	run_config
+	assert_output reached
+}
+
+# ---- Signals, and the end
+
+@test "signals go on to the server" {
+	start_hub_and_agent
+	server 'trap "echo hup" HUP; trap "echo term; exit 5" TERM; echo up; while :; do sleep 600 & wait $!; done'
+	start_config
+	"$FIXTURES/process.py" line "$T/run.log" up
+	kill -HUP "$RUN_PID"
+	"$FIXTURES/process.py" line "$T/run.log" hup
+	kill -TERM "$RUN_PID"
+	end_config
+	assert_status 5
+	assert_nothing_left
+}
+
+@test "a server that a signal ends is 128 + n" {
+	start_hub_and_agent
+	server 'kill -USR1 $$; sleep 600'
+	run_config
+	assert_status 138
+}
+
+@test "a server that does not heed a signal is killed at the third" {
+	start_hub_and_agent
+	server 'trap "echo no1" INT; trap "echo no2" TERM; echo up; while :; do sleep 600 & wait $!; done'
+	start_config
+	"$FIXTURES/process.py" line "$T/run.log" up
+	kill -INT "$RUN_PID"
+	"$FIXTURES/process.py" line "$T/run.log" no1
+	kill -TERM "$RUN_PID"
+	"$FIXTURES/process.py" line "$T/run.log" no2
+	kill -INT "$RUN_PID"
+	end_config
+	assert_status 137
+	assert_nothing_left
+}
+
+@test "Ctrl-C while the weights arrive ends at once, and nothing is left" {
+	make_model "$T/model"
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"hold"}]'
+	server 'echo never'
+	start_config
+	origin_control "$CDN" 'wait?reached=1'
+	kill -INT "$RUN_PID"
+	end_config
+	assert_status 130
+	refute_output never
+	assert_output "stopped before the container was started"
+	assert_never_there
+	run pgrep -f "ballast-hook.*$T/agent.sock"
+	assert_equal "$output" ""
+	origin_control "$CDN" release
+}
+
+@test "a server that cannot be run says so: 127 and 126" {
+	start_hub_and_agent
+	server 'exec /no/such/server'
+	run_config
+	[ "$status" -eq 127 ]
+	config command <<-'YAML'
+		docker_server: {no_build: true}
+		weights: [{source: hf://team/model, mount_location: /models/a}]
+	YAML
+	local options
+	mapfile -t options < <(run_options)
+	ballast "${options[@]}" --rootfs="$T/rootfs" "$CONFIG" -- /etc/passwd
+	assert_status 126
+}
+
+# ---- What goes wrong, and what is said then
+
+@test "no agent: 69, and how to start one" {
+	server 'echo never'
+	run_config
+	assert_status 69
+	assert_output "the agent is not running"
+	assert_output "systemctl start ballastd"
+	assert_output "ballastd --socket=$T/agent.sock"
+	refute_output never
+}
+
+@test "content that does not verify: 75, nothing mounted, the agent alive, and well again afterwards" {
+	start_hub_and_agent
+	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"flip"}]'
+	server 'cat /models/a/config.json'
+	run_config
+	assert_status 75
+	assert_output "model.safetensors"
+	assert_output "SHA-256"
+	refute_output '{"model_type"'
+	assert_equal "$(wc -l <<<"$output")" 1
+	assert_never_there
+	assert_equal "$(find "$T/cache/trees" -mindepth 1 | wc -l)" 0
+	agent GET /healthz
+	assert_equal "$status_code" 200
+	origin_control "$CDN" faults '[]'
+	run_config
+	assert_status 0
+	assert_output '{"model_type":"test"}'
+}
+
+@test "a private repository: with its token from the secrets directory, and refused without" {
+	start_hub_and_agent --private team/model=hf_right --token hf_other
+	server 'cat /models/a/config.json'
+	run_config
+	assert_status 77
+	assert_output team/model
+	refute_output '{"model_type"'
+	server 'cat /models/a/config.json' '  auth: {auth_method: CUSTOM_SECRET, auth_secret_name: hf_token}'
+	run_config
+	assert_status 64
+	assert_output hf_token
+	add_secret default hf_token hf_wrong
+	run_config
+	assert_status 77
+	refute_output hf_wrong
+	add_secret default hf_token hf_right
+	run_config
+	assert_status 0
+	assert_output '{"model_type":"test"}'
+	# Another tenant has shown no credential of its own.
+	run_config --tenant=stranger
+	[ "$status" -ne 0 ]
+	refute_output '{"model_type"'
+}
+
+@test "a gated repository: 77, and what to do" {
+	start_hub_and_agent --gated team/model=hf_right --token hf_other
+	add_secret default hf_token hf_other
+	server 'echo never' '  auth: {auth_method: CUSTOM_SECRET, auth_secret_name: hf_token}'
+	run_config
+	assert_status 77
+	assert_output team/model
+	refute_output never
+	assert_never_there
+}
+
+@test "a repository, a revision, a bucket's credential that is not there: 64, one line that names it" {
+	start_hub_and_agent --token hf_any
+	add_secret default any hf_any
+	SOURCE=hf://team/nothing server 'echo never' '  auth_secret_name: any'
+	run_config
+	assert_status 64
+	assert_output team/nothing
+	SOURCE=hf://team/model@v9 server 'echo never'
+	run_config
+	assert_status 64
+	assert_output v9
+	assert_equal "$(wc -l <<<"$output")" 1
+	SOURCE=s3://bucket/path server 'echo never'
+	run_config
+	assert_status 64
+	assert_output "weights\[0\].auth: secret_id is required"
+	assert_never_there
+}
+
+@test "patterns that leave nothing: 64, with patterns and counts" {
+	start_hub_and_agent
+	server 'echo never' '  allow_patterns: ["*.gguf"]'
+	run_config
+	assert_status 64
+	assert_output '*.gguf'
+	refute_output never
+}
+
+@test "a mount location that is a file, or beneath one: refused" {
+	start_hub_and_agent
+	LOCATION=/etc/passwd server 'echo never'
+	run_config
+	[ "$status" -eq 64 ] || [ "$status" -eq 77 ]
+	assert_output /etc/passwd
+	LOCATION=/etc/group/x server 'echo never'
+	run_config
+	[ "$status" -eq 64 ] || [ "$status" -eq 77 ]
+	assert_output /etc/group/x
+	LOCATION=/proc/x server 'echo never'
+	run_config
+	assert_status 77
+	refute_output never
+	assert_equal "$(mount_table | grep -c "$T/rootfs")" 0
+}
+
+@test "the agent is killed in mid-download and started again: the start that waits goes on" {
+	make_model "$T/model" 4194304
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"stall","at":0.5}]'
+	server 'sha256sum </models/a/model.safetensors'
+	start_config
+	origin_control "$CDN" 'wait?reached=1'
+	stop_agent KILL || true
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	start_agent
+	end_config
+	assert_status 0
+	assert_output "$(sha256sum <"$T/model/model.safetensors" | cut -d' ' -f1)"
+}
+
+@test "a runtime that is not there, and one that fails" {
+	start_hub_and_agent
+	server 'echo never'
+	run_config --runtime=no-such-runtime
+	assert_status 64
+	assert_output "no-such-runtime cannot be run"
+	run_config --runtime=false
+	assert_status 70
+	assert_output "did not create the container"
+}
+
+@test "crun runs it too" {
+	need_crun
+	start_hub_and_agent
+	make_rootfs "$T/rootfs"
+	server 'id -u; cat /models/a/config.json; exit 3'
+	run with_cgroup2 "$BUILD/ballast" run --runtime=crun --runtime-option=--cgroup-manager=cgroupfs \
+		--runtime-option="--root=$T/crun" --agent="unix:$T/agent.sock" --rootfs="$T/rootfs" "$CONFIG"
+	assert_status 3
+	assert_equal "$output" $'1000\n{"model_type":"test"}'
+	SOURCE=hf://team/model@v9 server 'echo never'
+	run with_cgroup2 "$BUILD/ballast" run --runtime=crun --runtime-option=--cgroup-manager=cgroupfs \
+		--runtime-option="--root=$T/crun" --agent="unix:$T/agent.sock" --rootfs="$T/rootfs" "$CONFIG"
+	assert_status 64
+	assert_output v9
+}
