@@ -49,3 +49,88 @@ real_bundle() {
 	assert_output "exit status 64"
 	[ -z "$(pgrep -x ballast-hook)" ]
 }
+
+# ---- Late weights under the other runtimes (under runc: agent_late.bats)
+
+# slow_hub: a Hub whose answers are held back until let_come.
+slow_hub() {
+	make_model "$T/model"
+	start_hub --repo org/model="$T/model"
+	rm -f "$T/ballastd.json"
+	start_agent
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 640}]'
+}
+
+let_come() {
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+}
+
+# until_deferred: the shim has shown that it waits.
+until_deferred() {
+	"$FIXTURES/process.py" line "$T/late.log" 'wait' 60 >/dev/null
+}
+
+@test "late under crun: the shim waits, the agent restarts meanwhile, the server gets its weights" {
+	need_crun
+	slow_hub
+	make_bundle b sha256sum /models/a/model.safetensors
+	annotate_weights hf://org/model /models/a
+	annotate docker-server.ballast.dev '{"no_build":true}'
+	annotate wait.ballast.dev '{"timeout":"1s","on_timeout":"defer"}'
+	use_shim
+	add_hook
+	crun_in_test run --bundle "$BUNDLE" "$(new_id crun)" >"$T/late.log" 2>&1 3>&- </dev/null &
+	local crun=$!
+	until_deferred
+	stop_agent KILL
+	start_agent
+	let_come
+	wait "$crun"
+	run cat "$T/late.log"
+	assert_output "$(sha256sum <"$T/model/model.safetensors" | cut -d' ' -f1)"
+}
+
+# hooks_d: hooks directories as packaging installs them.
+hooks_d() {
+	local stage
+	mkdir -p "$T/hooks.d"
+	for stage in createRuntime precreate; do
+		jq -n '{version: "1.0.0", hook: {path: $hook, timeout: 120, env: ["PATH=/usr/bin:/bin"],
+				args: ["ballast-hook", "--agent=unix:" + $t + "/agent.sock", "--shim=" + $shim, $stage]},
+			when: {annotations: {"\\.ballast\\.dev(/.*)?$": ".*"}}, stages: [$stage]}' \
+			--arg hook "$BUILD/ballast-hook" --arg shim "$BUILD/ballast-shim" --arg t "$T" --arg stage "$stage" \
+			>"$T/hooks.d/$stage.json"
+	done
+}
+
+podman_late() {
+	need podman
+	slow_hub
+	hooks_d
+	make_rootfs "$T/image"
+	printf '%s\n' '{"weights.ballast.dev": "[{\"source\":\"hf://org/model\",\"mount_location\":\"/models/a\"}]",
+		"docker-server.ballast.dev": "{\"start_command\":\"sha256sum /models/a/model.safetensors\",\"no_build\":true}",
+		"wait.ballast.dev": "{\"timeout\":\"1s\",\"on_timeout\":\"defer\"}"}' >"$T/annotations"
+	local arguments=() key
+	while read -r key; do
+		arguments+=(--annotation "$key")
+	done < <(jq -r 'to_entries[] | (.key + "=" + .value) | "\"" + gsub("\""; "\"\"") + "\""' "$T/annotations")
+	podman_in_test "--$1" run --rm --network host "${arguments[@]}" --rootfs "$T/image" true \
+		>"$T/late.log" 2>&1 3>&- </dev/null &
+	local podman=$!
+	until_deferred
+	let_come
+	wait "$podman"
+	run cat "$T/late.log"
+	assert_output "$(sha256sum <"$T/model/model.safetensors" | cut -d' ' -f1)"
+}
+
+@test "late under Podman with runc" {
+	podman_late runc
+}
+
+@test "late under Podman with crun" {
+	need_crun
+	podman_late crun
+}
