@@ -136,3 +136,9 @@ use_host_programs() {
 	bundle_set '.mounts += [{destination: "/usr", type: "bind", source: "/usr",
 		options: ["rbind", "ro"]}]'
 }
+
+# assert_says TEXT: as assert_output, but nothing in TEXT is a pattern.
+assert_says() {
+	[[ $output == *"$1"* ]] || fail "expected \"$1\" in:
+$output"
+}
