@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2154,SC2034
+# shellcheck shell=bash disable=SC2154,SC2034,SC2119,SC2120
 # The shim without the hook: tests write its spec themselves and mount it where the hook would.
 # A .bats file says `load lib`, `load shim_rig`, and setup_file() { build_rig; }.
 
@@ -79,10 +79,12 @@ run_shim() {
 	[ -z "${BETWEEN:-}" ] || "$BETWEEN"
 	run_on_crun
 	# stdout and stderr come through runc by ways of their own.
-	[ "$status" = "$first_status" ] && [ "$(sort <<<"$output")" = "$(sort <<<"$first")" ] || fail "runc ($first_status):
+	if [ "$status" != "$first_status" ] || [ "$(sort <<<"$output")" != "$(sort <<<"$first")" ]; then
+		fail "runc ($first_status):
 $first
 crun ($status):
 $output"
+	fi
 }
 
 # wait_line REGEX: until the container of run_in_background has said it.
