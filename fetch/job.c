@@ -169,6 +169,7 @@ static int sink_progress(void *ctx, int64_t bytes, struct bl_err *err)
 }
 
 /* One message and the descriptor that came with it (-1 without). 0: there is none now. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): recvmsg() writes there */
 static int receive(char *to, size_t size, size_t *len, int *ret_fd, struct bl_err *err)
 {
 	union {

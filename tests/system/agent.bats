@@ -314,8 +314,8 @@ $tree"
 	assert_equal "$(tr -d '\0' <"/proc/$fetch/environ" | wc -c)" 0
 	assert_equal "$(tr '\0' ' ' <"/proc/$fetch/cmdline")" "ballast-fetch job "
 	assert_equal "$(awk '/Max core file size/ {print $5, $6}' "/proc/$fetch/limits")" "0 0"
-	for fd in $(ls "/proc/$fetch/fd"); do
-		[[ $(readlink "/proc/$fetch/fd/$fd") != *agent.sock* && $(readlink "/proc/$fetch/fd/$fd") != *index.json* ]]
+	for fd in "/proc/$fetch/fd/"*; do
+		[[ $(readlink "$fd") != *agent.sock* && $(readlink "$fd") != *index.json* ]]
 	done
 	stop_agent KILL
 	"$FIXTURES/process.py" wait "$fetch"
