@@ -32,7 +32,7 @@ static void blob_path(const struct bl_digest *digest, char path[BL_CACHEDIR_NAME
 /* Whether the error of a link or rename says that the filesystem cannot do it at all. */
 static bool is_unable(int r)
 {
-	return r == -EPERM || r == -EOPNOTSUPP || r == -ENOSYS || r == -EINVAL;
+	return r == -EPERM || r == -EOPNOTSUPP || r == -ENOSYS || r == -EINVAL || r == -EMLINK;
 }
 
 /* ---- Checking ---- */
@@ -419,7 +419,7 @@ int bl_blob_place(struct bl_cachedir *dirs, const struct bl_digest *digest, uint
 	linked = bl_sys_linkat(dirs->blobs, path, dirfd, name, 0);
 	if (linked == 0)
 		return 0;
-	if (linked != -EMLINK && !is_unable(linked))
+	if (!is_unable(linked))
 		return bl_cachedir_err(err, -linked, "link to blob '%s'", path);
 	r = place_copy(dirs, digest, dirfd, name, err);
 	if (r == 0 && linked == -EMLINK)

@@ -38,6 +38,8 @@ struct bl_store {
 	uint64_t bytes, reserved; /* bytes: valid with measured */
 	uint64_t evictions, evicted_bytes;
 	bool measured, drifted; /* drifted: added to and taken from since it was counted */
+	int64_t measured_at;	/* milliseconds of CLOCK_BOOTTIME */
+	bool counted_midway;	/* since the last collect began */
 	unsigned tenant_round;
 	/* Retired trees are counted, so that a collect that began before one is not taken for its. */
 	uint64_t retired, collecting, collected; /* in all; when the last collect began, ended */

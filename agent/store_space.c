@@ -17,6 +17,9 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 
+#define BLOCK	    4096U
+#define COUNT_AGAIN (10 * 60 * 1000) /* ms: a count that was added to is trusted for so long */
+
 /* What the filesystem has left for us. */
 static int ask_filesystem(const struct bl_store *store, uint64_t *ret, struct bl_err *err)
 {
@@ -30,13 +33,18 @@ static int ask_filesystem(const struct bl_store *store, uint64_t *ret, struct bl
 
 static int measure(struct bl_store *store, struct bl_err *err)
 {
-	int r = store->measured ? 0 : bl_gc_measure(store->dirs, &store->bytes, err);
+	int64_t now = bl_store_now(store, CLOCK_BOOTTIME);
+	int r;
 
+	if (store->measured && (!store->drifted || now - store->measured_at < COUNT_AGAIN))
+		return 0;
+	r = bl_gc_measure(store->dirs, &store->bytes, err);
 	if (r < 0)
 		return r;
-	if (!store->measured)
-		store->drifted = false;
 	store->measured = true;
+	store->measured_at = now;
+	store->counted_midway = true;
+	store->drifted = false;
 	return 0;
 }
 
@@ -269,6 +277,7 @@ void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret)
 		.quarantine_before = now - 30 * 24 * 3600,
 	};
 	store->collecting = store->retired;
+	store->counted_midway = false;
 	store->sweeping = store->short_of_room;
 	if (store->short_of_room)
 		ret->orphans_before = ret->partials_before = ret->quarantine_before = INT64_MAX;
@@ -276,13 +285,17 @@ void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret)
 
 void bl_store_grew(struct bl_store *store, uint64_t bytes)
 {
-	store->bytes += bytes;
+	/* As the disk has it, in blocks: what is freed is counted so too. */
+	store->bytes += (bytes + BLOCK - 1) / BLOCK * BLOCK;
 	store->drifted = true;
 }
 
 void bl_store_collected(struct bl_store *store, uint64_t freed)
 {
-	store->bytes = less(store->bytes, freed);
+	/* A count that was made meanwhile has part of it already: then too much is on the books, and
+	 * the next shortage counts again. */
+	if (!store->counted_midway)
+		store->bytes = less(store->bytes, freed);
 	store->drifted = true;
 	store->collected = store->collecting;
 	store->swept = store->sweeping && store->short_of_room;

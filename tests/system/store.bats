@@ -42,6 +42,29 @@ labels() {
 	assert_status 0
 }
 
+@test "a filesystem without hard links, without room for one more link, or without fallocate" {
+	run "$DRIVER" lacks "$CACHE/c"
+	assert_status 0
+}
+
+@test "one content in 140,000 files: where the links of a file run out, another takes over" {
+	local inodes
+	# The disk itself: ext4 gives a file 65,000 links, memory gives any number.
+	run "$DRIVER" wide "$T/w" 140000
+	assert_status 0
+	run "$DRIVER" check "$T/w"
+	assert_status 0
+	inodes=$(find "$T/w/trees" -type f -printf '%i\n' | sort -u | wc -l)
+	[ "$inodes" -lt 140 ] || fail "$inodes copies of one content"
+}
+
+@test "a tree of a million files takes less than 256 MiB to publish" {
+	run "$DRIVER" wide "$CACHE/w" 1000000
+	assert_status 0
+	[[ $output =~ at\ most\ ([0-9]+)\ KiB ]] || fail "$output"
+	[ "${BASH_REMATCH[1]}" -lt $((256 * 1024)) ] || fail "$output"
+}
+
 @test "whatever a loss of power leaves of what was not synced, a visible name is whole" {
 	local seed
 	for ((seed = 1; seed <= ROUNDS; seed++)); do
