@@ -30,10 +30,10 @@ struct bl_arrival {
 	int fd;		/* where bytes go; -1 before and after */
 	unsigned lanes; /* that work on it */
 
-	struct bl_ranges todo;	  /* not asked for */
-	struct bl_ranges arrived; /* written */
-	int64_t synced;		  /* bytes of the last snapshot */
-	int64_t synced_at;	  /* ms */
+	struct bl_ranges todo;	      /* not asked for */
+	struct bl_ranges arrived;     /* written */
+	int64_t synced;		      /* bytes of the last snapshot */
+	int64_t opened_at, synced_at; /* ms */
 
 	struct bl_location location; /* once located */
 	bool located;
@@ -43,6 +43,7 @@ struct bl_arrival {
 
 	unsigned fails;	    /* tries in a row that brought no byte */
 	unsigned relocated; /* times in a row that it was located again */
+	unsigned way;	    /* counts them all: which way a lane went */
 	int64_t not_before; /* ms: no try before */
 };
 

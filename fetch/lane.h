@@ -23,6 +23,7 @@ struct bl_lane {
 	int64_t asked_to;  /* where the request ends: beyond `to` once a part was given away */
 	int64_t last_byte; /* ms of the last byte, or of the start */
 	unsigned hops;	   /* redirects followed */
+	unsigned way;	   /* file->way when it began */
 	bool on_direct;	   /* asks where redirects led last time */
 	bool judged;	   /* the head was accepted */
 	bool hedge;	   /* asks for what another lane asks for as well */

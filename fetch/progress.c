@@ -8,8 +8,8 @@
 #include "fetch/retry.h"
 #include "fetch/words.h"
 
-#define BAR_WIDTH 24
-#define DRAW_EVERY 200	  /* ms on a terminal */
+#define BAR_WIDTH   24
+#define DRAW_EVERY  200	  /* ms on a terminal */
 #define PLAIN_EVERY 10000 /* ms anywhere else */
 
 void bl_progress_init(struct bl_progress *progress, int64_t total, bool quiet)

@@ -14,9 +14,9 @@
 #include "common/fs.h"
 #include "common/sys.h"
 
-#define MAX_RECORD (32 * 1024 * 1024) /* bytes; a longer one is begun anew */
-#define MAX_LINE (64 * 1024)	      /* bytes of a line of it, and of a journal */
-#define NAME_LENGTH 80		      /* of a file in .ballast-fetch */
+#define MAX_RECORD  (32 * 1024 * 1024) /* bytes; a longer one is begun anew */
+#define MAX_LINE    (64 * 1024)	       /* bytes of a line of it, and of a journal */
+#define NAME_LENGTH 80		       /* of a file in .ballast-fetch */
 
 void bl_shelf_done(struct bl_shelf *shelf)
 {

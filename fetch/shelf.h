@@ -28,7 +28,7 @@ struct bl_shelf {
 /* Makes what is missing. Another pull on the same directory is -EBUSY. */
 int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err);
 void bl_shelf_done(struct bl_shelf *shelf);
-#define auto_shelf __attribute__((cleanup(bl_shelf_done))) struct bl_shelf
+#define auto_shelf    __attribute__((cleanup(bl_shelf_done))) struct bl_shelf
 #define BL_SHELF_INIT ((struct bl_shelf){-1, -1, -1, -1})
 
 /* Marks as unchanged what was brought before, has the same promise and still the same bytes. */

@@ -10,21 +10,23 @@
 #include "fetch/pace.h"
 #include "fetch/retry.h"
 
-#define MAX_FILES 64			   /* on their way at once */
-#define MAX_SETTLING 256		   /* done, and not yet settled */
-#define MAX_FAILS 6			   /* tries in a row of one file that bring no byte */
-#define MAX_RELOCATED 3			   /* times in a row that a location is refused */
-#define MAX_AGAIN 2			   /* times that one file's content may be refused */
-#define MAX_AGAINS 64			   /* files whose content was refused */
-#define STALL 8000			   /* ms without a byte, then another connection */
-#define HEDGE 1500			   /* the same where nothing else is left to do */
-#define STEAL_LEAST (INT64_C(2) << 20)	   /* bytes left of a range that are worth sharing */
-#define TRICKLE_TIME 60000		   /* ms in which ... */
-#define TRICKLE_BYTES (INT64_C(64) * 1024) /* ... at least this much must come */
-#define SYNC_EVERY 1000			   /* ms, and ... */
-#define SYNC_LEAST (INT64_C(16) << 20)	   /* ... bytes between two syncs of a file */
-#define PROGRESS_EVERY 250		   /* ms */
-#define TICK 200			   /* ms, the longest wait */
+#define MAX_FILES      64		    /* on their way at once */
+#define MAX_SETTLING   256		    /* done, and not yet settled */
+#define MAX_FAILS      6		    /* tries in a row of one file that bring no byte */
+#define MAX_RELOCATED  3		    /* times in a row that a location is refused */
+#define MAX_AGAIN      2		    /* times that one file's content may be refused */
+#define MAX_AGAINS     64		    /* files whose content was refused */
+#define STALL	       8000		    /* ms without a byte, then another connection */
+#define HEDGE	       1500		    /* the same where nothing else is left to do */
+#define STEAL_LEAST    (INT64_C(2) << 20)   /* bytes left of a range that are worth sharing */
+#define TRICKLE_TIME   60000		    /* ms in which ... */
+#define TRICKLE_BYTES  (INT64_C(64) * 1024) /* ... at least this much must come */
+#define SYNC_LEAST     (INT64_C(256) << 10) /* bytes between two syncs of a file */
+#define SYNC_SHARE     8		    /* of the time so far is what may be lost, ... */
+#define SYNC_SOONEST   100		    /* ... ms, but not less ... */
+#define SYNC_LATEST    2000		    /* ... and not more */
+#define PROGRESS_EVERY 250		    /* ms */
+#define TICK	       200		    /* ms, the longest wait */
 
 /* A file whose content was refused. */
 struct again {
@@ -258,6 +260,18 @@ static int take_snapshot(struct bl_transfer *transfer, struct bl_arrival *file, 
 	return rc;
 }
 
+/* Seldom in a long download, often at its beginning. */
+static bool is_sync_due(const struct bl_transfer *transfer, const struct bl_arrival *file)
+{
+	int64_t pause = (transfer->now - file->opened_at) / SYNC_SHARE;
+
+	if (pause < SYNC_SOONEST)
+		pause = SYNC_SOONEST;
+	if (pause > SYNC_LATEST)
+		pause = SYNC_LATEST;
+	return transfer->now - file->synced_at >= pause;
+}
+
 /* Has what arrived synced now and then, for the journal; small files are not worth it. */
 static int sync_files(struct bl_transfer *transfer, struct bl_err *err)
 {
@@ -265,7 +279,7 @@ static int sync_files(struct bl_transfer *transfer, struct bl_err *err)
 		struct bl_arrival *file = transfer->files[i];
 
 		if (!file->open || file->work != BL_ARRIVAL_NONE ||
-		    file->entry->size < SYNC_LEAST || transfer->now - file->synced_at < SYNC_EVERY)
+		    file->entry->size < SYNC_LEAST || !is_sync_due(transfer, file))
 			continue;
 		int rc = take_snapshot(transfer, file, err);
 		if (rc < 0)
@@ -326,7 +340,7 @@ int bl_transfer_opened(struct bl_transfer *transfer, const struct bl_entry *entr
 	file->arrived = *have;
 	*have = (struct bl_ranges){0};
 	transfer->left -= bl_ranges_total(&file->arrived);
-	file->synced_at = transfer->now;
+	file->opened_at = file->synced_at = transfer->now;
 	file->synced = bl_ranges_total(&file->arrived);
 	return bl_arrival_is_complete(file) ? finish_file(transfer, file, err) : 0;
 }
@@ -570,17 +584,25 @@ static int stop_covered(struct bl_transfer *transfer, const struct bl_arrival *f
 	return rc;
 }
 
-/* The location was refused: first where redirects led is forgotten, then it is located anew. */
-static int relocate(struct bl_transfer *transfer, struct bl_arrival *file,
-		    const struct bl_http_headers *answer, int status, int rc, struct bl_err *err)
+/*
+ * The location was refused: first where redirects led is forgotten, then it is located anew. Many
+ * lanes go the same way: the first that is refused sees to it for all.
+ */
+static int relocate(struct bl_transfer *transfer, const struct bl_lane *lane, int rc,
+		    struct bl_err *err)
 {
+	struct bl_arrival *file = lane->file;
 	bool was_direct = file->direct != NULL;
 
+	if (lane->way != file->way)
+		return 0;
+	file->way++;
+	file->relocated++;
 	free(TAKE_PTR(file->direct));
-	if (++file->relocated > MAX_RELOCATED || (!was_direct && file->relocated > 1)) {
+	if (file->relocated > MAX_RELOCATED || (lane->hops == 0 && file->relocated > 1)) {
 		if (transfer->ops->explain)
-			rc = transfer->ops->explain(transfer->state, file->entry, status, answer,
-						    err);
+			rc = transfer->ops->explain(transfer->state, file->entry, lane->wire.status,
+						    &lane->wire.answer, err);
 		return rc;
 	}
 	if (was_direct)
@@ -654,7 +676,7 @@ static int settle_lane(struct bl_transfer *transfer, struct bl_lane *lane, enum 
 	if (end == BL_LANE_FATAL)
 		failed = rc;
 	else if (end == BL_LANE_REFUSED)
-		failed = relocate(transfer, file, &lane->wire.answer, status, rc, err);
+		failed = relocate(transfer, lane, rc, err);
 	else if (end == BL_LANE_BUSY)
 		failed = handle_busy(transfer, lane, status, rc, err);
 	if (failed < 0)

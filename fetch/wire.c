@@ -319,7 +319,6 @@ bool bl_wire_is_passing(const struct bl_wire *wire, CURLcode code)
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_OUT_OF_MEMORY:
 	case CURLE_WRITE_ERROR:
-	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_URL_MALFORMAT:
 		return false;
 	default:

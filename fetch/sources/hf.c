@@ -170,6 +170,7 @@ static int parse(const struct bl_buf *body, bl_json **ret, struct bl_err *err)
 
 	if (bl_json_parse(bl_buf_str(body), body->len, &limits, ret, err) < 0) {
 		bl_err_wrap(err, "the Hub's answer is not what its protocol says: ");
+		err->code = BL_EX_RETRY;
 		return -EIO;
 	}
 	return 0;

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# ballast-fetch by hand and as a job: what is brought, and what a person is told.
+
+load lib
+load fetch
+
+setup() {
+	use_test_dir
+	need_built ballast-fetch
+	make_model "$T/model" 40000000
+}
+
+teardown() { clean_up; }
+
+@test "pull: a repository of large, small, empty and oddly named files" {
+	: >"$T/model/empty"
+	printf 'x\n' >"$T/model/tokenizer/a+b %41 & naïve.txt"
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	run fetch pull hf://owner/model "$T/out"
+	assert_status 0
+	assert_output "5 files"
+	assert_same "$T/model" "$T/out"
+}
+
+@test "pull: a second look brings only what changed" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	fetch pull hf://owner/model "$T/out"
+	printf '{"model_type":"other"}\n' >"$T/model/config.json"
+	origin_control "$HUB" reset
+	origin_control "$HUB" rescan
+	run fetch pull hf://owner/model "$T/out"
+	assert_status 0
+	assert_output "of which 23 B brought"
+	assert_same "$T/model" "$T/out"
+	assert_equal "$(body_bytes /repos/)" 0
+}
+
+@test "pull: a file that was changed behind its back is brought again" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	fetch pull hf://owner/model "$T/out"
+	printf 'X' | dd of="$T/out/model.safetensors" bs=1 seek=1000000 conv=notrunc status=none
+	run fetch pull hf://owner/model "$T/out"
+	assert_status 0
+	assert_same "$T/model" "$T/out"
+}
+
+@test "pull: a commit, a branch and a tag; one that does not exist" {
+	start_hub --repo "owner/model=$T/model" --repo "owner/model@v1/x=$T/model/tokenizer"
+	hub_config
+	run fetch plan --json hf://owner/model@v1/x
+	assert_status 0
+	assert_equal "$(jq -r '.files[0].path' <<<"$output")" vocab.txt
+	run fetch plan --json "hf://owner/model@$(jq -r .revision <<<"$output")"
+	assert_status 0
+	run fetch plan hf://owner/model@nope
+	assert_status 64
+	assert_output "has no revision 'nope'"
+}
+
+@test "plan: says what each pattern took and dropped" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	run fetch plan --allow '*.safetensors' --allow '**/*.txt' --ignore 'nothing*' hf://owner/model
+	assert_status 0
+	assert_output '+     40 MB  model.safetensors'
+	assert_output 'allowed by "**/*.txt"'
+	assert_output '-      22 B  config.json'
+	assert_output '"nothing*" matches nothing'
+}
+
+@test "plan: patterns that leave nothing are told with counts" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	run fetch plan --json --allow '*.gguf' hf://owner/model
+	assert_status 64
+	assert_output "*.gguf"
+}
+
+@test "private: with its token, without, with a wrong one; no secret is shown" {
+	start_hub --repo "owner/model=$T/model" --private owner/model=hf_canary_good
+	hub_config
+	mkdir -p "$T/secrets/default"
+	printf 'hf_canary_good\n' >"$T/secrets/default/hub"
+	printf 'hf_canary_wrong' >"$T/secrets/default/wrong"
+	printf 'hf_canary\nEvil: x' >"$T/secrets/default/split"
+	run fetch pull --secrets-dir="$T/secrets" --auth-secret-name=hub hf://owner/model "$T/out"
+	assert_status 0
+	assert_same "$T/model" "$T/out"
+	# the second host never sees the token
+	assert_equal "$(origin_stats "$HUB" '[.authorization | keys[] | select(startswith("/repos/"))] | length')" 0
+	run fetch plan hf://owner/model
+	assert_status 77
+	assert_output "name a secret"
+	run fetch plan --secrets-dir="$T/secrets" --auth-secret-name=wrong hf://owner/model
+	assert_status 77
+	refute_output canary
+	run fetch plan --secrets-dir="$T/secrets" --auth-secret-name=split hf://owner/model
+	assert_status 64
+	assert_output "must be the token alone"
+	refute_output canary
+	run fetch plan --secrets-dir="$T/secrets" --auth-secret-name=none hf://owner/model
+	assert_status 64
+	assert_output "cannot be read"
+}
+
+@test "gated: the message says to accept the terms" {
+	start_hub --repo "owner/model=$T/model" --gated owner/model=hf_canary_good --token hf_canary_other
+	hub_config
+	mkdir -p "$T/secrets/default"
+	printf 'hf_canary_other' >"$T/secrets/default/hub"
+	run fetch pull hf://owner/model "$T/out"
+	assert_status 77
+	assert_output "is gated"
+	run fetch pull --secrets-dir="$T/secrets" --auth-secret-name=hub hf://owner/model "$T/out"
+	assert_status 77
+	assert_output "is gated"
+	refute_output canary
+	assert_empty "$T/out"
+}
+
+@test "renamed: a relative redirect is followed" {
+	start_hub --repo "owner/model=$T/model" --renamed old/name=owner/model
+	hub_config
+	run fetch pull hf://old/name "$T/out"
+	assert_status 0
+	assert_same "$T/model" "$T/out"
+}
+
+@test "listing: pages to the end" {
+	mkdir "$T/model/many"
+	for i in $(seq 300); do echo "$i" >"$T/model/many/$i.txt"; done
+	start_hub --repo "owner/model=$T/model" --page-size 7
+	hub_config
+	run fetch pull hf://owner/model "$T/out"
+	assert_status 0
+	assert_output "303 files"
+	assert_same "$T/model" "$T/out"
+}
+
+@test "listing: one hostile name refuses the source whole" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	for name in '../x' '/etc/x' 'a/../b' 'a//b' 'a\\b' 'a\u0000b' 'a\nb' './x' 'config.json/x' 'config.json'; do
+		origin_control "$HUB" rescan
+		origin_control "$HUB" tree "{\"repo\": \"owner/model\", \"entries\": [{\"type\": \"file\", \"path\":
+			\"$name\", \"size\": 1, \"oid\": \"0123456789012345678901234567890123456789\"}]}"
+		run fetch pull hf://owner/model "$T/out"
+		[ "$status" -ne 0 ] || fail "accepted: $name"
+		assert_empty "$T/out"
+		[ "${#lines[@]}" -eq 1 ] || fail "more than one line: $output"
+	done
+	[ ! -e "$T/x" ]
+}
+
+@test "https: one file, called file; a server without ranges; a size that nobody says" {
+	make_tls
+	mkdir "$T/www"
+	head -c 9000000 /dev/urandom >"$T/www/m.bin"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	jq -n --arg o "$ORIGIN" --arg ca "$T/ca.pem" '{allowed_origins: [$o], ca_file: $ca}' >"$T/fetch.json"
+	run fetch pull "$ORIGIN/m.bin" "$T/out"
+	assert_status 0
+	cmp "$T/www/m.bin" "$T/out/file"
+	origin_control "$ORIGIN" faults '[{"match": "m.bin", "kind": "no-range"}]'
+	run fetch pull "$ORIGIN/m.bin" "$T/out2"
+	assert_status 0
+	cmp "$T/www/m.bin" "$T/out2/file"
+	origin_control "$ORIGIN" faults '[{"match": "m.bin", "kind": "no-range"},
+		{"match": "m.bin", "kind": "headers", "headers": {"Content-Length": null}}]'
+	run fetch pull "$ORIGIN/m.bin" "$T/out3"
+	assert_status 75
+	assert_output "does not say how long"
+	run fetch plan "$ORIGIN/none"
+	assert_status 64
+	assert_output "404"
+}
+
+@test "file: a directory below a root; links within it, out of it, and what is no file" {
+	mkdir "$T/root" && cp -r "$T/model" "$T/root/model"
+	ln -s ../model/config.json "$T/root/model/tokenizer/link.json" 2>/dev/null
+	ln -sf ../config.json "$T/root/model/tokenizer/link.json"
+	jq -n --arg r "$T/root" '{file_roots: [$r]}' >"$T/fetch.json"
+	run fetch pull "file://$T/root/model" "$T/out"
+	assert_status 0
+	cmp "$T/model/model.safetensors" "$T/out/model.safetensors"
+	cmp "$T/model/config.json" "$T/out/tokenizer/link.json"
+	run fetch plan "file://$T/model"
+	assert_status 77
+	assert_output "file_roots"
+	ln -s /etc/passwd "$T/root/model/out"
+	run fetch plan "file://$T/root/model"
+	assert_status 77
+	assert_output "leads out of its file root"
+	rm "$T/root/model/out"
+	mkfifo "$T/root/model/fifo"
+	run fetch plan "file://$T/root/model"
+	assert_status 64
+	assert_output "neither a file nor a directory"
+}
+
+@test "job: the agent's messages, in order; skip, unchanged, resolve" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	job "$T/out"
+	assert_same "$T/model" "$T/out"
+	assert_equal "$(jq -r .type "$T/messages" | uniq | sed '/progress/d' | head -3 | paste -sd' ')" "files manifest open"
+	assert_equal "$(tail -1 "$T/messages" | jq -r .type)" end
+	job "$T/out2" --skip model.safetensors
+	[ ! -e "$T/out2/model.safetensors" ]
+	assert_equal "$(tail -1 "$T/messages" | jq -r .type)" end
+	# all of it is known: nothing is opened
+	jq -n --slurpfile config "$T/fetch.json" --slurpfile m "$T/messages" \
+		'{item: {source: "hf://owner/model", mount_location: "/m"}, config: $config[0],
+		  known: [$m[] | select(.type == "files") | .files[]]}' |
+		"$FIXTURES/fetch_job.py" "$BUILD/ballast-fetch" "$T/out3" >"$T/again"
+	assert_equal "$(jq -r .type "$T/again" | paste -sd' ')" "files manifest progress end"
+	assert_equal "$(jq -s '[.[0].files[].unchanged] | all' "$T/again")" true
+	jq -n --slurpfile config "$T/fetch.json" \
+		'{mode: "resolve", item: {source: "hf://owner/model", mount_location: "/m"}, config: $config[0]}' |
+		"$FIXTURES/fetch_job.py" "$BUILD/ballast-fetch" "$T/out4" >"$T/resolve"
+	assert_equal "$(jq -r .type "$T/resolve" | paste -sd' ')" "files manifest end"
+}
+
+@test "job: the class of an error is the agent's to act on" {
+	start_hub --repo "owner/model=$T/model" --private owner/model=hf_canary_good
+	hub_config
+	run ! job "$T/out"
+	assert_equal "$(jq -r 'select(.type == "error").class' "$T/messages")" unauthorized
+	jq '.endpoints.hf = "http://127.0.0.1:1"' "$T/fetch.json" >"$T/none.json"
+	mv "$T/none.json" "$T/fetch.json"
+	run ! job "$T/out"
+	assert_equal "$(jq -r 'select(.type == "error").class' "$T/messages")" origin
+}
+
+@test "the environment of the caller has no effect" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	printf 'machine 127.0.0.1 login canary password canary\n' >"$T/.netrc"
+	HOME=$T http_proxy=http://127.0.0.1:1 https_proxy=http://127.0.0.1:1 ALL_PROXY=http://127.0.0.1:1 \
+		SSLKEYLOGFILE=$T/keys run fetch pull hf://owner/model "$T/out"
+	assert_status 0
+	assert_equal "$(origin_stats "$HUB" '.authorization | length')" 0
+	[ ! -e "$T/keys" ]
+}

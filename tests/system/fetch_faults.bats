@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# Origins that fail, lie, change and stall: what arrives is right, or nothing does.
+
+load lib
+load fetch
+
+setup() {
+	use_test_dir
+	need_built ballast-fetch
+	make_model "$T/model" "${BYTES:-40000000}"
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+}
+
+teardown() { clean_up; }
+
+# mends FAULTS: the pull succeeds all the same.
+mends() {
+	origin_control "$HUB" faults "$1"
+	run fetch pull hf://owner/model "$T/out"
+	assert_status 0
+	assert_same "$T/model" "$T/out"
+}
+
+# refuses FAULTS STATUS TEXT: it does not, says so in one line, and nothing wrong is published.
+refuses() {
+	origin_control "$HUB" faults "$1"
+	run fetch pull hf://owner/model "$T/out"
+	assert_status "$2"
+	assert_output "$3"
+	[ "${#lines[@]}" -eq 1 ] || fail "more than one line: $output"
+	[ ! -e "$T/out/${4:-model.safetensors}" ]
+}
+
+@test "a flipped bit, once: the file is brought again" {
+	mends '[{"match": "^GET /repos/", "kind": "flip", "offset": 5000000, "times": 3}]'
+}
+
+@test "a flipped bit, always: refused, and what went wrong is said" {
+	refuses '[{"match": "^GET /repos/", "kind": "flip"}]' 75 "does not have the digest"
+}
+
+@test "a flipped bit in a small file, which only git's SHA-1 covers" {
+	refuses '[{"match": "resolve-cache.*config.json", "kind": "flip"}]' 75 "'config.json' does not have the digest" config.json
+}
+
+@test "connections that end in the middle, at random places" {
+	mends '[{"match": "^GET /repos/", "kind": "short", "at": 0.5, "times": 9},
+		{"match": "^GET /repos/", "kind": "close", "times": 3}]'
+}
+
+@test "a body of another length than the range" {
+	refuses '[{"match": "^GET /repos/", "kind": "truncate", "at": 0.9}]' 75 "length"
+}
+
+@test "bytes behind the range are not taken" {
+	mends '[{"match": "^GET /repos/", "kind": "long", "bytes": 100, "times": 4}]'
+}
+
+@test "200 for a range is never a file" {
+	refuses '[{"match": "^GET /repos/", "kind": "no-range"}]' 75 "does not know ranges"
+}
+
+@test "another range than was asked for" {
+	refuses '[{"match": "^GET /repos/", "kind": "shift"}]' 75 "another one"
+}
+
+@test "an object that is replaced while it is read: looked at again, then refused" {
+	refuses '[{"match": "^GET /repos/", "kind": "replace", "after": 5}]' 75 ""
+}
+
+@test "a stall at 99 %: another connection brings the rest" {
+	mends '[{"match": "^GET /repos/", "kind": "stall", "at": 0.99, "times": 2}]'
+}
+
+@test "no answer at all: another connection is tried" {
+	mends '[{"match": "^GET /repos/", "kind": "hold", "times": 2}]'
+}
+
+@test "a signature that expires in mid-file is renewed" {
+	mends '[{"match": "^GET /repos/", "kind": "expire", "after": 4, "times": 6}]'
+}
+
+@test "429 and 503 with Retry-After are obeyed" {
+	mends '[{"match": "^GET /repos/", "kind": "status", "status": 503, "headers": {"Retry-After": "1"}, "times": 3},
+		{"match": "/tree/", "kind": "status", "status": 429, "headers": {"Retry-After": "0"}, "times": 2}]'
+}
+
+@test "500 for a while is lived through; for ever it is told" {
+	mends '[{"match": "^GET /repos/", "kind": "status", "status": 500, "times": 4}]'
+	rm -r "$T/out"
+	refuses '[{"match": "/resolve/", "kind": "status", "status": 502}]' 75 "502 Bad Gateway"
+}
+
+@test "a redirect loop ends" {
+	refuses "[{\"match\": \"/resolve/\", \"kind\": \"redirect\", \"to\": \"$HUB/owner/model/resolve/main/config.json\"}]" 75 "redirects"
+}
+
+@test "redirects elsewhere are refused: http, userinfo, other schemes, addresses" {
+	for to in http://example.com/ 'https://user:hf_canary@example.com/' ftp://example.com/ file:///etc/passwd \
+		https://127.1/ https://2130706433/ 'https://[::1]/' 'https://[::ffff:10.0.0.1]/' \
+		https://169.254.169.254/latest 'https://[fd00:ec2::254]/' gopher://x/ '//0x7f.1/'; do
+		origin_control "$HUB" faults "[{\"match\": \"/resolve/\", \"kind\": \"redirect\", \"to\": \"$to\"}]"
+		run fetch pull hf://owner/model "$T/out"
+		assert_status 77
+		refute_output canary
+		assert_empty "$T/out"
+	done
+}
+
+@test "a listing that goes on at another origin is refused" {
+	refuses '[{"match": "/tree/", "kind": "headers", "headers": {"Link": "<https://example.com/x>; rel=\"next\""}}]' 77 "another origin"
+}
+
+@test "a listing that never ends, or is no listing" {
+	refuses '[{"match": "/tree/", "kind": "status", "status": 200, "body": "[[[["}]' 75 "not what its protocol says"
+	refuses '[{"match": "/tree/", "kind": "status", "status": 200, "body": "{}"}]' 75 "no array"
+}
+
+@test "a link whose own promise disagrees with the listing" {
+	refuses '[{"match": "/resolve/.*model", "kind": "headers", "headers": {"X-Linked-Size": "1"}}]' 75 "another version"
+}
+
+# Each kill may cost what was in flight and what was not yet synced, never more.
+@test "killed at any moment and started again: only what is missing is fetched" {
+	local size=48000000 kills=0 faults='[{"match": "^GET /repos/", "kind": "slow", "rate": 400000}]'
+	head -c "$size" /dev/urandom >"$T/model/model.safetensors"
+	origin_control "$HUB" rescan
+	origin_control "$HUB" faults "$faults"
+	while true; do
+		run job "$T/out" --kill-after "0.$((RANDOM % 90 + 10))"
+		[ "$status" -eq 137 ] || break
+		kills=$((kills + 1))
+		[ "$kills" -lt "${KILLS:-30}" ] || origin_control "$HUB" faults '[]'
+	done
+	assert_status 0
+	assert_same "$T/model" "$T/out"
+	echo "# killed $kills times: $(body_bytes /repos/) bytes for $size" >&3
+	[ "$(body_bytes /repos/)" -le $((size + kills * 6000000)) ]
+}
