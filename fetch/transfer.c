@@ -761,9 +761,20 @@ static bool is_over(const struct bl_transfer *transfer)
 	       transfer->settling == 0;
 }
 
+/* Whether it is the sink or the disk that is waited for, not the origin. */
+static bool waits_for_others(const struct bl_transfer *transfer)
+{
+	if (transfer->settling)
+		return true;
+	for (size_t i = 0; i < transfer->n_files; i++)
+		if (!transfer->files[i]->open || transfer->files[i]->work != BL_ARRIVAL_NONE)
+			return true;
+	return false;
+}
+
 static int check_trickle(struct bl_transfer *transfer, struct bl_err *err)
 {
-	if (transfer->busy == 0 || transfer->not_before > transfer->now) {
+	if (waits_for_others(transfer) || transfer->not_before > transfer->now) {
 		transfer->trickle_since = transfer->now;
 		transfer->trickle_bytes = transfer->arrived;
 	}
