@@ -41,7 +41,7 @@ endif
 # The libraries that each program loads; the hook's short list is its start-up time.
 pkgs_common := libcjson
 pkgs_hook := libcjson libseccomp libcap
-pkgs_agent := libcjson libmicrohttpd libcrypto
+pkgs_agent := libcjson libmicrohttpd libcrypto libseccomp
 pkgs_fetch := libcjson libcurl libssl libcrypto expat
 pkgs_cli := libcjson yaml-0.1
 pkgs_all := libcjson libseccomp libcap libmicrohttpd libcrypto libcurl libssl expat yaml-0.1

@@ -6,7 +6,8 @@
  *   rlimits                                    need no privilege, bound all that follows
  *   capability bounding set                    needs CAP_SETPCAP, so before the user changes
  *   groups, gid, uid                           takes the capabilities along
- *   no_new_privs, parent-death signal          the signal is cleared by a change of user
+ *   parent-death signal                        is cleared by a change of user
+ *   no_new_privs, system call filter           last: the steps before need what it denies
  *   execveat on the handle                     the path need not be open to that user
  */
 #include "agent/spawn.h"
@@ -15,7 +16,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +29,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/filter.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
@@ -34,6 +38,7 @@
 
 #define FETCH_USER "ballast-fetch"
 #define NOBODY 65534
+#define CHILD_STACK 65536 /* bytes */
 #define MAX_FILES 1024
 #define MAX_MEMORY (2ULL << 30) /* bytes of data */
 
@@ -58,6 +63,7 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struc
 {
 	auto_fd fd = program ? bl_sys_openat(AT_FDCWD, program, O_PATH, 0) : open_sibling();
 	const struct passwd *user = getpwnam(FETCH_USER);
+	struct sock_fprog filter;
 	struct stat st;
 	int r;
 
@@ -72,7 +78,11 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struc
 				     "the fetch program '%s' is no regular file, or others than its "
 				     "owner may write it",
 				     program ? program : BL_PATH_FETCH);
-	*spawn = (struct bl_spawn){.program = TAKE_FD(fd),
+	r = bl_filter_build(&filter, err);
+	if (r < 0)
+		return r;
+	*spawn = (struct bl_spawn){.filter = filter,
+				   .program = TAKE_FD(fd),
 				   .uid = user ? user->pw_uid : NOBODY,
 				   .gid = user ? user->pw_gid : NOBODY,
 				   .noisy = noisy};
@@ -81,6 +91,7 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struc
 
 void bl_spawn_done(struct bl_spawn *spawn)
 {
+	bl_filter_free(&spawn->filter);
 	bl_cleanup_fd(&spawn->program);
 	spawn->program = -1;
 }
@@ -126,8 +137,6 @@ static int drop_privilege(uid_t uid, gid_t gid)
 	if (getresuid(&real, &effective, &saved) < 0 || real != uid || effective != uid ||
 	    saved != uid || setuid(0) == 0)
 		return -EPERM;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
 	return 0;
 }
 
@@ -158,21 +167,30 @@ static int lay_out(int input, int output, int socket_fd, int program)
 	return fcntl(count - 1, F_SETFD, FD_CLOEXEC) < 0 ? -errno : bl_sys_close_from((unsigned)count);
 }
 
-static _Noreturn void child(const struct bl_spawn *spawn, pid_t parent, int input, int output,
-			    int socket_fd)
+struct child {
+	const struct bl_spawn *spawn;
+	int input, output, socket;
+};
+
+/* Runs on a stack of its own, in a copy of our memory. */
+static int child(void *data)
 {
+	const struct child *from = data;
+	const struct bl_spawn *spawn = from->spawn;
 	static char name[] = "ballast-fetch";
 	static char verb[] = "job";
 	char *argv[] = {name, verb, NULL};
 	char *envp[] = {NULL};
 
-	if (lay_out(input, output, socket_fd, spawn->program) < 0)
+	if (lay_out(from->input, from->output, from->socket, spawn->program) < 0)
 		_exit(125);
 	(void)setsid();
 	(void)umask(077);
 	reset_signals();
 	if (chdir("/") < 0 || limit_resources() < 0 || drop_privilege(spawn->uid, spawn->gid) < 0 ||
-	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &spawn->filter, 0, 0) < 0)
 		_exit(125);
 	(void)fexecve(4, argv, envp);
 	_exit(126);
@@ -180,12 +198,20 @@ static _Noreturn void child(const struct bl_spawn *spawn, pid_t parent, int inpu
 
 /* ---- In the agent ---- */
 
+/* As fork(2) does, but into a process namespace of its own. Only the loop's thread comes here. */
+static pid_t start(struct child *from)
+{
+	static char stack[CHILD_STACK] __attribute__((aligned(16)));
+	pid_t pid = clone(child, stack + sizeof(stack), CLONE_NEWPID | SIGCHLD, from);
+
+	return pid < 0 ? -errno : pid;
+}
+
 int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct bl_err *err)
 {
 	int input[2] = {-1, -1};
 	int sockets[2] = {-1, -1};
 	auto_fd quiet = spawn->noisy ? -1 : bl_sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
-	pid_t parent = getpid();
 	pid_t pid;
 
 	if (!spawn->noisy && quiet < 0)
@@ -200,11 +226,10 @@ int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct 
 	auto_fd our_socket = sockets[0];
 	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0 || fcntl(our_socket, F_SETFL, O_NONBLOCK) < 0)
 		return bl_err_sys(err, errno, "fcntl");
-	pid = fork();
+	pid = start(&(struct child){spawn, theirs, spawn->noisy ? STDERR_FILENO : quiet,
+				    their_socket});
 	if (pid < 0)
-		return bl_err_sys(err, errno, "fork");
-	if (pid == 0)
-		child(spawn, parent, theirs, spawn->noisy ? STDERR_FILENO : quiet, their_socket);
+		return bl_err_sys(err, -pid, "start the fetch process");
 	*ret = (struct bl_process){.pid = pid, .pidfd = bl_sys_pidfd_open(pid)};
 	if (ret->pidfd < 0) {
 		int r = ret->pidfd;

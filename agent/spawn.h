@@ -2,11 +2,13 @@
 /*
  * Starts the fetch program with nothing but what its job needs: an unprivileged user, no
  * capabilities, no way to new ones, bounded resources, an empty environment, three descriptors and
- * the job's socket. It dies with the agent.
+ * the job's socket. It is alone in a process namespace: it sees and signals no other process, and
+ * nothing that it may have started outlives it. It dies with the agent.
  */
 #ifndef BL_AGENT_SPAWN_H
 #define BL_AGENT_SPAWN_H
 
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -18,6 +20,7 @@ struct bl_spawn {
 	int program; /* O_PATH descriptor: the way to it need not be open to that user */
 	uid_t uid;
 	gid_t gid;
+	struct sock_fprog filter; /* the system calls that it does without */
 	bool noisy; /* its stderr is ours (for people who look for a fault), else /dev/null */
 };
 

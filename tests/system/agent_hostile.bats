@@ -1,0 +1,180 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# A fetch process that has gone bad (promise A6), and clients that mean harm.
+
+load lib
+load agent
+
+setup() {
+	use_test_dir
+	mkdir "$T/bin"
+	gcc -O1 -o "$T/bin/evil" "$FIXTURES/evil_fetch.c"
+	agent_config
+}
+teardown() { clean_up; }
+
+# Every blob is what its name says, every tree's files are blobs, 0444 and root's.
+check_cache() {
+	local blob
+	while read -r blob; do
+		assert_equal "$(sha256sum <"$blob" | cut -d' ' -f1)" "$(basename "$blob")"
+		assert_equal "$(stat -c '%a %u' "$blob")" "444 0"
+	done < <(find "$T/cache/blobs" -type f)
+	agent POST /v1/cache/verify
+	assert_equal "$(answer '.damaged | length')" 0
+}
+
+evil() {
+	new_process
+	put "c-$1" default "$(items "hf://evil/$1")" "${2:-30}"
+}
+
+@test "hostile fetch: what breaks the protocol, or lists what may not be, ends the job" {
+	start_agent --fetch="$T/bin/evil"
+	local what
+	for what in not-json not-object no-type unknown open-unlisted done-unopened have-unopened dot-dot absolute \
+		inner-dots empty-part backslash newline negative fraction no-size bad-digest no-files miscount \
+		bad-class collide twice bad-ranges huge end-early; do
+		evil "$what"
+		[ "$status_code" -ge 400 ] || fail "$what: $status_code $output"
+	done
+	assert_equal "$(find "$T/cache/trees" "$T/cache/blobs" -type f | wc -l)" 0
+	agent GET /healthz
+	expect_code 200
+	run pgrep -P "$AGENT_PID"
+	assert_equal "$output" ""
+}
+
+@test "hostile fetch: bytes never get a name that is not theirs, and never change" {
+	start_agent --fetch="$T/bin/evil"
+	local what
+	for what in wrong-bytes keep-writer keep-mapping short-file long-file; do
+		evil "$what"
+		[ "$status_code" -ge 400 ] || fail "$what: $status_code $output"
+		assert_equal "$(find "$T/cache/trees" -mindepth 1 | wc -l)" 0
+	done
+	evil unchanged
+	[ "$status_code" -ge 400 ]
+	# It may start no other process, and so has only itself to hold the file open.
+	evil keep-child
+	[ "$status_code" -ge 400 ] || assert_equal "$(cat "$(answer '.weights[0].path')/f")" abcdefghijklmnopqrstuvwxyz012345
+	evil reopen
+	expect_code 200
+	assert_equal "$(cat "$(answer '.weights[0].path')/f")" abcdefghijklmnopqrstuvwxyz012345
+	check_cache
+	# Nobody lives on: not what it started either.
+	[ -z "$(pgrep -x evil || true; pgrep -x ballast-fetch || true)" ]
+}
+
+@test "hostile fetch: its words are escaped where they are shown" {
+	start_agent --fetch="$T/bin/evil"
+	evil escapes
+	expect_code 422
+	[[ $(cat "$T/agent.log") != *$'\033'* ]]
+	assert_equal "$(grep -c red "$T/agent.log")" 1
+}
+
+@test "hostile fetch: a flood and a crash do not keep others waiting" {
+	start_agent --fetch="$T/bin/evil"
+	evil flood 0
+	expect_code 202
+	evil good
+	expect_code 200
+	evil crash
+	expect_code 500
+	check_cache
+}
+
+# ---- Clients
+
+# raw TEXT: what the agent says to these bytes.
+raw() {
+	/usr/bin/python3 - "$T/agent.sock" "$1" <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.settimeout(20)
+		s.connect(sys.argv[1])
+		s.sendall(sys.argv[2].encode().decode("unicode_escape").encode())
+		s.shutdown(socket.SHUT_WR)
+		while data := s.recv(65536):
+		    sys.stdout.write(data.decode())
+	END
+}
+
+@test "hostile client: requests that are malformed, too large or too many" {
+	start_agent
+	run raw 'GET /v1/version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+	[[ $output == *"200 OK"* ]]
+	run raw 'NONSENSE\r\n\r\n'
+	[[ $output != *"200 OK"* ]]
+	run raw "GET /$(printf 'x%.0s' {1..20000}) HTTP/1.1\r\nHost: a\r\n\r\n"
+	[[ $output != *"200 OK"* ]]
+	run raw 'PUT /v1/containers/x HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n'
+	[[ $output == *" 413 "* ]]
+	run raw 'PUT /v1/containers/x HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n'
+	[[ $output != *"HTTP/1.1 2"* ]]
+	new_process
+	for bad in '' '[]' '{' '{"tenant":"a"}' '{"tenant":"a","pid":0,"start_time":1,"weights":[]}' \
+		'{"tenant":"a","pid":-1,"start_time":1,"weights":[]}' \
+		'{"tenant":"a","pid":1e3,"start_time":1,"weights":[]}' \
+		'{"tenant":"a","tenant":"b","pid":2,"start_time":1,"weights":[]}' \
+		'{"tenant":"a","pid":2,"start_time":1,"weights":[],"more":1}' \
+		'{"tenant":"a","pid":2,"start_time":1,"weights":{}}'; do
+		agent PUT /v1/containers/x "$bad"
+		expect_code 400
+	done
+	for id in '..' '.x' 'a%2fb' 'a b' "$(printf 'x%.0s' {1..256})"; do
+		output=$(curl --silent --path-as-is --unix-socket "$T/agent.sock" -X PUT -d "$(body a '[]')" -w '\n%%{http_code}' \
+			"http://agent/v1/containers/${id// /%20}")
+		[[ ${output##*$'\n'} == 4* ]] || fail "$id: $output"
+	done
+	for query in wait=x wait= wait=-1 wat=1 'wait=1&wait=2' wait=1.2345; do
+		agent GET "/v1/containers?$query"
+		expect_code 400
+	done
+	agent POST /v1/version
+	expect_code 405
+	agent GET /v2
+	expect_code 404
+	agent GET /v1/version
+	assert_equal "$(answer .api)" v1
+}
+
+@test "hostile client: a thousand connections that say nothing leave the agent be" {
+	start_agent
+	run timeout 60 /usr/bin/python3 - "$T/agent.sock" <<-'END'
+		import socket, sys
+		held = []
+		for i in range(1000):
+		    s = socket.socket(socket.AF_UNIX)
+		    s.connect(sys.argv[1])
+		    s.send(b"GET /v1/ver")
+		    held.append(s)
+		s = socket.socket(socket.AF_UNIX)
+		s.connect(sys.argv[1])
+		s.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+		assert b"200 OK" in s.recv(1000)
+	END
+	assert_status 0
+	agent GET /metrics
+	# All of them are gone again but this one.
+	until grep -q '^ballast_api_connections 1$' <<<"$output"; do agent GET /metrics; done
+}
+
+@test "hostile client: who goes away while it waits is forgotten, and what it asked for goes on" {
+	make_model "$T/model"
+	start_hub --repo org/model="$T/model"
+	agent_config
+	start_agent
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold"}]'
+	new_process
+	curl --silent --unix-socket "$T/agent.sock" -X PUT -d "$(body default "$(items hf://org/model)")" \
+		"http://agent/v1/containers/c1?wait=60" >/dev/null 3>&- &
+	client=$!
+	origin_control "$CDN" "wait?reached=1"
+	kill -KILL "$client"
+	agent GET /metrics
+	until grep -q '^ballast_api_connections 1$' <<<"$output"; do agent GET /metrics; done
+	origin_control "$CDN" release
+	wait_state c1 ready
+}
