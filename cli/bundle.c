@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "cli/command.h"
+#include "cli/program.h"
 #include "cli/truss_config.h"
 #include "common/agent_client.h"
 #include "common/buf.h"
@@ -19,22 +20,6 @@
 #include "common/weights.h"
 
 /* ---- Options ---- */
-
-/* The program beside this one (a build directory), else the installed one. */
-static const char *find_program(const char *name, const char *installed, char *room)
-{
-	ssize_t len = readlink("/proc/self/exe", room, BL_BUNDLE_PATH_MAX - 64);
-	char *slash;
-
-	if (len <= 0)
-		return installed;
-	room[len] = '\0';
-	slash = strrchr(room, '/');
-	if (!slash)
-		return installed;
-	memcpy(slash + 1, name, strlen(name) + 1);
-	return access(room, X_OK) == 0 ? room : installed;
-}
 
 static int absolute(const char **path, const char *option, char *room, struct bl_err *err)
 {
@@ -81,11 +66,11 @@ int bl_bundle_complete(struct bl_bundle *bundle, struct bl_err *err)
 	if (hook->path)
 		r = absolute(&hook->path, "hook", bundle->hook_path, err);
 	else
-		hook->path = find_program("ballast-hook", BL_PATH_HOOK, bundle->hook_path);
+		hook->path = bl_program_find("ballast-hook", BL_PATH_HOOK, bundle->hook_path);
 	if (r == 0 && hook->shim)
 		r = absolute(&hook->shim, "shim", bundle->shim_path, err);
 	else if (r == 0)
-		hook->shim = find_program("ballast-shim", BL_PATH_SHIM, bundle->shim_path);
+		hook->shim = bl_program_find("ballast-shim", BL_PATH_SHIM, bundle->shim_path);
 	if (r == 0)
 		r = check_executable(hook->path, "hook", err);
 	return r < 0 ? r : check_executable(hook->shim, "shim", err);

@@ -8,8 +8,7 @@
 
 #include "cli/oci_config.h"
 #include "cli/options.h"
-
-#define BL_BUNDLE_PATH_MAX 4096
+#include "cli/program.h"
 
 struct bl_bundle {
 	const char *rootfs;	  /* --rootfs */
@@ -17,8 +16,8 @@ struct bl_bundle {
 	const char *image_config; /* --image-config: an OCI image's configuration */
 	const char *network;	  /* "host" or "none" */
 	struct bl_oci_hook hook;
-	char hook_path[BL_BUNDLE_PATH_MAX];
-	char shim_path[BL_BUNDLE_PATH_MAX];
+	char hook_path[BL_PROGRAM_PATH_MAX];
+	char shim_path[BL_PROGRAM_PATH_MAX];
 };
 
 /* The options that fill it; a command puts them in its table. */

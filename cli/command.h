@@ -15,9 +15,20 @@ bl_command bl_run_main;
 bl_command bl_bundle_main;
 bl_command bl_migrate_main;
 bl_command bl_validate_main;
+bl_command bl_pull_main;
+bl_command bl_plan_main;
+bl_command bl_status_main;
+bl_command bl_gc_main;
+bl_command bl_verify_main;
+bl_command bl_rm_main;
+bl_command bl_pin_main;
+bl_command bl_doctor_main;
 
 /* "ballast: ..." on stderr, as one escaped line. */
 void bl_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* A result on stdout; texts from outside are escaped, newlines of the format are not. */
+void bl_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Each line of text as bl_say() has it. */
 void bl_say_lines(const char *text);

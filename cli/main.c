@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/command.h"
+#include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -19,8 +22,16 @@ static const struct {
 } commands[] = {
 	{"run", bl_run_main, "run a config.yaml's server in a container"},
 	{"bundle", bl_bundle_main, "write the container's bundle without running it"},
+	{"validate", bl_validate_main, "check a config.yaml"},
 	{"migrate", bl_migrate_main, "turn model_cache into weights"},
-	{"validate", bl_validate_main, "check a config.yaml, or a weights annotation"},
+	{"plan", bl_plan_main, "list what would be brought"},
+	{"pull", bl_pull_main, "bring weights onto this node"},
+	{"status", bl_status_main, "show the agent, its cache and its containers"},
+	{"pin", bl_pin_main, "keep a set of weights in the cache, or no longer"},
+	{"rm", bl_rm_main, "remove a set of weights from the cache"},
+	{"gc", bl_gc_main, "free what nobody needs"},
+	{"verify", bl_verify_main, "read everything in the cache again and compare"},
+	{"doctor", bl_doctor_main, "look for what is wrong on this machine"},
 };
 
 void bl_say(const char *fmt, ...)
@@ -34,6 +45,33 @@ void bl_say(const char *fmt, ...)
 	va_end(ap);
 	(void)bl_log_escape(line, sizeof(line), text);
 	(void)fprintf(stderr, "ballast: %s\n", line);
+}
+
+void bl_print(const char *fmt, ...)
+{
+	auto_free char *text = NULL;
+	auto_free char *shown = NULL;
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (len < 0) {
+		text = NULL;
+		return;
+	}
+	/* Line by line: a byte may become four. */
+	shown = malloc((size_t)len * 4 + 16);
+	for (char *line = text; shown && *line;) {
+		size_t n = strcspn(line, "\n");
+		bool end = line[n] == '\n';
+
+		line[n] = '\0';
+		(void)bl_log_escape(shown, (size_t)len * 4 + 16, line);
+		printf("%s%s", shown, end ? "\n" : "");
+		line += n + end;
+	}
 }
 
 void bl_say_lines(const char *text)

@@ -11,9 +11,9 @@
 
 #include "cli/bundle.h"
 #include "cli/command.h"
+#include "cli/node.h"
 #include "cli/runtime.h"
 #include "cli/truss_config.h"
-#include "common/agent_client.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
@@ -22,23 +22,12 @@
 #define AGENT_PATIENCE 5000 /* milliseconds */
 #define ID_NAME_MAX    40
 
-/* Whether an agent answers; if not, how to have one. */
+/* Whether an agent answers. */
 static int check_agent(const char *address, struct bl_err *err)
 {
-	struct bl_agent agent = {.deadline = bl_agent_now() + AGENT_PATIENCE};
 	auto_agent_answer answer = BL_AGENT_ANSWER_INIT;
-	int r = bl_agent_parse_address(address, &agent.socket, err);
+	int r = bl_node_request(address, "GET", "/healthz", NULL, AGENT_PATIENCE, &answer, err);
 
-	if (r == 0)
-		r = bl_agent_request(&agent, "GET", "/healthz", NULL, true, &answer, err);
-	if (r < 0 && err->code == BL_EX_UNAVAILABLE) {
-		struct bl_err why = *err;
-
-		return bl_err_set(err, BL_EX_UNAVAILABLE, ENOTCONN,
-				  "the agent is not running (%s); start it with: systemctl start "
-				  "ballastd, or by hand: ballastd --socket=%s",
-				  why.msg, agent.socket);
-	}
 	return r < 0 ? r : 0;
 }
 

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/node.h"
+
+#include <errno.h>
+
+#include "common/contract.h"
+#include "common/err.h"
+
+int bl_node_request(const char *address, const char *method, const char *path, const char *body,
+		    int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err)
+{
+	struct bl_agent agent = {.deadline = bl_agent_now() + patience_ms};
+	int r = bl_agent_parse_address(address ? address : BL_PATH_SOCKET, &agent.socket, err);
+
+	if (r < 0) {
+		bl_err_wrap(err, "--agent: ");
+		return r;
+	}
+	r = bl_agent_request(&agent, method, path, body, false, ret, err);
+	/* -EPERM: somebody listens there who is not root. That is another matter. */
+	if (r < 0 && r != -EPERM && err->code == BL_EX_UNAVAILABLE && !agent.contacted)
+		return bl_err_set(
+			err, BL_EX_UNAVAILABLE, ENOTCONN,
+			"the agent is not running, nothing listens at %s; start it with "
+			"systemctl start ballastd, or by hand with ballastd --socket=%s, or "
+			"name its socket with --agent",
+			agent.socket, agent.socket);
+	return r;
+}
+
+int bl_node_ask(const char *address, const char *method, const char *path, const char *body,
+		int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err)
+{
+	int r = bl_node_request(address, method, path, body, patience_ms, ret, err);
+
+	if (r >= 0 && (!ret->json || !bl_json_is_object(ret->json)))
+		return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "the agent's answer is no object");
+	return r;
+}
+
+int bl_node_problem(const bl_json *problem, struct bl_err *err)
+{
+	struct bl_agent_answer answer = {.status = (int)bl_node_int(problem, "status"),
+					 .json = (bl_json *)problem};
+
+	return bl_agent_problem(&answer, err);
+}
+
+int64_t bl_node_int(const bl_json *object, const char *key)
+{
+	int64_t value = 0;
+
+	return bl_json_get_int(object, key, 0, BL_JSON_INT_MAX, &value, NULL) > 0 ? value : 0;
+}
+
+const char *bl_node_text(const bl_json *object, const char *key)
+{
+	const char *text = "";
+
+	return bl_json_get_string(object, key, &text, NULL) > 0 ? text : "";
+}

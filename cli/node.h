@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The node's agent as the commands ask it. An agent that is not there is told with how to start it. */
+#ifndef BL_NODE_H
+#define BL_NODE_H
+
+#include <stdint.h>
+
+#include "common/agent_client.h"
+
+struct bl_err;
+
+#define BL_NODE_PATIENCE_MS 30000 /* for an answer that needs no work */
+
+/* The one option that they share, for their tables. */
+#define BL_NODE_OPTION(address)                                                                    \
+	{                                                                                          \
+		"agent", "unix:PATH", "the agent's socket (default unix:/run/ballast/agent.sock)", \
+			&(address), NULL, NULL, 0                                                  \
+	}
+
+/*
+ * One request; address NULL is the installed agent's. Waits at most patience_ms. Returns the
+ * status (200 to 299), or -errno with *err filled as common/agent_client.h has it.
+ */
+int bl_node_request(const char *address, const char *method, const char *path, const char *body,
+		    int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err);
+
+/* The same where the answer must be a JSON object. */
+int bl_node_ask(const char *address, const char *method, const char *path, const char *body,
+		int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err);
+
+/* An answer's "problem" member as an error. */
+int bl_node_problem(const bl_json *problem, struct bl_err *err);
+
+/* Members that an answer may lack: a default then. Texts are borrowed. */
+int64_t bl_node_int(const bl_json *object, const char *key);
+const char *bl_node_text(const bl_json *object, const char *key);
+
+#endif

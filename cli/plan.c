@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * ballast plan: what would be brought, and why not the rest. The list is ballast-fetch's, which
+ * runs as whoever asks: no agent is needed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "cli/command.h"
+#include "cli/options.h"
+#include "cli/program.h"
+#include "cli/weights_arg.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+#include "common/source.h"
+
+struct plan {
+	struct bl_weights_arg arg;
+	const char *config;
+	const char *secrets_dir;
+	const char *tenant;
+	bool json;
+};
+
+#define WORDS_MAX (2 * BL_MAX_PATTERNS + 16)
+
+/* Command words; each owned. */
+struct words {
+	char *list[WORDS_MAX + 1];
+	size_t count;
+	bool failed;
+};
+
+static void free_words(struct words *words)
+{
+	for (size_t i = 0; i < words->count; i++)
+		free(words->list[i]);
+}
+
+static void add(struct words *words, const char *option, const char *value)
+{
+	char *word = NULL;
+
+	if (!value)
+		return;
+	if (words->count >= WORDS_MAX || asprintf(&word, "%s%s", option, value) < 0)
+		words->failed = true;
+	else
+		words->list[words->count++] = word;
+}
+
+static int plan_item(const struct plan *plan, const struct bl_weights_item *item,
+		     struct bl_err *err)
+{
+	__attribute__((cleanup(free_words))) struct words words = {0};
+	auto_buf source = BL_BUF_INIT(2 * BL_MAX_SOURCE);
+	char path[BL_PROGRAM_PATH_MAX];
+	pid_t pid;
+	int status;
+	int r = bl_source_write(&source, &item->source, err);
+
+	if (r < 0)
+		return r;
+	if (item->auth_method == BL_AUTH_AWS_OIDC || item->auth_method == BL_AUTH_GCP_OIDC)
+		return bl_err_config(err,
+				     "%s: OIDC tokens are the agent's; `ballast pull` uses them",
+				     item->source.text);
+	add(&words, bl_program_find("ballast-fetch", BL_PATH_FETCH, path), "");
+	add(&words, "plan", "");
+	add(&words, "--config=", plan->config);
+	add(&words, "--secrets-dir=", plan->secrets_dir);
+	add(&words, "--tenant=", plan->tenant);
+	add(&words, "--auth-secret-name=", item->auth_secret_name);
+	for (size_t i = 0; item->allow_patterns && item->allow_patterns[i]; i++)
+		add(&words, "--allow=", item->allow_patterns[i]);
+	for (size_t i = 0; item->ignore_patterns && item->ignore_patterns[i]; i++)
+		add(&words, "--ignore=", item->ignore_patterns[i]);
+	if (plan->json)
+		add(&words, "--json", "");
+	add(&words, bl_buf_str(&source), "");
+	if (words.failed)
+		return bl_err_nomem(err);
+	(void)fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		return bl_err_sys(err, errno, "fork");
+	if (pid == 0) {
+		execv(words.list[0], words.list);
+		_exit(127);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return bl_err_sys(err, errno, "waitpid");
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		return bl_err_config(err, "%s cannot be run", words.list[0]);
+	/* It has said itself what went wrong. */
+	return WIFEXITED(status) ? WEXITSTATUS(status) : BL_EX_INTERNAL;
+}
+
+int bl_plan_main(char **argv, struct bl_err *err)
+{
+	struct plan plan = {0};
+	const struct bl_option options[] = {
+		BL_WEIGHTS_ARG_OPTIONS(&plan.arg),
+		{"config", "FILE", "the agent's configuration (endpoints, proxy, ...)",
+		 &plan.config, NULL, NULL, 0},
+		{"secrets-dir", "DIR", "where secrets are (default /etc/ballast/secrets)",
+		 &plan.secrets_dir, NULL, NULL, 0},
+		{"tenant", "NAME", "whose secrets (default: default)", &plan.tenant, NULL, NULL, 0},
+		{"json", NULL, "one JSON object for each set of weights", NULL, &plan.json, NULL,
+		 0},
+		{0},
+	};
+	const struct bl_usage usage = {
+		"ballast plan [OPTION...] CONFIG.yaml|SOURCE",
+		"Lists what would be brought: every file with its size and what its origin "
+		"promises of it,\n"
+		"and what the patterns leave out. Nothing is downloaded, and no agent is asked.",
+		options, 1, 1};
+	struct bl_operands operands;
+	auto_weights weights = {0};
+	int r = bl_options_parse(&usage, argv, &operands, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = bl_weights_arg_read(&plan.arg, operands.words[0], &weights, err);
+	for (size_t i = 0; r == 0 && i < weights.count; i++) {
+		if (!plan.json && weights.count > 1)
+			bl_print("%s%s\n", i ? "\n" : "", weights.items[i].source.text);
+		r = plan_item(&plan, &weights.items[i], err);
+	}
+	return r;
+}

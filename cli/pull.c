@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ballast pull: weights onto this node before anybody needs them, through the agent. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/human.h"
+#include "cli/meter.h"
+#include "cli/node.h"
+#include "cli/options.h"
+#include "cli/weights_arg.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+
+struct pull {
+	struct bl_weights_arg arg;
+	const char *agent;
+	const char *tenant;
+	bool refresh;
+	bool json;
+	bool quiet;
+};
+
+static int write_request(const struct pull *pull, const struct bl_weights *weights,
+			 struct bl_buf *ret, struct bl_err *err)
+{
+	auto_json body = bl_json_new_object();
+	bl_json *list = body ? bl_json_set_array(body, "weights") : NULL;
+	int r = 0;
+
+	if (!list || !bl_json_set_bool(body, "refresh", pull->refresh) ||
+	    !bl_json_set_string(body, "tenant", pull->tenant ? pull->tenant : "default"))
+		return bl_err_nomem(err);
+	for (size_t i = 0; i < weights->count && r == 0; i++)
+		r = bl_weights_item_to_json(&weights->items[i], list, err);
+	return r < 0 ? r : bl_json_write(ret, body, err);
+}
+
+/* The path of a file that is being written now, NULL where there is none. */
+static const char *file_under_way(const bl_json *answer)
+{
+	const bl_json *weights = NULL;
+	const bl_json *files = NULL;
+
+	if (bl_json_get_array(answer, "weights", &weights, NULL) <= 0)
+		return NULL;
+	for (const bl_json *w = bl_json_first(weights); w; w = bl_json_next(w))
+		if (bl_json_is_object(w) && bl_json_get_array(w, "under_way", &files, NULL) > 0 &&
+		    bl_json_first(files) && bl_json_is_object(bl_json_first(files)))
+			return bl_node_text(bl_json_first(files), "path");
+	return NULL;
+}
+
+static void show(struct bl_meter *meter, const bl_json *answer)
+{
+	const bl_json *progress = NULL;
+	struct bl_meter_state state;
+
+	if (bl_json_get_object(answer, "progress", &progress, NULL) <= 0)
+		return;
+	state = (struct bl_meter_state){
+		.bytes_done = bl_node_int(progress, "bytes_done"),
+		.bytes_total = bl_node_int(progress, "bytes_total"),
+		.files_done = bl_node_int(progress, "files_done"),
+		.files_total = bl_node_int(progress, "files_total"),
+		.bytes_per_second = bl_node_int(progress, "bytes_per_second"),
+		.file = file_under_way(answer),
+	};
+	bl_meter_show(meter, &state);
+}
+
+static void print_result(const bl_json *answer)
+{
+	const bl_json *weights = NULL;
+
+	if (bl_json_get_array(answer, "weights", &weights, NULL) <= 0)
+		return;
+	for (const bl_json *w = bl_json_first(weights); w; w = bl_json_next(w))
+		if (bl_json_is_object(w))
+			bl_print("%s  %lld files, %s  %s\n", bl_node_text(w, "source"),
+				 (long long)bl_node_int(w, "files"),
+				 bl_human_bytes(bl_node_int(w, "bytes")).text,
+				 bl_node_text(w, "manifest"));
+}
+
+/* Until the pull has ended; *answer is its last state. */
+static int follow(const struct pull *pull, struct bl_agent_answer *answer, struct bl_err *err)
+{
+	struct bl_meter meter;
+	char path[BL_MAX_CONTAINER_ID];
+	int r = 0;
+
+	(void)snprintf(path, sizeof(path), "/v1/pulls/%.200s?wait=1",
+		       bl_node_text(answer->json, "id"));
+	bl_meter_init(&meter);
+	while (r >= 0 && strcmp(bl_node_text(answer->json, "state"), "pending") == 0) {
+		if (!pull->quiet)
+			show(&meter, answer->json);
+		r = bl_node_ask(pull->agent, "GET", path, NULL, BL_NODE_PATIENCE_MS, answer, err);
+	}
+	bl_meter_clear(&meter);
+	return r;
+}
+
+static int run(const struct pull *pull, const struct bl_weights *weights, struct bl_err *err)
+{
+	auto_agent_answer answer = BL_AGENT_ANSWER_INIT;
+	auto_buf body = BL_BUF_INIT(BL_MAX_API_BODY);
+	const bl_json *problem = NULL;
+	int r = write_request(pull, weights, &body, err);
+
+	if (r == 0)
+		r = bl_node_ask(pull->agent, "POST", "/v1/pulls", bl_buf_str(&body),
+				BL_NODE_PATIENCE_MS, &answer, err);
+	if (r >= 0)
+		r = follow(pull, &answer, err);
+	if (r < 0)
+		return r;
+	if (pull->json)
+		bl_print("%s\n", bl_buf_str(&answer.body));
+	if (bl_json_get_object(answer.json, "problem", &problem, NULL) > 0)
+		return bl_node_problem(problem, err);
+	if (!pull->json && !pull->quiet)
+		print_result(answer.json);
+	return 0;
+}
+
+int bl_pull_main(char **words, struct bl_err *err)
+{
+	struct pull pull = {0};
+	const struct bl_option options[] = {
+		{"tenant", "NAME", "on whose behalf (default: default)", &pull.tenant, NULL, NULL,
+		 0},
+		{"refresh", NULL, "look at the source again, also where a copy stands", NULL,
+		 &pull.refresh, NULL, 0},
+		BL_WEIGHTS_ARG_OPTIONS(&pull.arg),
+		BL_NODE_OPTION(pull.agent),
+		{"json", NULL, "print the agent's last answer, as JSON", NULL, &pull.json, NULL, 0},
+		{"quiet", NULL, "print nothing where all is well", NULL, &pull.quiet, NULL, 0},
+		{0},
+	};
+	const struct bl_usage usage = {
+		"ballast pull [OPTION...] CONFIG.yaml|SOURCE",
+		"Has the agent bring the weights of a config.yaml, or one source "
+		"(hf://owner/repo@rev), and\n"
+		"waits until they are verified and on this node. Ended early, the agent goes on.",
+		options, 1, 1};
+	struct bl_operands operands;
+	auto_weights weights = {0};
+	int r = bl_options_parse(&usage, words, &operands, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = bl_weights_arg_read(&pull.arg, operands.words[0], &weights, err);
+	return r < 0 ? r : run(&pull, &weights, err);
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ballast status: the agent, its containers, its cache. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/command.h"
+#include "cli/human.h"
+#include "cli/node.h"
+#include "cli/options.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
+#include "common/err.h"
+
+static int64_t total_of(const bl_json *list, const char *key)
+{
+	int64_t total = 0;
+
+	for (const bl_json *e = bl_json_first(list); e; e = bl_json_next(e))
+		if (bl_json_is_object(e))
+			total += bl_node_int(e, key);
+	return total;
+}
+
+static void print_container(const bl_json *container)
+{
+	const char *state = bl_node_text(container, "state");
+	const bl_json *more = NULL;
+	char rest[256] = "";
+
+	if (strcmp(state, "pending") == 0 &&
+	    bl_json_get_object(container, "progress", &more, NULL) > 0)
+		(void)snprintf(rest, sizeof(rest), "  %s of %s, %s/s",
+			       bl_human_bytes(bl_node_int(more, "bytes_done")).text,
+			       bl_human_bytes(bl_node_int(more, "bytes_total")).text,
+			       bl_human_bytes(bl_node_int(more, "bytes_per_second")).text);
+	else if (bl_json_get_object(container, "problem", &more, NULL) > 0)
+		(void)snprintf(rest, sizeof(rest), "  %.250s", bl_node_text(more, "detail"));
+	else if (bl_json_get_array(container, "weights", &more, NULL) > 0)
+		(void)snprintf(rest, sizeof(rest), "  %zu sets, %s", bl_json_length(more),
+			       bl_human_bytes(total_of(more, "bytes")).text);
+	bl_print("  %-24s %-12s %-8s%s\n", bl_node_text(container, "id"),
+		 bl_node_text(container, "tenant"), state, rest);
+}
+
+static void print_containers(const bl_json *answer)
+{
+	const bl_json *list = NULL;
+
+	if (bl_json_get_array(answer, "containers", &list, NULL) <= 0)
+		return;
+	bl_print("containers: %zu\n", bl_json_length(list));
+	for (const bl_json *e = bl_json_first(list); e; e = bl_json_next(e))
+		if (bl_json_is_object(e))
+			print_container(e);
+}
+
+static void print_tree(const bl_json *tree, int64_t now)
+{
+	int64_t used = bl_node_int(tree, "last_used");
+	int64_t leases = bl_node_int(tree, "leases");
+	bool pinned = false;
+	char use[64];
+
+	(void)bl_json_get_bool(tree, "pinned", &pinned, NULL);
+	if (leases > 0)
+		(void)snprintf(use, sizeof(use), "in use by %lld", (long long)leases);
+	else
+		(void)snprintf(use, sizeof(use), "last used %s ago",
+			       bl_human_seconds(now - used).text);
+	/* Twenty digits name a tree well enough; every command takes them. */
+	bl_print("  %.27s  %10s  %6lld files  %s%s\n", bl_node_text(tree, "manifest"),
+		 bl_human_bytes(bl_node_int(tree, "bytes")).text,
+		 (long long)bl_node_int(tree, "files"), use, pinned ? ", pinned" : "");
+}
+
+static void print_cache(const bl_json *answer)
+{
+	const bl_json *list = NULL;
+	int64_t limit = bl_node_int(answer, "limit");
+
+	bl_print("cache: %s", bl_human_bytes(bl_node_int(answer, "bytes")).text);
+	if (limit > 0)
+		bl_print(" of %s", bl_human_bytes(limit).text);
+	bl_print(", %s in use, %s pinned, %s free on the disk\n",
+		 bl_human_bytes(bl_node_int(answer, "leased")).text,
+		 bl_human_bytes(bl_node_int(answer, "pinned")).text,
+		 bl_human_bytes(bl_node_int(answer, "free")).text);
+	if (bl_json_get_array(answer, "trees", &list, NULL) <= 0)
+		return;
+	for (const bl_json *e = bl_json_first(list); e; e = bl_json_next(e))
+		if (bl_json_is_object(e))
+			print_tree(e, (int64_t)time(NULL));
+}
+
+/* One object with the three answers. */
+static int print_json(const bl_json *version, const bl_json *containers, const bl_json *cache,
+		      struct bl_err *err)
+{
+	auto_json all = bl_json_new_object();
+	auto_buf text = BL_BUF_INIT(4 * BL_MAX_API_ANSWER);
+	const bl_json *list = NULL;
+	int r;
+
+	if (!all || bl_json_get_array(containers, "containers", &list, NULL) <= 0 ||
+	    !bl_json_set_copy(all, "agent", version) ||
+	    !bl_json_set_copy(all, "containers", list) || !bl_json_set_copy(all, "cache", cache))
+		return bl_err_nomem(err);
+	r = bl_json_write(&text, all, err);
+	if (r == 0)
+		bl_print("%s\n", bl_buf_str(&text));
+	return r;
+}
+
+int bl_status_main(char **words, struct bl_err *err)
+{
+	const char *agent = NULL;
+	bool json = false;
+	const struct bl_option options[] = {
+		BL_NODE_OPTION(agent),
+		{"json", NULL, "as JSON: agent, containers, cache", NULL, &json, NULL, 0},
+		{0},
+	};
+	const struct bl_usage usage = {"ballast status [OPTION...]",
+				       "Shows whether the agent answers, which containers it "
+				       "serves, and what its cache holds.",
+				       options, 0, 0};
+	struct bl_operands operands;
+	auto_agent_answer version = BL_AGENT_ANSWER_INIT;
+	auto_agent_answer containers = BL_AGENT_ANSWER_INIT;
+	auto_agent_answer cache = BL_AGENT_ANSWER_INIT;
+	int r = bl_options_parse(&usage, words, &operands, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = bl_node_ask(agent, "GET", "/v1/version", NULL, BL_NODE_PATIENCE_MS, &version, err);
+	if (r >= 0)
+		r = bl_node_ask(agent, "GET", "/v1/containers", NULL, BL_NODE_PATIENCE_MS,
+				&containers, err);
+	if (r >= 0)
+		r = bl_node_ask(agent, "GET", "/v1/cache", NULL, BL_NODE_PATIENCE_MS, &cache, err);
+	if (r < 0)
+		return r;
+	if (json)
+		return print_json(version.json, containers.json, cache.json, err);
+	bl_print("agent: ballastd %s at %s\n", bl_node_text(version.json, "version"),
+		 agent ? agent : "unix:" BL_PATH_SOCKET);
+	print_containers(containers.json);
+	print_cache(cache.json);
+	return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `pull` and `plan` take: a config.yaml, or a source with its options. */
+#ifndef BL_WEIGHTS_ARG_H
+#define BL_WEIGHTS_ARG_H
+
+#include "cli/options.h"
+#include "common/weights.h"
+
+struct bl_err;
+
+#define BL_WEIGHTS_ARG_PATTERNS 64
+
+struct bl_weights_arg {
+	const char *secret; /* --auth-secret-name */
+	char *allow[BL_WEIGHTS_ARG_PATTERNS];
+	char *ignore[BL_WEIGHTS_ARG_PATTERNS];
+};
+
+#define BL_WEIGHTS_ARG_OPTIONS(arg)                                                              \
+	{"auth-secret-name",                                                                     \
+	 "NAME",                                                                                 \
+	 "for a SOURCE: the secret that has its credential",                                     \
+	 &(arg)->secret,                                                                         \
+	 NULL,                                                                                   \
+	 NULL,                                                                                   \
+	 0},                                                                                     \
+		{"allow",                                                                        \
+		 "GLOB",                                                                         \
+		 "for a SOURCE: only files that match; may be given again",                      \
+		 NULL,                                                                           \
+		 NULL,                                                                           \
+		 (arg)->allow,                                                                   \
+		 BL_WEIGHTS_ARG_PATTERNS},                                                       \
+	{                                                                                        \
+		"ignore", "GLOB", "for a SOURCE: no files that match; may be given again", NULL, \
+			NULL, (arg)->ignore, BL_WEIGHTS_ARG_PATTERNS                             \
+	}
+
+/* The weights of the operand: of the file where there is one of that name, else of that source. */
+int bl_weights_arg_read(const struct bl_weights_arg *arg, const char *operand,
+			struct bl_weights *ret, struct bl_err *err);
+
+#endif

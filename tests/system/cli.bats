@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+# The commands of ballast but `run`: what they print, what they change, how they end.
+
+load cli
+
+setup() {
+	need jq
+	use_test_dir
+	cd "$T" || return 1
+}
+teardown() { clean_up; }
+
+# ---- Command lines
+
+@test "every command has a help, and --version is the version" {
+	ballast --help
+	assert_status 0
+	local commands
+	mapfile -t commands < <(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' <<<"$output")
+	[ "${#commands[@]}" -ge 12 ]
+	for command in "${commands[@]}"; do
+		ballast "$command" --help
+		assert_status 0
+		assert_output "Usage: ballast $command"
+		ballast help "$command"
+		assert_output "Usage: ballast $command"
+	done
+	ballast --version
+	assert_status 0
+	[[ $output =~ ^ballast\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+}
+
+@test "a wrong command line is 64 and says what is wrong" {
+	ballast
+	assert_status 64
+	ballast nothing
+	assert_status 64
+	assert_output "no such command: nothing"
+	ballast validate --nothing x.yaml
+	assert_status 64
+	assert_output "unknown option --nothing"
+	ballast validate --json=yes x.yaml
+	assert_status 64
+	assert_output "--json takes no value"
+	ballast validate
+	assert_status 64
+	assert_output "operand is missing"
+	ballast validate a b
+	assert_status 64
+	assert_output "one operand too many: b"
+	ballast run --rootfs=/ --bundle=/ x.yaml
+	assert_status 64
+	assert_output "give one of --rootfs=DIR and --bundle=DIR"
+	ballast run --rootfs=/ --network=bridge x.yaml
+	assert_status 64
+	assert_output "--network: must be host or none"
+	ballast pull --agent=tcp:1 hf://a/b
+	assert_status 64
+	assert_output "--agent"
+}
+
+@test "a hostile byte of a file is shown as an escape" {
+	printf 'weights:\n- {source: a/b, mount_location: "\\e[2Jx"}\n' >bad.yaml
+	ballast validate bad.yaml
+	assert_status 64
+	refute_output $'\e'
+	printf '"w\\e[31m": 1\n' >bad.yaml
+	ballast validate bad.yaml
+	assert_status 64
+	refute_output $'\e'
+	assert_output '\x1b'
+}
+
+# ---- validate
+
+@test "validate: a config, its annotations, and what has no effect" {
+	server 'serve' 'requirements: [torch]'
+	ballast validate "$CONFIG"
+	assert_status 0
+	assert_output "valid, 1 set of weights"
+	assert_output "requirements has no effect"
+	run --separate-stderr "$BUILD/ballast" validate --json "$CONFIG"
+	assert_status 0
+	assert_equal "$(jq -r '."weights.ballast.dev"' <<<"$output")" \
+		'[{"mount_location":"/models/a","source":"hf://team/model@main"}]'
+	ballast validate --quiet "$CONFIG"
+	refute_output valid
+}
+
+@test "validate: each bad item of tests/data gives its message, with the place in the file" {
+	local file count=0
+	for file in "$TESTS"/data/bad/weights-*.json; do
+		# What YAML says otherwise: JSON's own faults, a list that is none, U+0085 (a line's end).
+		case $file in *nul.json | *utf8.json | *trailing.json | *fraction.json | *duplicate-key.json | *not-a-list.json | *-control.json) continue ;; esac
+		jq '{weights: .}' "$file" >item.yaml
+		ballast validate item.yaml
+		[ "$status" -eq 64 ] || [ "$status" -eq 77 ] || fail "$file: status $status"
+		local message
+		message=$(sed 's/^\$//' "${file%.json}.msg")
+		[[ $output == *": weights$message" ]] || fail "$file: $output"
+		count=$((count + 1))
+	done
+	[ "$count" -gt 40 ]
+}
+
+@test "validate: bombs, depth and size are refused at once" {
+	/usr/bin/python3 - <<-'PY'
+		open("deep.yaml", "w").write("a: " + "[" * 100000)
+		laughs = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
+		for i in range(1, 30):
+		    laughs += f"a{i}: &a{i} [" + ",".join([f"*a{i-1}"] * 9) + "]\n"
+		open("laughs.yaml", "w").write(laughs)
+		open("large.yaml", "w").write("a: " + "x" * (2 << 20))
+		open("keys.yaml", "w").write("".join(f"k{i}: 1\n" for i in range(100000)))
+	PY
+	local file
+	for file in deep laughs large keys; do
+		run timeout 10 "$BUILD/ballast" validate "$file.yaml"
+		assert_status 64
+		assert_output "$file.yaml"
+	done
+	ballast validate "$T"
+	assert_status 64
+	ballast validate no-such.yaml
+	assert_status 64
+	assert_output "No such file"
+}
+
+# ---- bundle
+
+@test "bundle: any runtime runs what it writes, and twice is once" {
+	need_root
+	need runc
+	make_model "$T/model"
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	make_bundle image cat /models/a/config.json
+	config image <<<'{docker_server: {no_build: true}, weights: [{source: hf://team/model, mount_location: /models/a}]}'
+	ballast bundle --bundle="$BUNDLE" --agent="unix:$T/agent.sock" "$CONFIG"
+	assert_status 0
+	local once
+	once=$(cat "$BUNDLE/config.json")
+	ballast bundle --bundle="$BUNDLE" --agent="unix:$T/agent.sock" "$CONFIG"
+	assert_status 0
+	assert_equal "$(cat "$BUNDLE/config.json")" "$once"
+	run_container
+	assert_status 0
+	assert_output '{"model_type":"test"}'
+}
+
+@test "bundle: into another directory, with the hook's options and an explicit environment" {
+	need_built ballast-hook ballast-shim
+	mkdir rootfs
+	server serve
+	ballast bundle --rootfs=rootfs --output=out --agent="unix:$T/a.sock" --tenant=team-a --timeout=5m \
+		--on-timeout=defer --secrets-dir=/s "$CONFIG"
+	assert_status 0
+	assert_equal "$(jq -c '.root' out/config.json)" "{\"path\":\"$T/rootfs\",\"readonly\":false}"
+	assert_equal "$(jq -c '.hooks.createRuntime[0] | [.timeout, .env, .args[1:]]' out/config.json)" \
+		"[330,[\"PATH=/usr/sbin:/usr/bin:/sbin:/bin\"],[\"--agent=unix:$T/a.sock\",\"--shim=$BUILD/ballast-shim\",\"--secrets-dir=/s\",\"--tenant=team-a\",\"--timeout=5m\",\"--on-timeout=defer\",\"--runtime=none\",\"createRuntime\"]]"
+	assert_equal "$(jq -c '.hooks.poststop[0].args[-1]' out/config.json)" '"poststop"'
+	ballast bundle --rootfs=rootfs --timeout=soon "$CONFIG"
+	assert_status 64
+	assert_output "--timeout"
+}
+
+# ---- migrate
+
+@test "migrate: shows, asks, keeps the file as it was, and leaves the rest alone" {
+	cat >config.yaml <<-'YAML'
+		# ours
+		model_name: x   # its name
+		model_cache:
+		  - repo_id: meta-llama/Llama-3.1-8B
+		    revision: main
+		    use_volume: true
+		    volume_folder: llama
+		    allow_patterns: ["*.safetensors", config.json]
+		    runtime_secret_name: hf_access_token
+
+		# the server
+		docker_server:
+		  start_command: sh -c "truss-transfer-cli && serve"
+	YAML
+	cp config.yaml before.yaml
+	run "$BUILD/ballast" migrate <<<n
+	assert_status 1
+	assert_output '+  - source: "hf://meta-llama/Llama-3.1-8B@main"'
+	assert_output '-  - repo_id: meta-llama/Llama-3.1-8B'
+	cmp config.yaml before.yaml
+	ballast migrate --dry-run .
+	assert_status 0
+	cmp config.yaml before.yaml
+	[ ! -e config.yaml.bak ]
+	run "$BUILD/ballast" migrate <<<y
+	assert_status 0
+	assert_output "remove truss-transfer-cli"
+	cmp config.yaml.bak before.yaml
+	ballast validate --json config.yaml
+	assert_status 0
+	assert_equal "$(jq -r '."weights.ballast.dev"' <<<"$output" | jq -c '.[0] | [.source, .mount_location, .auth.auth_secret_name, .allow_patterns]')" \
+		'["hf://meta-llama/Llama-3.1-8B@main","/app/model_cache/llama","hf_access_token",["*.safetensors","config.json"]]'
+	grep -q '^# ours$' config.yaml
+	grep -q 'model_name: x   # its name' config.yaml
+	grep -q '^# the server$' config.yaml
+	ballast migrate --yes
+	assert_status 0
+	assert_output "nothing to migrate"
+	[ ! -e config.yaml.bak.1 ]
+}
+
+@test "migrate: buckets, external data, and a key that is there already" {
+	cat >config.yaml <<-'YAML'
+		external_data:
+		- {url: "https://example.com/x.bin", local_data_path: a/x.bin}
+		hf_cache:
+		- {repo_id: "gs://bucket/path", runtime_secret_name: gcp}
+		- {repo_id: acc.bucket/p, kind: r2, volume_folder: r2}
+	YAML
+	ballast migrate --yes config.yaml
+	assert_status 0
+	ballast validate --json config.yaml
+	assert_equal "$(jq -r '."weights.ballast.dev"' <<<"$output" | jq -c '[.[] | [.source, .mount_location]]')" \
+		'[["gs://bucket/path","/app/model_cache/path"],["r2://acc.bucket/p","/app/model_cache/r2"],["https://example.com/x.bin","/app/data/a/x.bin"]]'
+	printf 'model_cache: [{repo_id: a/b}]\nweights: [{source: c/d, mount_location: /m}]\n' >config.yaml
+	ballast migrate --yes config.yaml
+	assert_status 64
+	assert_output "there is a weights key already"
+	printf 'model_cache: [{revision: x}]\n' >config.yaml
+	ballast migrate --yes config.yaml
+	assert_status 64
+	assert_output "without repo_id"
+}
+
+# ---- Through the agent
+
+@test "pull: a config, then a source; status, pin, rm, gc, verify" {
+	need_root
+	make_model "$T/model"
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	local at=--agent=unix:$T/agent.sock tree
+	server serve
+	ballast pull "$at" "$CONFIG"
+	assert_status 0
+	assert_output "hf://team/model  3 files, 1.0 MiB  sha256:"
+	ballast pull "$at" --json --allow='*.json' team/model
+	assert_status 0
+	assert_equal "$(jq -r '.state, .weights[0].files' <<<"${lines[-1]}")" $'ready\n1'
+	ballast status "$at"
+	assert_status 0
+	assert_output "agent: ballastd"
+	assert_output "containers: 0"
+	assert_output "3 files"
+	ballast status "$at" --json
+	assert_equal "$(jq -r '.cache.trees | length' <<<"$output")" 2
+	tree=$(jq -r '.cache.trees[] | select(.files == 3) | .manifest' <<<"$output")
+	ballast pin "$at" "${tree:7:12}"
+	assert_status 0
+	ballast rm "$at" "${tree:7:12}"
+	assert_status 77
+	ballast pin "$at" --remove "$tree"
+	assert_status 0
+	ballast verify "$at"
+	assert_status 0
+	assert_output "2 trees read, 0 damaged"
+	ballast rm "$at" "$tree"
+	assert_status 0
+	ballast rm "$at" "$tree"
+	assert_status 64
+	assert_output "no tree of that name"
+	ballast rm "$at" xyz
+	assert_status 64
+	ballast gc "$at"
+	assert_status 0
+	assert_output "freed"
+	ballast status "$at" --json
+	assert_equal "$(jq -r '.cache.trees | length' <<<"$output")" 1
+}
+
+@test "pull: what goes wrong has the exit status of a start, and one line" {
+	need_root
+	make_model "$T/model"
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	local at=--agent=unix:$T/agent.sock
+	ballast pull "$at" hf://team/model@v9
+	assert_status 64
+	assert_output v9
+	ballast pull "$at" hf://team/private
+	assert_status 77
+	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"flip"}]'
+	ballast pull "$at" hf://team/model
+	assert_status 75
+	assert_output "SHA-256"
+	ballast pull "$at" no/such/thing
+	assert_status 64
+	assert_output "neither a file nor a source"
+	ballast pull "$at" s3://bucket/x
+	assert_status 64
+	assert_output "secret_id is required"
+	ballast pull --agent="unix:$T/none.sock" hf://team/model
+	assert_status 69
+	assert_output "the agent is not running"
+	assert_output "ballastd --socket=$T/none.sock"
+}
+
+@test "status shows a container that runs" {
+	need_root
+	need runc
+	start_hub_and_agent
+	server 'echo up; trap "exit 0" TERM; sleep 600 & wait'
+	start_config --id=shown
+	"$FIXTURES/process.py" line "$T/run.log" up
+	ballast status --agent="unix:$T/agent.sock"
+	assert_status 0
+	assert_output "containers: 1"
+	assert_output "shown"
+	assert_output "in use by 1"
+	kill -TERM "$RUN_PID"
+	end_config
+	assert_status 0
+}
+
+@test "pull shows how far it is, once on a line elsewhere than on a terminal" {
+	need_root
+	need script
+	make_model "$T/model" 8388608
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"stall","at":0.5}]'
+	script --quiet --return --command "TERM=xterm $BUILD/ballast pull --agent=unix:$T/agent.sock team/model" \
+		"$T/script.log" </dev/null >"$T/shown.log" 2>&1 3>&- &
+	local pid=$!
+	origin_control "$CDN" 'wait?reached=1'
+	"$FIXTURES/process.py" line "$T/shown.log" '%  .* of 8\.0 MiB'
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	wait "$pid"
+	grep -q '\[#' "$T/shown.log"
+	grep -q 'hf://team/model  3 files' "$T/shown.log"
+}
+
+@test "plan lists what would be brought, and downloads nothing" {
+	make_model "$T/model"
+	start_hub --repo "team/model=$T/model"
+	agent_config
+	server serve '  ignore_patterns: ["tokenizer/*"]'
+	ballast plan --config="$T/ballastd.json" "$CONFIG"
+	assert_status 0
+	assert_output "model.safetensors"
+	assert_output "2 files"
+	ballast plan --config="$T/ballastd.json" --json --allow='*.json' team/model@main
+	assert_status 0
+	assert_equal "$(jq -c '[.files[].path]' <<<"$output")" '["config.json"]'
+	assert_equal "$(origin_stats "$HUB" '[.requests | keys[] | select(startswith("/repos/"))] | length')" 0
+	ballast plan --config="$T/ballastd.json" team/model@v9
+	assert_status 64
+}
+
+# ---- doctor
+
+# An installation in $T/root that has nothing wrong but that its agent does not run.
+healthy_root() {
+	local root=$T/root
+	mkdir -p "$root"/usr/libexec/{oci/hooks.d,ballast} "$root"/usr/sbin "$root"/usr/share/containers/oci/hooks.d \
+		"$root"/etc/{ballast,containerd}
+	install -m 755 "$BUILD/ballast-hook" "$root/usr/libexec/oci/hooks.d/"
+	install -m 755 "$BUILD/ballast-shim" "$BUILD/ballast-fetch" "$root/usr/libexec/ballast/"
+	install -m 755 "$BUILD/ballastd" "$root/usr/sbin/"
+	echo '{"version":"1.0.0","hook":{"path":"/usr/libexec/oci/hooks.d/ballast-hook"}}' \
+		>"$root/usr/share/containers/oci/hooks.d/50-ballast.json"
+	echo 'pod_annotations = ["*.ballast.dev", "*.ballast.dev/*"]' >"$root/etc/containerd/config.toml"
+	mkdir -m 700 "$root/etc/ballast/secrets" "$root/etc/ballast/secrets/default"
+	(umask 077 && echo x >"$root/etc/ballast/secrets/default/token")
+}
+
+@test "doctor: all well, then one fault after the other" {
+	need_root
+	start_agent
+	healthy_root
+	local at=--agent=unix:$T/agent.sock
+	ballast doctor "$at" --root="$T/root"
+	assert_status 0
+	refute_output BAD
+	chmod 644 "$T/root/etc/ballast/secrets/default/token"
+	ballast doctor "$at" --root="$T/root"
+	assert_status 1
+	assert_output "default/token: must be a regular file of root's alone"
+	chmod 600 "$T/root/etc/ballast/secrets/default/token"
+	echo 'pod_annotations = []' >"$T/root/etc/containerd/config.toml"
+	ballast doctor "$at" --root="$T/root"
+	assert_status 1
+	assert_output 'pod_annotations = \["\*.ballast.dev", "\*.ballast.dev/\*"\]'
+	rm "$T/root/etc/containerd/config.toml" "$T/root/usr/libexec/oci/hooks.d/ballast-hook"
+	ballast doctor "$at" --root="$T/root"
+	assert_status 1
+	assert_output "containers start without weights"
+	cp "$BUILD/ballastd" "$T/root/usr/libexec/ballast/ballast-shim"
+	ballast doctor "$at" --root="$T/root"
+	assert_output "is not static"
+	run --separate-stderr "$BUILD/ballast" doctor --agent="unix:$T/none.sock" --root="$T/root" --json
+	assert_status 1
+	assert_equal "$(jq -r '.[] | select(.what == "agent") | .finding' <<<"$output")" bad
+}
