@@ -1,0 +1,242 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2034,SC2030,SC2031,SC2154
+# The way to an origin: the operator's proxy, a private CA, IPv6 alone, names that lead where nobody
+# may go, and certificates that are not right.
+
+load lib
+load sources
+
+setup() {
+	use_test_dir
+	need jq curl openssl
+	mkdir "$T/www"
+	printf 'the weights\n' >"$T/www/model.bin"
+	AUTH='' SECRET='' TOKEN='' REVISION=''
+}
+
+teardown() {
+	[ ! -e "$T/hosts" ] || umount /etc/hosts
+	clean_up
+	[ ! -e "$T/squid" ] || xargs rm -rf <"$T/squid"
+}
+
+# Names of this test's own, in the mount namespace that run-system gives each file.
+use_hosts() {
+	printf '%s\n' '127.0.0.1 localhost' "$@" >"$T/names"
+	mount --bind "$T/names" /etc/hosts 2>/dev/null || skip "cannot mount over /etc/hosts"
+	touch "$T/hosts"
+}
+
+assert_weights() {
+	assert_done
+	assert_equal "$(cat "$T/files/file")" "the weights"
+}
+
+# start_squid [deny]: PROXY is its URL; $SQUID/access.log has a line for every request.
+start_squid() {
+	local port
+	need squid
+	# It wants another user than root, who must reach its directory: bats' own is root's alone.
+	SQUID=$(mktemp -d)
+	echo "$SQUID" >>"$T/squid"
+	chmod 777 "$SQUID"
+	port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	cat >"$SQUID/squid.conf" <<-CONF
+		http_port 127.0.0.1:$port
+		http_access ${1:-allow} all
+		cache deny all
+		pid_filename none
+		access_log stdio:$SQUID/access.log
+		cache_log $SQUID/cache.log
+		coredump_dir none
+		shutdown_lifetime 0
+	CONF
+	chmod 644 "$SQUID/squid.conf"
+	squid -N -f "$SQUID/squid.conf" >"$T/squid.log" 2>&1 3>&- </dev/null &
+	echo $! >>"$T/pids"
+	SQUID_PID=$!
+	PROXY=http://127.0.0.1:$port
+	curl --silent --noproxy '*' --output /dev/null --retry 15 --retry-connrefused --retry-delay 1 "$PROXY/" ||
+		fail "squid does not answer: $(cat "$T/squid.log" "$SQUID/cache.log")"
+}
+
+# Its log is whole when it has ended.
+stop_squid() {
+	kill "$SQUID_PID"
+	"$FIXTURES/process.py" wait "$SQUID_PID" 20
+}
+
+@test "a private CA: ca_file makes its origins trusted, nothing else does" {
+	make_tls
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	CONFIG=$(jq -n --arg o "$ORIGIN" --arg ca "$T/ca.pem" '{allowed_origins: [$o], ca_file: $ca}')
+	job "$ORIGIN/model.bin"
+	assert_weights
+	CONFIG=$(jq -c 'del(.ca_file)' <<<"$CONFIG")
+	job "$ORIGIN/model.bin"
+	assert_error origin TLS ca_file
+}
+
+@test "certificates: for another host, expired, self-signed" {
+	make_tls DNS:other.example
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	CONFIG=$(jq -n --arg o "$ORIGIN" --arg ca "$T/ca.pem" '{allowed_origins: [$o], ca_file: $ca}')
+	job "$ORIGIN/model.bin"
+	assert_error origin TLS
+	make_tls
+	openssl x509 -req -in "$T/tls.csr" -CA "$T/ca.pem" -CAkey "$T/ca.key" -CAcreateserial -days -1 \
+		-extfile <(echo subjectAltName=IP:127.0.0.1) -out "$T/tls.pem" 2>/dev/null
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	CONFIG=$(jq -c --arg o "$ORIGIN" '.allowed_origins = [$o]' <<<"$CONFIG")
+	job "$ORIGIN/model.bin"
+	assert_error origin TLS expired
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=self \
+		-addext subjectAltName=IP:127.0.0.1 -keyout "$T/tls.key" -out "$T/tls.pem" 2>/dev/null
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	CONFIG=$(jq -c --arg o "$ORIGIN" '.allowed_origins = [$o]' <<<"$CONFIG")
+	job "$ORIGIN/model.bin"
+	assert_error origin TLS self
+}
+
+@test "a proxy: https goes through it by CONNECT, with the private CA; no_proxy goes past it" {
+	local word
+	make_tls
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	start_squid
+	CONFIG=$(jq -n --arg o "$ORIGIN" --arg ca "$T/ca.pem" --arg p "$PROXY" \
+		'{allowed_origins: [$o], ca_file: $ca, proxy: {url: $p}}')
+	for word in 127.0.0.1 127.0.0.0/8 '*'; do
+		CONFIG=$(jq -c --arg w "$word" '.proxy.no_proxy = [$w]' <<<"$CONFIG")
+		job "$ORIGIN/model.bin"
+		assert_weights
+	done
+	stop_squid
+	assert_equal "$(grep -c CONNECT "$SQUID/access.log")" 0
+	start_squid
+	CONFIG=$(jq -c --arg p "$PROXY" '.proxy = {url: $p}' <<<"$CONFIG")
+	job "$ORIGIN/model.bin"
+	assert_weights
+	stop_squid
+	grep -q 'CONNECT 127.0.0.1' "$SQUID/access.log"
+}
+
+@test "a proxy: the stores go through it too, signed for the origin" {
+	start_squid
+	start_clouds
+	put '{"bucket":"models","key":"llama/a b"}'
+	CONFIG=$(jq -c --arg p "$PROXY" '.proxy = {url: $p}' <<<"$CONFIG")
+	job s3://models/llama
+	assert_done
+	assert_listed 'a b'
+	stop_squid
+	grep -q "$S3/models" "$SQUID/access.log"
+	# what the proxy writes down holds neither key nor signature
+	refute_logged
+}
+
+refute_logged() {
+	if grep -E 'AKIDTEST|secret/KEY|Signature=' "$SQUID/access.log"; then
+		fail "the proxy has seen it in a URL"
+	fi
+}
+
+@test "a proxy that is not there, and one that refuses" {
+	CONFIG='{"proxy":{"url":"http://127.0.0.1:1"}}'
+	job https://example.com/model.bin
+	assert_error origin proxy
+	start_squid deny
+	CONFIG=$(jq -n --arg p "$PROXY" '{proxy: {url: $p}}')
+	job https://example.com/model.bin
+	assert_error origin proxy
+}
+
+@test "the proxy of the environment has no effect" {
+	make_tls
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	CONFIG=$(jq -n --arg o "$ORIGIN" --arg ca "$T/ca.pem" '{allowed_origins: [$o], ca_file: $ca}')
+	export http_proxy=http://127.0.0.1:1 https_proxy=http://127.0.0.1:1 ALL_PROXY=http://127.0.0.1:1
+	job "$ORIGIN/model.bin"
+	unset http_proxy https_proxy ALL_PROXY
+	assert_weights
+}
+
+@test "an origin with IPv6 alone, by address and by name" {
+	[ -e /proc/net/if_inet6 ] && grep -q ' lo$' /proc/net/if_inet6 || skip "no IPv6 here"
+	use_hosts '::1 six.example'
+	make_tls IP:::1,DNS:six.example
+	start_origin --address ::1 --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	CONFIG=$(jq -n --arg a "https://[::1]:$REPLY" --arg b "https://six.example:$REPLY" --arg ca "$T/ca.pem" \
+		'{allowed_origins: [$a, $b], ca_file: $ca}')
+	job "https://[::1]:$REPLY/model.bin"
+	assert_weights
+	job "https://six.example:$REPLY/model.bin"
+	assert_weights
+}
+
+@test "names that lead to addresses which are nobody's business are refused, unless allowed" {
+	local name port
+	make_tls DNS:inner.example
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	port=$REPLY
+	use_hosts '127.0.0.1 inner.example' '169.254.169.254 meta.example' '10.1.2.3 ten.example' \
+		'::1 six.example' 'fd00:ec2::254 ec2.example' '::ffff:127.0.0.1 mapped.example' \
+		'100.64.0.1 shared.example' 'fe80::1 link.example' '0.0.0.0 any.example'
+	CONFIG=$(jq -n --arg ca "$T/ca.pem" '{ca_file: $ca}')
+	for name in inner meta ten six ec2 mapped shared link any; do
+		job "https://$name.example:$port/model.bin"
+		assert_error forbidden allowed_
+	done
+	assert_equal "$(origin_stats "$ORIGIN" '.requests | length')" 0
+	CONFIG=$(jq -c '.allowed_networks = ["127.0.0.0/8"]' <<<"$CONFIG")
+	job "https://inner.example:$port/model.bin"
+	assert_weights
+}
+
+@test "addresses in any spelling are refused" {
+	local host
+	CONFIG='{}'
+	for host in 127.0.0.1 127.1 2130706433 0x7f.1 0177.0.0.1 '[::1]' '[::ffff:127.0.0.1]' \
+		'[::ffff:7f00:1]' '[64:ff9b::7f00:1]' 169.254.169.254 '[fd00:ec2::254]' '[fe80::1]' 10.0.0.1 \
+		192.168.1.1 172.16.0.1 0.0.0.0 '[::]' 127.0.0.1. localhost; do
+		job "https://$host:1/model.bin"
+		[[ "$(jq -r .class <<<"$output")" == @(forbidden|config) ]] || fail "$host: $output"
+	done
+}
+
+@test "redirects to such addresses are refused, and asked for by nobody" {
+	make_tls
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	CONFIG=$(jq -n --arg o "$ORIGIN" --arg ca "$T/ca.pem" '{allowed_origins: [$o], ca_file: $ca}')
+	for to in https://169.254.169.254/latest/meta-data/ https://127.0.0.1:1/ "http://127.0.0.1:1/" \
+		"https://[::1]:1/"; do
+		origin_control "$ORIGIN" faults "[{\"match\":\"model.bin\",\"kind\":\"redirect\",\"to\":\"$to\"}]"
+		job "$ORIGIN/model.bin"
+		assert_error forbidden
+	done
+}
+
+@test "the stores' own hosts, where the operator names no endpoint" {
+	local want source
+	unshare --net true || skip "no network namespaces here"
+	CONFIG='{}' AUTH=$CUSTOM
+	SECRET='{"aws_access_key_id":"AKIDTEST","aws_secret_access_key":"secret/KEY+1","account_key":"MDEy"}'
+	while read -r source want; do
+		job_offline "$source"
+		assert_error origin "https://$want:443" "looked up"
+	done <<-'TABLE'
+		s3://models/x models.s3.us-east-1.amazonaws.com
+		s3://dotted.models/x s3.us-east-1.amazonaws.com
+		r2://abc123.models/x abc123.r2.cloudflarestorage.com
+		cw://models/x models.cwobject.com
+		azure://account/models/x account.blob.core.windows.net
+	TABLE
+}
+
+# job, where no network is: what is asked for can be seen in the error.
+job_offline() {
+	mkdir -p "$T/offline"
+	printf '#!/bin/sh\nexec unshare --net "%s/ballast-fetch" "$@"\n' "$BUILD" >"$T/offline/ballast-fetch"
+	chmod 755 "$T/offline/ballast-fetch"
+	BUILD=$T/offline job "$1"
+}
