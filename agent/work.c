@@ -356,6 +356,7 @@ static void clear_job(struct bl_work *work)
 	bl_job_free(TAKE_PTR(work->job));
 	bl_store_unreserve(work->works->store, work->reserved);
 	work->reserved = 0;
+	work->admitted = false;
 	if (work->counted)
 		work->works->running--;
 	work->counted = false;

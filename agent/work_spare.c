@@ -49,7 +49,7 @@ struct spare {
 	struct bl_manifest *manifest; /* of the listing */
 	struct wanted *wanted;	      /* promised digests, sorted */
 	size_t wanted_count;
-	bl_json *promises; /* of the ref that is looked at, where they count; borrowed files */
+	bl_json *promises;	/* of the ref that is looked at, where they count; borrowed files */
 	const bl_json *promise; /* the walk's place in them */
 	bool same_source, by_digest;
 };
@@ -218,7 +218,8 @@ static void look_at_memo(struct spare *spare)
 static void spare_run(struct bl_task *task)
 {
 	struct bl_work *work = task->data;
-	struct spare spare = {.work = work, .dirs = bl_store_dirs(work->works->store),
+	struct spare spare = {.work = work,
+			      .dirs = bl_store_dirs(work->works->store),
 			      .manifest = bl_job_manifest(work->job)};
 
 	if (collect_wanted(&spare) == 0) {
@@ -242,18 +243,18 @@ static void room_made(struct bl_collect *collect, const struct bl_gc_result *res
 	reserve(collect->data);
 }
 
-/* What the tenant would have in the cache with this, where it has a quota. */
+/* What the tenant would have in the cache with this and with what else is on its way for it. */
 static int check_quota(struct bl_work *work, struct bl_err *err)
 {
 	uint64_t quota = bl_config_tenant_quota(work->works->config, work->tenant);
 	uint64_t bytes = bl_job_manifest(work->job)->bytes;
 
-	if (quota == 0 || bytes <= quota)
+	if (quota == 0)
 		return 0;
-	return bl_err_set(err, BL_EX_RETRY, ENOSPC,
-			  "tenant '%s' may have %llu bytes in the cache, and this is %llu; an "
-			  "operator raises quotas in ballastd.json",
-			  work->tenant, (unsigned long long)quota, (unsigned long long)bytes);
+	for (const struct bl_work *other = work->works->first; other; other = other->next)
+		if (other->admitted && strcmp(other->tenant, work->tenant) == 0)
+			bytes += bl_job_manifest(other->job)->bytes;
+	return bl_store_check_tenant(work->works->store, work->tenant, quota, bytes, err);
 }
 
 static void reserve(struct bl_work *work)
@@ -272,6 +273,7 @@ static void reserve(struct bl_work *work)
 	if (r == 0)
 		r = bl_store_reserve(work->works->store, missing, &err);
 	if (r == 0) {
+		work->admitted = true;
 		work->reserved = missing;
 		work->bytes_base = manifest->bytes - missing;
 		bl_job_go(work->job);

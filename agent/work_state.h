@@ -82,6 +82,7 @@ struct bl_work {
 	struct bl_flight *flights;
 	struct bl_strike *strikes;
 	int tasks; /* on the pool; the job is not freed before they are back */
+	bool admitted; /* there is room for all of its files */
 	uint64_t reserved;
 	uint64_t files_done, bytes_base; /* spared ones count as done */
 	struct bl_collect collect; /* it waits for room */

@@ -1,0 +1,216 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The cache under the agent: quotas and what they evict, damage that is found before an attach, the
+# agent killed at the store's labelled points, and disks that fail.
+
+load lib
+load agent
+
+setup() {
+	use_test_dir
+	local i
+	for i in 1 2 3; do
+		make_model "$T/model$i"
+		REPOS+=(--repo "org/m$i=$T/model$i")
+	done
+	start_hub "${REPOS[@]}"
+}
+teardown() { clean_up; }
+
+# start_with FILTER: the agent with this configuration.
+start_with() {
+	agent_config "$1"
+	start_agent
+}
+
+# start_container ID N [TENANT]: a new process that wants model N.
+start_container() {
+	new_process
+	put "$1" "${3:-default}" "$(items "hf://org/m$2")"
+}
+
+# end_container ID PID
+end_container() {
+	end_process "$2"
+	agent DELETE "/v1/containers/$1"
+	until agent GET "/v1/containers/$1" && [ "$status_code" = 404 ]; do :; done
+}
+
+trees() {
+	find "$T/cache/trees" -mindepth 1 -maxdepth 1 | wc -l
+}
+
+@test "space: what is unleased and oldest goes, what is leased or pinned stays, and then it is 507" {
+	start_with '.quotas = {cache: 2500000} | .lease_grace = "0s" | .watermarks = {high: 100, low: 100}'
+	start_container c1 1
+	expect_code 200
+	first=$(answer '.weights[0].path') one=$PID
+	start_container c2 2
+	expect_code 200
+	second=$(answer '.weights[0].path')
+	# Both are in use: nothing may go, and the message says how much is missing.
+	start_container c3 3
+	expect_code 507
+	[[ $output == *"are missing"* ]]
+	[ -e "$first/config.json" ] && [ -e "$second/config.json" ]
+	agent GET /metrics
+	[[ $output == *"ballast_cache_evictions_total 0"* ]]
+	# One has ended: it makes room.
+	end_container c1 "$one"
+	start_container c4 3
+	expect_code 200
+	[ ! -e "$first" ] && [ -e "$second/config.json" ]
+	agent GET /metrics
+	[[ $output == *"ballast_cache_evictions_total 1"* ]]
+	# The quota holds for the disk too.
+	[ "$(du -s --block-size=1 "$T/cache/blobs" | cut -f1)" -lt 3700000 ]
+}
+
+@test "space: a pinned tree stays" {
+	start_with '.quotas = {cache: 1500000} | .lease_grace = "0s"'
+	start_container c1 1
+	pinned=$(answer '.weights[0].manifest')
+	agent PUT "/v1/cache/$pinned/pin"
+	expect_code 204
+	end_container c1 "$PID"
+	stop_agent
+	start_agent
+	start_container c2 2
+	expect_code 507
+	agent DELETE "/v1/cache/$pinned/pin"
+	start_container c3 2
+	expect_code 200
+	assert_equal "$(trees)" 1
+}
+
+@test "space: a tenant's quota takes from that tenant alone" {
+	start_with '.quotas = {tenants: {small: 1500000}} | .lease_grace = "0s"'
+	start_container big 1 big
+	expect_code 200
+	start_container s1 2 small
+	expect_code 200
+	one=$PID
+	start_container s2 3 small
+	expect_code 507
+	[[ $output == *"quota of tenant 'small'"* ]]
+	end_container s1 "$one"
+	start_container s3 3 small
+	expect_code 200
+	assert_equal "$(trees)" 2
+	agent GET /v1/containers/big
+	assert_equal "$(answer .state)" ready
+}
+
+@test "space: above the high mark the cache shrinks to the low one" {
+	start_with '.quotas = {cache: 4000000} | .watermarks = {high: 60, low: 30} | .lease_grace = "0s"'
+	for i in 1 2 3; do
+		start_container "c$i" "$i"
+		expect_code 200
+		end_container "c$i" "$PID"
+	done
+	agent POST /v1/cache/gc
+	expect_code 200
+	assert_equal "$(trees)" 1
+}
+
+@test "space: ten crash restarts under pressure fetch nothing again" {
+	start_with '.quotas = {cache: 1500000}'
+	start_container c1 1
+	expect_code 200
+	for i in {1..10}; do
+		end_process "$PID"
+		start_container "other-$i" 2
+		expect_code 507
+		end_process "$PID"
+		start_container c1 1
+		expect_code 200
+	done
+	assert_equal "$(bytes_of 'repos/')" "$(stat -c %s "$T/model1/model.safetensors")"
+}
+
+@test "damage: a truncated file is found before the attach, and only it is fetched again" {
+	start_with .
+	start_container c1 1
+	blob=$(find "$T/cache/blobs" -type f -size +900k)
+	chmod 600 "$blob"
+	truncate -s 5000 "$blob"
+	chmod 444 "$blob"
+	origin_control "$HUB" reset
+	origin_control "$CDN" reset
+	start_container c2 1
+	expect_code 200
+	cmp "$T/model1/model.safetensors" "$(answer '.weights[0].path')/model.safetensors"
+	assert_equal "$(find "$T/cache/quarantine" -mindepth 1 | wc -l)" 1
+	assert_equal "$(bytes_of 'config.json|vocab.txt')" 0
+}
+
+@test "damage: a planted file, link or owner in a tree is never handed out" {
+	start_with .
+	for i in 1 2 3; do
+		start_container "c$i" "$i"
+		tree=$(answer '.weights[0].path')
+		case $i in
+		1) cp /bin/true "$tree/setup.py" ;;
+		2)
+			rm -f "$tree/config.json"
+			ln -s /etc/shadow "$tree/config.json"
+			;;
+		3) chown 1234 "$tree/config.json" ;;
+		esac
+		start_container "again$i" "$i"
+		expect_code 200
+		tree=$(answer '.weights[0].path')
+		diff -r "$T/model$i" "$tree"
+		assert_equal "$(stat -c %u%a "$tree/config.json")" 0444
+	done
+}
+
+@test "crash: killed at each labelled point, the agent starts again and the container gets its weights" {
+	need_faults
+	local label labels n=0
+	mapfile -t labels < <(grep -oh 'bl_sys_point("[a-z-]*")' \
+		"$BATS_TEST_DIRNAME"/../../agent/{blob,manifest,partial,ref,store_lease,tree}.c | cut -d'"' -f2 |
+		grep -v -e renewed -e retired -e noted -e partial-synced | sort -u)
+	agent_config
+	AGENT=$FAULTS/ballastd
+	for label in "${labels[@]}"; do
+		rm -rf "$T/cache"
+		BL_FAULT=$label:KILL:1 start_agent
+		new_process
+		# It dies in the middle: no answer.
+		run put "c$((++n))" default "$(items hf://org/m1)"
+		[ "$status" -ne 0 ] || fail "$label: not killed, HTTP $status_code"
+		"$FIXTURES/process.py" wait "$(cat "$T/agent.pid")"
+		start_agent
+		put "c$n" default "$(items hf://org/m1)"
+		expect_code 200
+		diff -r "$T/model1" "$(answer '.weights[0].path')"
+		stop_agent
+	done
+}
+
+@test "faults: a full, failing or limited disk is an error that passes, and the agent lives" {
+	need_faults
+	local call what n=0
+	agent_config
+	AGENT=$FAULTS/ballastd
+	for what in ENOSPC EDQUOT EIO EMFILE; do
+		for call in fallocate fsync linkat renameat2; do
+			rm -rf "$T/cache"
+			mkdir -m 700 "$T/cache"
+			# Not while it opens: the fan of blobs is made, and then it fails for good.
+			BL_FAULT=$call:$what:6 start_agent
+			start_container "c$((++n))" 1
+			case $status_code in
+			200) ;;
+			500 | 502 | 507)
+				start_container "c$((++n))" 1
+				expect_code 200
+				;;
+			*) fail "$call:$what: HTTP $status_code: $output" ;;
+			esac
+			diff -r "$T/model1" "$(answer '.weights[0].path')"
+			stop_agent
+		done
+	done
+}
