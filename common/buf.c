@@ -96,7 +96,10 @@ int bl_buf_read(struct bl_buf *buf, int fd, struct bl_err *err)
 		if (room == 0) {
 			n = read(fd, &spare, 1);
 		} else {
-			size_t step = room < BL_BUF_READ_STEP ? room : BL_BUF_READ_STEP;
+			/* What the caller has reserved is filled before more is. */
+			size_t left = buf->cap > buf->len + 1 ? buf->cap - buf->len - 1 : 0;
+			size_t want = left > 0 ? left : BL_BUF_READ_STEP;
+			size_t step = room < want ? room : want;
 			char *to = bl_buf_reserve(buf, step, err);
 
 			if (!to)

@@ -9,6 +9,8 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include "common/buf.h"
@@ -31,11 +33,17 @@
 /* Numbers that are the same on every architecture, for headers that are older than the call. */
 #define NR_OPEN_TREE_ATTR 467
 
+/* What is done about a call: an errno, or one of these. */
+enum { ALLOW = 0, LOOK_AT_FLAGS = -1, LOOK_AT_REQUEST = -2 };
+
 /* EPERM for what is an attempt; ENOSYS for what programs try and can do without. */
-static const struct {
+static const struct rule {
 	int number;
 	int answer;
-} denied[] = {
+} rules[] = {
+	{SYS_clone, LOOK_AT_FLAGS},
+	{SYS_unshare, LOOK_AT_FLAGS},
+	{SYS_ioctl, LOOK_AT_REQUEST},
 	/* mounts and roots */
 	{SYS_mount, EPERM},
 	{SYS_umount2, EPERM},
@@ -115,12 +123,7 @@ static void load(struct program *p, size_t offset)
 	emit(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset));
 }
 
-/* Goes on with the next instruction where the accumulator is value, else skips `skip` of them. */
-static void if_equal(struct program *p, uint32_t value, uint8_t skip)
-{
-	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip));
-}
-
+/* Goes on with the next instruction where the accumulator has one of the bits, else skips some. */
 static void if_any_bit(struct program *p, uint32_t bits, uint8_t skip)
 {
 	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, skip));
@@ -154,39 +157,102 @@ static void refuse_foreign(struct program *p)
 #endif
 }
 
-/* Calls whose flags decide. Each block ends, so that the next finds the number loaded. */
-static void refuse_by_argument(struct program *p)
+/* New namespaces. (For clone the bit of CLONE_NEWTIME is part of the signal's number.) */
+static void leaf_flags(struct program *p, int number)
 {
-	if_equal(p, SYS_clone, 4);
 	load(p, argument(0));
-	if_any_bit(p, NEW_NAMESPACES, 1);
+	if_any_bit(p, NEW_NAMESPACES | (number == SYS_unshare ? NEW_TIME : 0), 1);
 	answer(p, failure(EPERM));
 	answer(p, SECCOMP_RET_ALLOW);
-	if_equal(p, SYS_unshare, 4);
-	load(p, argument(0));
-	if_any_bit(p, NEW_NAMESPACES | NEW_TIME, 1);
-	answer(p, failure(EPERM));
-	answer(p, SECCOMP_RET_ALLOW);
-	/* Typing into the terminal that started the container. */
-	if_equal(p, SYS_ioctl, 6);
+}
+
+/* Typing into the terminal that started the container. */
+static void leaf_request(struct program *p)
+{
 	load(p, argument(1));
-	if_equal(p, TIOCSTI, 1);
-	answer(p, failure(EPERM));
-	if_equal(p, TIOCLINUX, 1);
+	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 1, 0));
+	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX, 0, 1));
 	answer(p, failure(EPERM));
 	answer(p, SECCOMP_RET_ALLOW);
+}
+
+/* All numbers from `first` up to the next range's have one answer. */
+struct range {
+	int first;
+	int answer;
+};
+
+#define RULES (sizeof(rules) / sizeof(*rules))
+#define RANGES (2 * RULES + 1)
+
+static void leaf(struct program *p, const struct range *range)
+{
+	if (range->answer == LOOK_AT_FLAGS)
+		leaf_flags(p, range->first);
+	else if (range->answer == LOOK_AT_REQUEST)
+		leaf_request(p);
+	else
+		answer(p, range->answer == ALLOW ? SECCOMP_RET_ALLOW : failure(range->answer));
+}
+
+/* Instructions that tree() emits for n ranges. */
+static size_t tree_size(const struct range *ranges, size_t n)
+{
+	if (n == 1)
+		return ranges->answer == LOOK_AT_FLAGS	 ? 4
+		       : ranges->answer == LOOK_AT_REQUEST ? 5
+							     : 1;
+	return 1 + tree_size(ranges, n / 2) + tree_size(ranges + n / 2, n - n / 2);
+}
+
+/* A binary search for the call's number: the kernel runs the program once for every number when it
+ * is loaded, and in a list that would be half of the shim's time. */
+static void tree(struct program *p, const struct range *ranges, size_t n)
+{
+	if (n == 1) {
+		leaf(p, ranges);
+		return;
+	}
+	/* At most 255 instructions lie between: the whole program is not longer. */
+	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K,
+					     (uint32_t)ranges[n / 2].first,
+					     (uint8_t)tree_size(ranges, n / 2), 0));
+	tree(p, ranges, n / 2);
+	tree(p, ranges + n / 2, n - n / 2);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return ((const struct rule *)a)->number - ((const struct rule *)b)->number;
+}
+
+/* The rules as ranges that cover every number; returns how many. */
+static size_t to_ranges(struct range *ranges)
+{
+	struct rule sorted[RULES];
+	size_t n = 0;
+	int next = 0;
+
+	memcpy(sorted, rules, sizeof(sorted));
+	qsort(sorted, RULES, sizeof(*sorted), by_number);
+	for (size_t i = 0; i < RULES; i++) {
+		if (sorted[i].number > next)
+			ranges[n++] = (struct range){next, ALLOW};
+		next = sorted[i].number + 1;
+		if (n == 0 || ranges[n - 1].answer != sorted[i].answer || sorted[i].answer < ALLOW)
+			ranges[n++] = (struct range){sorted[i].number, sorted[i].answer};
+	}
+	ranges[n++] = (struct range){next, ALLOW};
+	return n;
 }
 
 int bl_seccomp_build(struct bl_buf *filter, struct bl_err *err)
 {
 	struct program p = {.to = filter, .err = err};
+	struct range ranges[RANGES];
+	size_t n = to_ranges(ranges);
 
 	refuse_foreign(&p);
-	refuse_by_argument(&p);
-	for (size_t i = 0; i < sizeof(denied) / sizeof(*denied); i++) {
-		if_equal(&p, (uint32_t)denied[i].number, 1);
-		answer(&p, failure(denied[i].answer));
-	}
-	answer(&p, SECCOMP_RET_ALLOW);
+	tree(&p, ranges, n);
 	return p.ret;
 }

@@ -17,11 +17,12 @@ struct bl_init {
 };
 
 /*
- * Forks. Returns 0 in the child, which is in its own process group (the terminal's foreground one
- * where the shim was) and has to execute the server; 1 in the shim, with *ret filled. All signals
- * must be blocked: none is lost that way between here and the server's own handlers.
+ * Starts server(arg) as a child in a process group of its own (the terminal's foreground one where
+ * the shim was), on a stack of its own in this process's memory: it must execute something, or
+ * return the status to end with, and the shim stands still until then. All signals must be blocked:
+ * none is lost that way between here and the server's own handlers.
  */
-int bl_init_start(struct bl_init *ret, struct bl_err *err);
+int bl_init_start(struct bl_init *ret, int (*server)(void *arg), void *arg, struct bl_err *err);
 
 /*
  * Serves until the child has ended, and, where it died of a signal that was forwarded, everything

@@ -47,7 +47,6 @@
 struct shim {
 	bool init;	   /* --init */
 	char *const *rest; /* COMMAND and its arguments */
-	int last_word;	   /* /dev/termination-log, or -1 */
 	struct bl_orders orders;
 	struct bl_user user;
 	struct bl_env env;
@@ -65,19 +64,27 @@ __attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
 	bl_log(BL_LOG_INFO, "%s", text);
 }
 
+/* The last word where Kubernetes looks for it: a file that it makes writable for every user. */
+static void tell_kubernetes(const struct bl_err *err)
+{
+	auto_fd fd = bl_sys_openat(AT_FDCWD, TERMINATION_LOG,
+				   O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+	char line[MESSAGE_MAX];
+	struct stat st;
+
+	if (fd < 0 || bl_sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	(void)bl_sys_write_all(fd, line, bl_log_escape(line, sizeof(line), err->msg));
+}
+
 /* The exit status for an error, after its message has been told. */
-static int tell(const struct shim *shim, const struct bl_err *err)
+static int tell(const struct bl_err *err)
 {
 	bool known = err->code == BL_SHIM_NOT_EXECUTABLE || err->code == BL_SHIM_NOT_FOUND ||
 		     err->code > BL_SHIM_SIGNALLED;
 
 	bl_log(BL_LOG_ERROR, "%s", err->msg);
-	if (shim->last_word >= 0) {
-		char line[MESSAGE_MAX];
-		size_t len = bl_log_escape(line, sizeof(line), err->msg);
-
-		(void)bl_sys_write_all(shim->last_word, line, len);
-	}
+	tell_kubernetes(err);
 	return known ? err->code : BL_SHIM_FAILED;
 }
 
@@ -104,17 +111,6 @@ static int set_up_descriptors(struct bl_err *err)
 					     fd);
 	}
 	return 0;
-}
-
-static int open_last_word(void)
-{
-	auto_fd fd = bl_sys_openat(AT_FDCWD, TERMINATION_LOG,
-				   O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-	struct stat st;
-
-	if (fd < 0 || bl_sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return -1;
-	return TAKE_FD(fd);
 }
 
 /* A working directory outside of the root is a way out of the container (runc once left one). */
@@ -201,14 +197,21 @@ __attribute__((noinline)) static void let_go(struct shim *shim, char *const *ima
 	bl_command_done(&shim->command);
 	bl_env_done(&shim->env);
 	bl_orders_done(&shim->orders);
-	if (shim->last_word >= 0)
-		(void)close(TAKE_FD(shim->last_word));
 	forget((uintptr_t)shim, (uintptr_t)shim + sizeof(*shim));
 	while (image_env[last] && image_env[last + 1])
 		last++;
 	if (image_env[last])
 		forget((uintptr_t)image_env[0], (uintptr_t)image_env[last]);
 	forget(frame - STACK_USED, frame - PAGE);
+}
+
+/* The server in a child of the shim: what comes back is its exit status. */
+static int become_child(void *arg)
+{
+	struct bl_err err;
+
+	(void)become(arg, &err);
+	return tell(&err);
 }
 
 static int run(struct shim *shim, char *const *argv, char *const *image_env, struct bl_err *err)
@@ -238,9 +241,9 @@ static int run(struct shim *shim, char *const *argv, char *const *image_env, str
 		return ret;
 	if (!shim->init && !(shim->orders.flags & BL_SPEC_FLAG_INIT))
 		return become(shim, err);
-	ret = bl_init_start(&init, err);
-	if (ret <= 0)
-		return ret < 0 ? ret : become(shim, err);
+	ret = bl_init_start(&init, become_child, shim, err);
+	if (ret < 0)
+		return ret;
 	let_go(shim, image_env);
 	return bl_init_serve(&init);
 }
@@ -252,12 +255,9 @@ int main(int argc, char **argv, char **envp)
 	int ret;
 
 	(void)argc;
-	shim.last_word = -1;
 	bl_log_init("ballast", BL_LOG_TEXT, BL_LOG_INFO);
 	ret = set_up_descriptors(&err);
-	if (ret >= 0) {
-		shim.last_word = open_last_word();
+	if (ret >= 0)
 		ret = run(&shim, argv, envp, &err);
-	}
-	return ret >= 0 ? ret : tell(&shim, &err);
+	return ret >= 0 ? ret : tell(&err);
 }

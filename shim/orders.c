@@ -124,11 +124,14 @@ int bl_orders_parse(struct bl_orders *ret, struct bl_err *err)
 int bl_orders_read(struct bl_orders *ret, const char *path, struct bl_err *err)
 {
 	auto_fd fd = bl_sys_openat(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	struct stat st;
 	int r;
 
 	if (fd < 0)
 		return bl_err_sys(err, -fd, "%s", path);
 	ret->bytes = BL_BUF_INIT(BL_SPEC_MAX);
+	if (bl_sys_fstat(fd, &st) >= 0 && st.st_size > 0 && st.st_size < BL_SPEC_MAX)
+		(void)bl_buf_reserve(&ret->bytes, (size_t)st.st_size + 1, NULL);
 	r = bl_buf_read(&ret->bytes, fd, err);
 	if (r >= 0 && ret->bytes.len == 0)
 		r = bl_err_config(err, "the file is empty");

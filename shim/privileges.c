@@ -18,7 +18,7 @@
 struct goal {
 	const struct bl_user *user;
 	uint64_t keep;
-	uint64_t bounding; /* what may be left of the bounding set */
+	uint64_t bounding; /* no more than this may be left of the bounding set */
 	bool filtered;
 };
 
@@ -53,23 +53,22 @@ static int read_set(int (*read_one)(unsigned cap), uint64_t *ret)
  */
 static int drop_bounding(struct goal *goal, const struct bl_sys_caps *now, struct bl_err *err)
 {
-	uint64_t bounding;
-	int r = read_set(bl_sys_capbset_read, &bounding);
+	int r = 0;
 
-	if (r < 0)
-		return bl_err_sys(err, -r, "reading the bounding set");
-	goal->bounding = bounding & goal->keep;
-	if (!(bounding & ~goal->keep))
-		return 0;
 	if (!(now->effective & CAP_BIT(CAP_SETPCAP))) {
-		goal->bounding = bounding;
-		goal->keep = 0;
+		r = read_set(bl_sys_capbset_read, &goal->bounding);
+		if (r < 0)
+			return bl_err_sys(err, -r, "reading the bounding set");
+		if (goal->bounding & ~goal->keep)
+			goal->keep = 0;
 		return 0;
 	}
+	goal->bounding = goal->keep;
 	for (unsigned cap = 0; cap < CAPS; cap++) {
-		if (!(bounding & ~goal->keep & CAP_BIT(cap)))
-			continue;
-		r = bl_sys_capbset_drop(cap);
+		if (!(goal->keep & CAP_BIT(cap)))
+			r = bl_sys_capbset_drop(cap);
+		if (r == -EINVAL && cap > 0)
+			break; /* the kernel knows no more */
 		if (r < 0)
 			return bl_err_sys(err, -r, "dropping capability %u from the bounding set",
 					  cap);
@@ -170,7 +169,8 @@ static int check_capabilities(const struct goal *goal, struct bl_err *err)
 	if (r < 0)
 		return bl_err_sys(err, -r, "reading the capabilities back");
 	if (caps.effective != goal->keep || caps.permitted != goal->keep ||
-	    caps.inheritable != goal->keep || ambient != goal->keep || bounding != goal->bounding)
+	    caps.inheritable != goal->keep || ambient != goal->keep ||
+	    (bounding & ~goal->bounding))
 		return not_as_meant("capabilities", err);
 	return 0;
 }

@@ -171,6 +171,9 @@ static int read_file(const char *path, struct bl_buf *buf, struct bl_err *err)
 
 	if (fd < 0 || bl_sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return 0;
+	/* As large as it is, and a byte for the end; what cannot be had at once may still be. */
+	if (st.st_size < BL_USER_FILE_MAX)
+		(void)bl_buf_reserve(buf, (size_t)st.st_size + 1, NULL);
 	ret = bl_buf_read(buf, fd, err);
 	if (ret < 0)
 		bl_err_wrap(err, "%s: ", path);

@@ -45,8 +45,8 @@ struct bl_walk {
 	size_t names_used;
 	struct bl_walk_result *result;
 	size_t depth;
-	struct names names[2 * BL_WALK_LINKS];
 	struct level levels[BL_WALK_DEPTH];
+	struct names names[2 * BL_WALK_LINKS];
 };
 
 struct bl_walk *bl_walk_new(const struct bl_walk_root *roots, size_t n, uid_t uid, gid_t gid,

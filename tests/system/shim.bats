@@ -218,7 +218,8 @@ os.execv("/run/ballast/shim", ["shim"])' "$BUNDLE/rootfs"
 
 @test "shim: its last error is in /dev/termination-log too, where there is one" {
 	use_box nosuch
-	touch "$T/log"
+	# As the kubelet makes it.
+	install -m 666 /dev/null "$T/log"
 	bundle_set '.mounts += [{destination: "/dev/termination-log", type: "bind", source: $log,
 		options: ["bind", "rw"]}]' --arg log "$T/log"
 	spec run_as=1000

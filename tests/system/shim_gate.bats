@@ -74,7 +74,7 @@ say() {
 }
 
 @test "gate: failed ends with 125 and the agent's reason, on stderr and in termination-log" {
-	touch "$T/log"
+	install -m 666 /dev/null "$T/log"
 	bundle_set '.mounts += [{destination: "/dev/termination-log", type: "bind", source: $log,
 		options: ["bind", "rw"]}]' --arg log "$T/log"
 	spec deferred run_as=1000 mount=/models/a
