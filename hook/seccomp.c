@@ -182,8 +182,9 @@ struct range {
 	int answer;
 };
 
-#define RULES (sizeof(rules) / sizeof(*rules))
-#define RANGES (2 * RULES + 1)
+#define NUMBERS 512 /* more than there are calls: only the tree's balance depends on it */
+#define RULES	(sizeof(rules) / sizeof(*rules))
+#define RANGES	(2 * RULES + 1)
 
 static void leaf(struct program *p, const struct range *range)
 {
@@ -195,30 +196,40 @@ static void leaf(struct program *p, const struct range *range)
 		answer(p, range->answer == ALLOW ? SECCOMP_RET_ALLOW : failure(range->answer));
 }
 
-/* Instructions that tree() emits for n ranges. */
+/* Instructions that tree() emits for n ranges: a jump between any two, and the leaves. */
 static size_t tree_size(const struct range *ranges, size_t n)
 {
-	if (n == 1)
-		return ranges->answer == LOOK_AT_FLAGS	 ? 4
-		       : ranges->answer == LOOK_AT_REQUEST ? 5
-							     : 1;
-	return 1 + tree_size(ranges, n / 2) + tree_size(ranges + n / 2, n - n / 2);
+	size_t size = n - 1;
+
+	for (size_t i = 0; i < n; i++)
+		size += ranges[i].answer == LOOK_AT_FLAGS     ? 4
+			: ranges[i].answer == LOOK_AT_REQUEST ? 5
+							      : 1;
+	return size;
 }
 
-/* A binary search for the call's number: the kernel runs the program once for every number when it
- * is loaded, and in a list that would be half of the shim's time. */
-static void tree(struct program *p, const struct range *ranges, size_t n)
+/*
+ * A search for the call's number among those below `end`, halved by numbers rather than by ranges:
+ * the kernel runs the program once for every number when it is loaded, and in a list that would be
+ * half of the shim's time.
+ */
+static void tree(struct program *p, const struct range *ranges, size_t n, int end)
 {
+	int middle = ranges[0].first + (end - ranges[0].first) / 2;
+	size_t left = 1;
+
 	if (n == 1) {
 		leaf(p, ranges);
 		return;
 	}
+	while (left < n - 1 && ranges[left].first < middle)
+		left++;
 	/* At most 255 instructions lie between: the whole program is not longer. */
-	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K,
-					     (uint32_t)ranges[n / 2].first,
-					     (uint8_t)tree_size(ranges, n / 2), 0));
-	tree(p, ranges, n / 2);
-	tree(p, ranges + n / 2, n - n / 2);
+	emit(p,
+	     (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)ranges[left].first,
+					  (uint8_t)tree_size(ranges, left), 0));
+	tree(p, ranges, left, ranges[left].first);
+	tree(p, ranges + left, n - left, end);
 }
 
 static int by_number(const void *a, const void *b)
@@ -253,6 +264,6 @@ int bl_seccomp_build(struct bl_buf *filter, struct bl_err *err)
 	size_t n = to_ranges(ranges);
 
 	refuse_foreign(&p);
-	tree(&p, ranges, n);
+	tree(&p, ranges, n, NUMBERS);
 	return p.ret;
 }

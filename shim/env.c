@@ -134,18 +134,17 @@ static void apply_spec(struct bl_env *env, struct places *places, const struct b
 static void apply_defaults(struct bl_env *env, struct places *places, const struct bl_user *user)
 {
 	const char *name = user->name[0] ? user->name : user->uid == 0 ? "root" : "app";
-	char *python = env->python_entry;
-	size_t len;
+	char *python = env->entries + strlen(env->entries) + 1;
+	size_t len = sizeof("PYTHON_EXECUTABLE=") - 1;
 
 	(void)snprintf(env->user_entry, sizeof(env->user_entry), "USER=%s", name);
 	(void)snprintf(env->logname_entry, sizeof(env->logname_entry), "LOGNAME=%s", name);
 	set_default(env, places, "APP_HOME=/app");
 	set_default(env, places, env->user_entry);
 	set_default(env, places, env->logname_entry);
-	len = (size_t)snprintf(python, sizeof(env->python_entry), "PYTHON_EXECUTABLE=");
+	memcpy(python, "PYTHON_EXECUTABLE=", len + 1);
 	if (!*find(env, places, python) &&
-	    bl_command_find("python3", bl_env_get(env, "PATH"), python + len,
-			    sizeof(env->python_entry) - len) >= 0)
+	    bl_command_find("python3", bl_env_get(env, "PATH"), python + len, BL_MAX_PATH + 1) >= 0)
 		set(env, places, python);
 }
 
@@ -174,9 +173,9 @@ int bl_env_build(struct bl_env *ret, const char *const *image, const struct bl_o
 		return bl_err_nomem(err);
 	for (size_t i = 0; image[i]; i++)
 		set(ret, &places, image[i]);
-	(void)snprintf(ret->home_entry, sizeof(ret->home_entry), "HOME=%s",
+	(void)snprintf(ret->entries, sizeof("HOME=") + BL_MAX_PATH, "HOME=%s",
 		       choose_home(orders, user));
-	set(ret, &places, ret->home_entry);
+	set(ret, &places, ret->entries);
 	apply_spec(ret, &places, orders, say);
 	apply_defaults(ret, &places, user);
 	home = bl_env_get(ret, "HOME");

@@ -20,10 +20,10 @@ struct bl_env {
 	const char **list; /* owned, NULL-terminated; entries point elsewhere or below */
 	size_t count;
 	const char *home; /* what $HOME will be, without "HOME=" */
-	char home_entry[sizeof("HOME=") + BL_MAX_PATH];
 	char user_entry[sizeof("USER=") + BL_USER_NAME_MAX];
 	char logname_entry[sizeof("LOGNAME=") + BL_USER_NAME_MAX];
-	char python_entry[sizeof("PYTHON_EXECUTABLE=") + BL_MAX_PATH];
+	/* The home's, then PYTHON_EXECUTABLE's: as close as they come, pages are time. */
+	char entries[sizeof("HOME=") + BL_MAX_PATH + sizeof("PYTHON_EXECUTABLE=") + BL_MAX_PATH];
 };
 
 #define auto_env __attribute__((cleanup(bl_env_done))) struct bl_env

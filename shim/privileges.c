@@ -169,8 +169,7 @@ static int check_capabilities(const struct goal *goal, struct bl_err *err)
 	if (r < 0)
 		return bl_err_sys(err, -r, "reading the capabilities back");
 	if (caps.effective != goal->keep || caps.permitted != goal->keep ||
-	    caps.inheritable != goal->keep || ambient != goal->keep ||
-	    (bounding & ~goal->bounding))
+	    caps.inheritable != goal->keep || ambient != goal->keep || (bounding & ~goal->bounding))
 		return not_as_meant("capabilities", err);
 	return 0;
 }

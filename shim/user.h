@@ -25,9 +25,9 @@ struct bl_user {
 	gid_t gid;
 	bool unchanged; /* the process is this user already, and keeps the groups it has */
 	size_t group_count;
-	gid_t groups[BL_USER_GROUPS_MAX]; /* supplementary, without gid, each once */
 	char name[BL_USER_NAME_MAX];	  /* "" where passwd knows none */
 	char home[BL_USER_HOME_MAX];	  /* passwd's; "" likewise */
+	gid_t groups[BL_USER_GROUPS_MAX]; /* supplementary, without gid, each once */
 };
 
 /*

@@ -176,7 +176,7 @@ $nothing_left"
 	for fault in \
 		setgroups:EPERM setresgid:EPERM setresuid:EAGAIN setresuid:EPERM setresuid:EINVAL \
 		capset:EPERM capbset_drop:EPERM capbset_drop:EPERM:13 capbset_read:EPERM \
-		capbset_read:EPERM:60 ambient_clear:EPERM ambient_raise:EPERM ambient_read:EPERM \
+		capbset_read:EPERM:30 ambient_clear:EPERM ambient_raise:EPERM ambient_read:EPERM \
 		set_keepcaps:EPERM set_no_new_privs:EPERM set_seccomp:EACCES set_seccomp:ENOSYS \
 		set_seccomp:EINVAL getids:EPERM:1 getids:EPERM:2 getgroups:EPERM capget:EPERM:1 \
 		capget:EPERM:2 capget:EPERM:3 get_no_new_privs:EPERM get_seccomp:EPERM close_range:EPERM \
