@@ -11,13 +11,12 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "fetch/sources/hf_answer.h"
 #include "fetch/sources/source.h"
 
-#define MAX_PAGES 20000
-#define MAX_PAGE (4 * 1024 * 1024) /* bytes of one page of the tree */
-#define MAX_VALUES (128 * 1024)	   /* JSON values of one page */
-#define MAX_PAGE_LINK 4096	   /* bytes of the link to the next page */
-#define DEFAULT_HUB "https://huggingface.co"
+#define MAX_PAGES     20000
+#define MAX_PAGE_LINK 4096 /* bytes of the link to the next page */
+#define DEFAULT_HUB   "https://huggingface.co"
 
 struct hub {
 	const struct bl_source_input *input;
@@ -149,7 +148,7 @@ static int get(struct hub *hub, const char *url, struct bl_http_answer *ret, str
 	struct bl_http_request request = {
 		.url = url,
 		.auth = hub->token ? &hub->auth : NULL,
-		.max_body = MAX_PAGE,
+		.max_body = BL_HF_MAX_ANSWER,
 		.max_redirects = BL_HTTP_MAX_REDIRECTS,
 	};
 	int rc = bl_http_perform(hub->input->http, &request, ret, err);
@@ -163,26 +162,7 @@ static int get(struct hub *hub, const char *url, struct bl_http_answer *ret, str
 	return explain(hub, ret->status, &ret->headers, NULL, err);
 }
 
-static int parse(const struct bl_buf *body, bl_json **ret, struct bl_err *err)
-{
-	const struct bl_json_limits limits = {
-		.max_bytes = MAX_PAGE, .max_values = MAX_VALUES, .fractions = true};
-
-	if (bl_json_parse(bl_buf_str(body), body->len, &limits, ret, err) < 0) {
-		bl_err_wrap(err, "the Hub's answer is not what its protocol says: ");
-		err->code = BL_EX_RETRY;
-		return -EIO;
-	}
-	return 0;
-}
-
 /* ---- Listing ---- */
-
-static bool is_commit(const char *text)
-{
-	return strlen(text) >= 40 && strlen(text) <= 64 &&
-	       strspn(text, "0123456789abcdef") == strlen(text);
-}
 
 static int resolve(struct hub *hub, bool *credential, struct bl_err *err)
 {
@@ -191,8 +171,7 @@ static int resolve(struct hub *hub, bool *credential, struct bl_err *err)
 	auto_free char *revision = bl_url_encode(wanted ? wanted : "main", false);
 	auto_free char *url = NULL;
 	auto_answer answer = {0};
-	auto_json json = NULL;
-	const char *sha = NULL;
+	char commit[BL_HF_COMMIT_SIZE];
 	int rc;
 
 	if (!revision ||
@@ -200,71 +179,13 @@ static int resolve(struct hub *hub, bool *credential, struct bl_err *err)
 		url = NULL;
 		return bl_err_nomem(err);
 	}
-	if ((rc = get(hub, url, &answer, err)) < 0 || (rc = parse(&answer.body, &json, err)) < 0)
+	if ((rc = get(hub, url, &answer, err)) < 0 ||
+	    (rc = bl_hf_answer_revision(bl_buf_str(&answer.body), answer.body.len, commit,
+					credential, err)) < 0)
 		return rc;
-	if (bl_json_get_string(json, "sha", &sha, err) <= 0 || !is_commit(sha))
-		return bl_err_set(
-			err, BL_EX_RETRY, EIO,
-			"the Hub does not say which commit '%.200s' is; check the endpoint",
-			wanted ? wanted : "main");
-	const bl_json *gated = NULL;
-	bool private = false;
-	(void)bl_json_get_bool(json, "private", &private, NULL);
-	bool is_gated = bl_json_get(json, "gated", &gated, NULL) > 0 &&
-			(bl_json_is_string(gated) || bl_json_bool(gated));
-	*credential = private || is_gated;
 	free(hub->commit); /* of an earlier look */
-	hub->commit = strdup(sha);
+	hub->commit = strdup(commit);
 	return hub->commit ? 0 : bl_err_nomem(err);
-}
-
-/* What the tree says of one file. */
-static int add_file(struct bl_manifest *manifest, const bl_json *item, struct bl_err *err)
-{
-	struct bl_entry entry = {0};
-	const char *oid = NULL;
-	const bl_json *lfs = NULL;
-	int rc;
-
-	if ((rc = bl_json_get_string(item, "path", &entry.path, err)) <= 0 ||
-	    (rc = bl_json_get_int(item, "size", 0, BL_MANIFEST_MAX_SIZE, &entry.size, err)) <= 0 ||
-	    (rc = bl_json_get_string(item, "oid", &oid, err)) <= 0 ||
-	    (rc = bl_json_get_object(item, "lfs", &lfs, err)) < 0)
-		return bl_err_set(err, BL_EX_RETRY, EIO,
-				  "a file of the Hub's listing lacks path, size or oid");
-	if (lfs) {
-		if (bl_json_get_string(lfs, "oid", &oid, err) <= 0 ||
-		    bl_digest_from_hex(oid, 32, &entry.sha256) < 0 ||
-		    bl_json_get_int(lfs, "size", 0, BL_MANIFEST_MAX_SIZE, &entry.size, err) <= 0)
-			return bl_err_set(err, BL_EX_RETRY, EIO,
-					  "'%.200s' of the Hub's listing has no usable lfs.oid",
-					  entry.path);
-	} else if (bl_digest_from_hex(oid, 20, &entry.git_sha1) < 0) {
-		return bl_err_set(err, BL_EX_RETRY, EIO,
-				  "'%.200s' of the Hub's listing has no usable oid", entry.path);
-	}
-	return bl_manifest_add(manifest, &entry, err);
-}
-
-static int add_page(struct bl_manifest *manifest, const struct bl_buf *body, struct bl_err *err)
-{
-	auto_json page = NULL;
-	int rc = parse(body, &page, err);
-
-	if (rc < 0)
-		return rc;
-	if (!bl_json_is_array(page))
-		return bl_err_set(err, BL_EX_RETRY, EIO, "the Hub's listing is no array");
-	for (const bl_json *at = bl_json_first(page); at; at = bl_json_next(at)) {
-		const char *type = NULL;
-
-		if (!bl_json_is_object(at) || bl_json_get_string(at, "type", &type, err) <= 0)
-			return bl_err_set(err, BL_EX_RETRY, EIO,
-					  "an element of the Hub's listing has no type");
-		if (strcmp(type, "file") == 0 && (rc = add_file(manifest, at, err)) < 0)
-			return rc;
-	}
-	return 0;
 }
 
 /* The next page's address; NULL in *ret after the last. It may not lead to another origin. */
@@ -324,8 +245,8 @@ static int prove_access(struct hub *hub, struct bl_manifest *manifest, struct bl
 	if (bl_manifest_count(manifest) == 0)
 		return 0;
 	path = bl_url_encode(bl_manifest_at(manifest, 0)->path, true);
-	if (!path || asprintf(&url, "%s/%s/resolve/%s/%s", hub->base, hub->repo, hub->commit,
-			      path) < 0) {
+	if (!path ||
+	    asprintf(&url, "%s/%s/resolve/%s/%s", hub->base, hub->repo, hub->commit, path) < 0) {
 		url = NULL;
 		return bl_err_nomem(err);
 	}
@@ -335,10 +256,9 @@ static int prove_access(struct hub *hub, struct bl_manifest *manifest, struct bl
 		return 0;
 	if (rc < 0)
 		return rc;
-	return answer.status == 200
-		       ? 0
-		       : explain(hub, answer.status, &answer.headers, bl_manifest_at(manifest, 0)->path,
-				 err);
+	return answer.status == 200 ? 0
+				    : explain(hub, answer.status, &answer.headers,
+					      bl_manifest_at(manifest, 0)->path, err);
 }
 
 static int hub_list(void *state, struct bl_manifest *manifest, bool *credential, struct bl_err *err)
@@ -361,7 +281,8 @@ static int hub_list(void *state, struct bl_manifest *manifest, bool *credential,
 			return bl_err_set(err, BL_EX_CONFIG, EFBIG,
 					  "a listing of more than %d pages", MAX_PAGES);
 		if ((rc = get(hub, url, &answer, err)) < 0 ||
-		    (rc = add_page(manifest, &answer.body, err)) < 0)
+		    (rc = bl_hf_answer_page(bl_buf_str(&answer.body), answer.body.len, manifest,
+					    err)) < 0)
 			return rc;
 		free(TAKE_PTR(url));
 		if ((rc = next_page(&answer, &url, err)) < 0)

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Ranges against a plain map of bytes, digests against known ones, and how many lanes and bytes. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "fetch/digest.h"
+#include "fetch/pace.h"
+#include "fetch/ranges.h"
+
+#define MAP 64
+
+static void check(const struct bl_ranges *ranges, const char *map)
+{
+	int64_t total = 0;
+	size_t r = 0;
+
+	for (int i = 0; i < MAP;) {
+		int from = i;
+
+		while (i < MAP && map[i])
+			i++;
+		if (i == from) {
+			i++;
+			continue;
+		}
+		assert_true(r < ranges->count);
+		assert_int_equal(ranges->at[r].from, from);
+		assert_int_equal(ranges->at[r].to, i);
+		r++;
+		total += i - from;
+	}
+	assert_int_equal(r, ranges->count);
+	assert_int_equal(total, bl_ranges_total(ranges));
+}
+
+static void test_ranges(void **state)
+{
+	char map[MAP] = {0};
+	auto_ranges ranges = {0};
+	struct bl_err err;
+
+	(void)state;
+	srand(1);
+	for (int i = 0; i < 20000; i++) {
+		int from = rand() % MAP, to = from + rand() % (MAP - from + 1), put = rand() % 2;
+
+		memset(map + from, put, (size_t)(to - from));
+		if (put)
+			assert_int_equal(bl_ranges_add(&ranges, from, to, &err), 0);
+		else
+			assert_int_equal(bl_ranges_remove(&ranges, from, to, &err), 0);
+		check(&ranges, map);
+	}
+}
+
+static void test_ranges_from_json(void **state)
+{
+	static const struct {
+		const char *text;
+		int rc;
+	} cases[] = {
+		{"[]", 0},
+		{"[[0,5],[7,10]]", 0},
+		{"[[0,11]]", -EINVAL},
+		{"[[5,5]]", -EINVAL},
+		{"[[6,5]]", -EINVAL},
+		{"[[0,5],[4,6]]", -EINVAL},
+		{"[[0]]", -EINVAL},
+		{"[0,5]", -EINVAL},
+		{"[[0,5,6]]", -EINVAL},
+		{"[[-1,5]]", -EINVAL},
+		{"[[\"0\",5]]", -EINVAL},
+	};
+	const struct bl_json_limits limits = {.max_bytes = 1000};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		auto_json json = NULL;
+		auto_ranges ranges = {0};
+		struct bl_err err;
+
+		assert_int_equal(
+			bl_json_parse(cases[i].text, strlen(cases[i].text), &limits, &json, &err),
+			0);
+		if (bl_ranges_from_json(json, 10, &ranges, &err) != cases[i].rc)
+			fail_msg("%s", cases[i].text);
+	}
+}
+
+static void check_digest(enum bl_digest_kind kind, const char *content, const char *expected)
+{
+	char path[] = "/tmp/ballast-digest.XXXXXX", hex[65];
+	auto_fd fd = mkstemp(path);
+	struct bl_digest digest;
+	struct bl_err err;
+
+	assert_true(fd >= 0);
+	unlink(path);
+	assert_int_equal(write(fd, content, strlen(content)), strlen(content));
+	assert_int_equal(bl_digest_of_file(kind, fd, (int64_t)strlen(content), &digest, &err), 0);
+	bl_digest_to_hex(&digest, hex);
+	assert_string_equal(hex, expected);
+	assert_int_equal(bl_digest_of_file(kind, fd, (int64_t)strlen(content) + 1, &digest, &err),
+			 -EILSEQ);
+}
+
+static void test_digests(void **state)
+{
+	(void)state;
+	check_digest(BL_DIGEST_GIT_SHA1, "hello\n", "ce013625030ba8dba906f756967f9e9ca394464a");
+	check_digest(BL_DIGEST_GIT_SHA1, "", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+	check_digest(BL_DIGEST_MD5, "abc", "900150983cd24fb0d6963f7d28e17f72");
+	check_digest(BL_DIGEST_CRC32C, "123456789", "e3069283");
+	check_digest(BL_DIGEST_CRC32C, "a longer text that takes the steps of eight bytes",
+		     "9554b37b");
+	check_digest(BL_DIGEST_SHA256, "abc",
+		     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+static void test_digest_texts(void **state)
+{
+	struct bl_digest digest;
+	char hex[65];
+
+	(void)state;
+	assert_int_equal(bl_digest_from_base64("kAFQmDzST7DWlj99KOF/cg==", 16, &digest), 0);
+	bl_digest_to_hex(&digest, hex);
+	assert_string_equal(hex, "900150983cd24fb0d6963f7d28e17f72");
+	assert_int_equal(bl_digest_from_base64("yZRlqg==", 4, &digest), 0);
+	assert_int_equal(bl_digest_from_base64("yZRlqg=", 4, &digest), -EINVAL);
+	assert_int_equal(bl_digest_from_base64("yZRlqgAA", 4, &digest), -EINVAL);
+	assert_int_equal(bl_digest_from_base64("yZ!lqg==", 4, &digest), -EINVAL);
+	assert_int_equal(bl_digest_from_hex("c99465AA", 4, &digest), 0);
+	assert_int_equal(bl_digest_from_hex("c99465a", 4, &digest), -EINVAL);
+	assert_int_equal(bl_digest_from_hex("c99465ag", 4, &digest), -EINVAL);
+	assert_int_equal(bl_digest_from_hex("c99465aa00", 4, &digest), -EINVAL);
+}
+
+/* Runs an origin that gives `each` bytes/ms a connection and `all` in total for a time. */
+static unsigned lanes_for(double each, double all, struct bl_pace *pace)
+{
+	int64_t arrived = 0;
+
+	bl_pace_init(pace, 1, INT64_C(1) << 40, 0);
+	for (int64_t now = 0; now < 20000; now += 100) {
+		double rate = each * pace->lanes < all ? each * pace->lanes : all;
+
+		arrived += (int64_t)(rate * 100);
+		bl_pace_tick(pace, now + 100, arrived, pace->lanes);
+	}
+	return pace->lanes;
+}
+
+static void test_pace(void **state)
+{
+	struct bl_pace pace;
+
+	(void)state;
+	/* 50 MB/s a connection, and the origin has plenty: as many as there may be */
+	assert_int_equal(lanes_for(50e3, 1e9, &pace), BL_PACE_MAX_LANES);
+	/* one connection fills the line: more bring nothing */
+	assert_true(lanes_for(2e6, 2e6, &pace) <= 24);
+	bl_pace_limited(&pace, 20000);
+	assert_true(pace.lanes <= 12);
+	for (int i = 0; i < 20; i++)
+		bl_pace_limited(&pace, 20000);
+	assert_int_equal(pace.lanes, 1);
+}
+
+static void test_chunks(void **state)
+{
+	struct bl_pace pace;
+	int64_t left = INT64_C(1) << 30, requests = 0;
+
+	(void)state;
+	bl_pace_init(&pace, 1, left, 0);
+	pace.lane_rate = 50e3;
+	assert_true(bl_pace_chunk(&pace, INT64_C(1) << 40) >= 100000000);
+	while (left > 0) {
+		int64_t chunk = bl_pace_chunk(&pace, left);
+
+		assert_true(chunk >= 1 << 20);
+		left -= chunk;
+		requests++;
+	}
+	assert_true(requests < 250);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ranges),	cmocka_unit_test(test_ranges_from_json),
+		cmocka_unit_test(test_digests), cmocka_unit_test(test_digest_texts),
+		cmocka_unit_test(test_pace),	cmocka_unit_test(test_chunks),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
