@@ -52,7 +52,7 @@ installed() { (cd "$1" && find . \( -type f -o -type l \) -printf '%m %p\n' | so
 	jq -e '.hook.args | index("--required")' "$file"
 	grep -q '^ExecStart=/opt/ballast/sbin/ballastd$' "$T/root/opt/ballast/lib/systemd/system/ballastd.service"
 	# Nothing is left to fill in.
-	! grep -r '@[a-z]*@' "$T/root/opt/ballast/share/containers" "$T/root/opt/ballast/share/ballast" \
+	run ! grep -r '@[a-z]*@' "$T/root/opt/ballast/share/containers" "$T/root/opt/ballast/share/ballast" \
 		"$T/root/opt/ballast/lib"
 }
 
