@@ -9,7 +9,7 @@ setup() {
 	TOP=$(realpath "$TESTS/..")
 	RELATIVE=$(realpath --relative-to="$TOP" "$BUILD")
 	# What a make above has told its children is not for these.
-	unset MAKEFLAGS MAKELEVEL MFLAGS SAN FAULTS
+	unset MAKEFLAGS MAKELEVEL MFLAGS SAN FAULTS WERROR
 	export -n BUILD
 }
 teardown() { clean_up; }
