@@ -338,9 +338,10 @@ static void item_settled(struct bl_claim *claim, const struct bl_outcome *outcom
 		bl_problem_set(&problem, BL_JOB_INTERNAL, "%s", err.msg);
 	if (container->state == BL_CONTAINER_ENDED)
 		return;
-	if (problem.status != 0)
+	if (problem.status != 0) {
+		bl_problem_place(&problem, (size_t)(item - container->items));
 		fail_container(container, &problem);
-	else if (all_ready(container))
+	} else if (all_ready(container))
 		become_ready(container);
 }
 
@@ -359,13 +360,15 @@ static int start_items(struct bl_container *container, struct bl_problem *proble
 		if (item->ready || item->claim.work)
 			continue;
 		r = bl_works_lookup(works, container->tenant, wanted, &tree, problem);
-		if (r == 0)
+		if (r == 0) {
 			r = take_tree(item, &tree, &err);
-		else if (r == -EAGAIN)
+		} else if (r == -EAGAIN) {
 			r = bl_works_claim(works, container->tenant, wanted, false, &item->claim,
 					   &err);
-		else
+		} else {
+			bl_problem_place(problem, i);
 			return r;
+		}
 		if (r < 0) {
 			bl_problem_set(problem, BL_JOB_INTERNAL, "%s", err.msg);
 			return r;

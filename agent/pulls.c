@@ -69,6 +69,7 @@ static void item_settled(struct bl_claim *claim, const struct bl_outcome *outcom
 		item->tree = outcome->tree;
 		item->ready = true;
 	} else if (pull->problem.status == 0) {
+		bl_problem_place(&problem, (size_t)(item - pull->items));
 		pull->problem = problem;
 	}
 	look_again(pull);
@@ -88,8 +89,11 @@ static int start_item(struct bl_pull *pull, size_t i, struct bl_problem *problem
 	if (!pull->refresh)
 		r = bl_works_lookup(works, pull->tenant, wanted, &item->tree, problem);
 	item->ready = r == 0;
-	if (r != -EAGAIN)
+	if (r != -EAGAIN) {
+		if (r < 0)
+			bl_problem_place(problem, i);
 		return r;
+	}
 	r = bl_works_claim(works, pull->tenant, wanted, pull->refresh, &item->claim, &err);
 	if (r < 0)
 		bl_problem_set(problem, BL_JOB_INTERNAL, "%s", err.msg);

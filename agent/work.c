@@ -66,6 +66,14 @@ void bl_problem_set(struct bl_problem *problem, const char *class, const char *f
 	va_end(ap);
 }
 
+void bl_problem_place(struct bl_problem *problem, size_t item)
+{
+	struct bl_problem before = *problem;
+
+	(void)snprintf(problem->detail, sizeof(problem->detail), "$[%zu].source: %.600s", item,
+		       before.detail);
+}
+
 const char *bl_problem_title(const struct bl_problem *problem)
 {
 	if (strcmp(problem->class, "conflict") == 0)

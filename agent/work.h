@@ -44,6 +44,8 @@ struct bl_problem {
 /* Fills *problem; the status is the class's. */
 void bl_problem_set(struct bl_problem *problem, const char *class, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Says before the detail which item of the weights list it is about: "$[1].source: ". */
+void bl_problem_place(struct bl_problem *problem, size_t item);
 /* A few words that stand for the class. */
 const char *bl_problem_title(const struct bl_problem *problem);
 

@@ -104,6 +104,19 @@ static int follow(const struct pull *pull, struct bl_agent_answer *answer, struc
 	return r;
 }
 
+/* The agent says "$[1].source: "; where the list is of a file, that is "weights[1].source: ". */
+static void place_error(const char *operand, bool of_file, struct bl_err *err)
+{
+	const char *rest;
+
+	if (strncmp(err->msg, "$[", 2) != 0)
+		return;
+	rest = of_file ? err->msg + 1 : strchr(err->msg, ':') + 2;
+	memmove(err->msg, rest, strlen(rest) + 1);
+	if (of_file)
+		bl_err_wrap(err, "%.200s: weights", operand);
+}
+
 static int run(const struct pull *pull, const struct bl_weights *weights, struct bl_err *err)
 {
 	auto_agent_answer answer = BL_AGENT_ANSWER_INIT;
@@ -154,5 +167,10 @@ int bl_pull_main(char **words, struct bl_err *err)
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = bl_weights_arg_read(&pull.arg, operands.words[0], &weights, err);
-	return r < 0 ? r : run(&pull, &weights, err);
+	if (r < 0)
+		return r;
+	r = run(&pull, &weights, err);
+	if (r < 0)
+		place_error(operands.words[0], !bl_weights_arg_is_source(operands.words[0]), err);
+	return r;
 }

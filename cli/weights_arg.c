@@ -47,13 +47,18 @@ static int of_source(const struct bl_weights_arg *arg, const char *source, struc
 	return r;
 }
 
+bool bl_weights_arg_is_source(const char *operand)
+{
+	return strstr(operand, "://") || access(operand, F_OK) < 0;
+}
+
 int bl_weights_arg_read(const struct bl_weights_arg *arg, const char *operand,
 			struct bl_weights *ret, struct bl_err *err)
 {
 	auto_truss_config truss = {0};
 	int r;
 
-	if (strstr(operand, "://") || access(operand, F_OK) < 0)
+	if (bl_weights_arg_is_source(operand))
 		return of_source(arg, operand, ret, err);
 	if (arg->secret || arg->allow[0] || arg->ignore[0])
 		return bl_err_config(err,

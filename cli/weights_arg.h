@@ -36,6 +36,9 @@ struct bl_weights_arg {
 			NULL, (arg)->ignore, BL_WEIGHTS_ARG_PATTERNS                             \
 	}
 
+/* Whether the operand is a source, and no file's name. */
+bool bl_weights_arg_is_source(const char *operand);
+
 /* The weights of the operand: of the file where there is one of that name, else of that source. */
 int bl_weights_arg_read(const struct bl_weights_arg *arg, const char *operand,
 			struct bl_weights *ret, struct bl_err *err);

@@ -226,6 +226,9 @@ static int ask_once(struct bl_agent *agent, const struct bl_ask *ask, const stru
 	r = container_target(&target, ask->id, query, err);
 	if (r == 0)
 		r = bl_agent_request(agent, "PUT", bl_buf_str(&target), body, true, &answer, err);
+	/* The agent names the item; which annotation that stands in is known here. */
+	if (r < 0 && err && plan->weights_key && strncmp(err->msg, "$[", 2) == 0)
+		bl_err_wrap(err, "%s: ", plan->weights_key);
 	if (r < 0)
 		return r;
 	bl_buf_done(&answer.body);

@@ -318,6 +318,7 @@ int bl_plan_make(const struct bl_annotations *annotations, const struct bl_bundl
 	auto_plan plan = {
 		.tenant = annotations->tenant,
 		.container = annotations->container,
+		.weights_key = annotations->values[BL_ANNOTATION_WEIGHTS].key,
 		.timeout = options->timeout,
 		.shim = bundle->command && strcmp(bundle->command, BL_BOX_SHIM) == 0,
 		.superblock = bundle->may_remount,

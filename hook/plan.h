@@ -22,6 +22,7 @@ struct bl_plan {
 	const char *tenant;
 	const char *container;	   /* its name in the pod, NULL where none is known */
 	struct bl_weights weights; /* owned */
+	const char *weights_key;   /* the annotation's, with its scope: for messages */
 	bl_json *docker_server, *environment, *secrets, *wait; /* owned; NULL without */
 
 	bool shim;		   /* process.args[0] is the shim */

@@ -287,6 +287,11 @@ teardown() { clean_up; }
 	ballast pull "$at" hf://team/model@v9
 	assert_status 64
 	assert_output v9
+	refute_output '$['
+	SOURCE=team/model@v9 server serve
+	ballast pull "$at" "$CONFIG"
+	assert_status 64
+	assert_output 'server.yaml: weights\[0\].source: hf://team/model'
 	ballast pull "$at" hf://team/private
 	assert_status 77
 	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"flip"}]'

@@ -384,7 +384,7 @@ teardown() { clean_up; }
 	SOURCE=hf://team/nothing server 'echo never' '  auth_secret_name: any'
 	run_config
 	assert_status 64
-	assert_output team/nothing
+	assert_output 'weights.ballast.dev: $\[0\].source: hf://team/nothing'
 	SOURCE=hf://team/model@v9 server 'echo never'
 	run_config
 	assert_status 64
