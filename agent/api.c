@@ -54,35 +54,6 @@ void bl_api_no_memory(struct bl_request *request)
 
 /* ---- Containers ---- */
 
-static int parse_container(const bl_json *body, struct bl_container_request *ret,
-			   struct bl_err *err)
-{
-	int64_t pid = 0;
-	int64_t start_time = -1;
-	int r = bl_json_get_string(body, "tenant", &ret->tenant, err);
-
-	if (r >= 0)
-		r = bl_json_get_string(body, "container", &ret->name, err);
-	if (r >= 0)
-		r = bl_json_get_string(body, "bundle", &ret->bundle, err);
-	if (r >= 0)
-		r = bl_json_get_int(body, "pid", 1, INT32_MAX, &pid, err);
-	if (r >= 0)
-		r = bl_json_get_int(body, "start_time", 0, BL_JSON_INT_MAX, &start_time, err);
-	if (r >= 0)
-		r = bl_json_get_array(body, "weights", &ret->weights, err);
-	if (r < 0)
-		return r;
-	if (!ret->tenant || !pid || start_time < 0 || !ret->weights)
-		return bl_err_config(err, "tenant, pid, start_time and weights are required");
-	if ((ret->name && strlen(ret->name) > BL_MAX_FIELD) ||
-	    (ret->bundle && strlen(ret->bundle) > BL_MAX_PATH))
-		return bl_err_config(err, "container or bundle is too long");
-	ret->pid = (pid_t)pid;
-	ret->start_time = (uint64_t)start_time;
-	return 0;
-}
-
 static void wait_over(struct bl_request *request)
 {
 	bl_container_reply(request->data, request);
@@ -98,10 +69,8 @@ static void reply_or_hold(struct bl_container *container, struct bl_request *req
 
 static void container_put(struct bl_request *request, void *data)
 {
-	static const char *const keys[] = {"tenant", "container", "bundle", "pid", "start_time",
-					   "weights", NULL};
 	struct bl_node *agent = data;
-	auto_json body = bl_api_parse_body(request, keys);
+	auto_json body = bl_api_parse_body(request, bl_container_keys);
 	struct bl_container_request asked = {.id = request->name};
 	struct bl_container *container = NULL;
 	struct bl_problem problem;
@@ -109,7 +78,7 @@ static void container_put(struct bl_request *request, void *data)
 
 	if (!body)
 		return;
-	if (parse_container(body, &asked, &err) < 0)
+	if (bl_container_parse(body, &asked, &err) < 0)
 		bl_api_bad_request(request, err.msg);
 	else if (bl_containers_put(&agent->containers, &asked, &container, &problem) < 0)
 		bl_api_problem(request, &problem);

@@ -80,6 +80,37 @@ int bl_container_set_weights(struct bl_container *container, const bl_json *weig
 	return r;
 }
 
+const char *const bl_container_keys[] = {"tenant", "container", "bundle", "pid", "start_time",
+					 "weights", NULL};
+
+int bl_container_parse(const bl_json *body, struct bl_container_request *ret, struct bl_err *err)
+{
+	int64_t pid = 0;
+	int64_t start_time = -1;
+	int r = bl_json_get_string(body, "tenant", &ret->tenant, err);
+
+	if (r >= 0)
+		r = bl_json_get_string(body, "container", &ret->name, err);
+	if (r >= 0)
+		r = bl_json_get_string(body, "bundle", &ret->bundle, err);
+	if (r >= 0)
+		r = bl_json_get_int(body, "pid", 1, INT32_MAX, &pid, err);
+	if (r >= 0)
+		r = bl_json_get_int(body, "start_time", 0, BL_JSON_INT_MAX, &start_time, err);
+	if (r >= 0)
+		r = bl_json_get_array(body, "weights", &ret->weights, err);
+	if (r < 0)
+		return r;
+	if (!ret->tenant || !pid || start_time < 0 || !ret->weights)
+		return bl_err_config(err, "tenant, pid, start_time and weights are required");
+	if ((ret->name && strlen(ret->name) > BL_MAX_FIELD) ||
+	    (ret->bundle && strlen(ret->bundle) > BL_MAX_PATH))
+		return bl_err_config(err, "container or bundle is too long");
+	ret->pid = (pid_t)pid;
+	ret->start_time = (uint64_t)start_time;
+	return 0;
+}
+
 /* ---- Answers ---- */
 
 void bl_container_progress(const struct bl_container *container, struct bl_progress *sum)

@@ -20,6 +20,10 @@ int bl_container_item_path(const struct bl_container *container, size_t i,
 /* Adds up how far its items are. */
 void bl_container_progress(const struct bl_container *container, struct bl_progress *sum);
 
+/* The members of a PUT's body, NULL-terminated, and what they say (borrowed from it). */
+extern const char *const bl_container_keys[];
+int bl_container_parse(const bl_json *body, struct bl_container_request *ret, struct bl_err *err);
+
 /* Parses the list and fills in weights, items, list and body. */
 int bl_container_set_weights(struct bl_container *container, const bl_json *weights,
 			     struct bl_err *err);

@@ -124,7 +124,7 @@ raw() {
 		expect_code 400
 	done
 	for id in '..' '.x' 'a%2fb' 'a b' "$(printf 'x%.0s' {1..256})"; do
-		output=$(curl --silent --path-as-is --unix-socket "$T/agent.sock" -X PUT -d "$(body a '[]')" -w '\n%%{http_code}' \
+		output=$(curl --silent --path-as-is --unix-socket "$T/agent.sock" -X PUT -d "$(body a '[]')" -w '\n%{http_code}' \
 			"http://agent/v1/containers/${id// /%20}")
 		[[ ${output##*$'\n'} == 4* ]] || fail "$id: $output"
 	done

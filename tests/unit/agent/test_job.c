@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a fetch process may say, in which order; answers leave in the order of the requests. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/job_state.h"
+#include "common/err.h"
+
+struct rig {
+	struct bl_loop loop;
+	struct bl_job *job;
+	int far; /* the fetch process's end */
+	struct bl_err err;
+	size_t listed, have;
+	struct bl_manifest_file *opened, *done;
+};
+
+static void on_listed(struct bl_job *job, void *data)
+{
+	((struct rig *)data)->listed++;
+	bl_job_go(job);
+}
+
+static void on_open(struct bl_job *job, struct bl_manifest_file *file, void *data)
+{
+	(void)job;
+	((struct rig *)data)->opened = file;
+}
+
+static void on_have(struct bl_job *job, struct bl_manifest_file *file,
+		    const struct bl_partial_range *ranges, size_t count, void *data)
+{
+	(void)job;
+	(void)file;
+	(void)ranges;
+	((struct rig *)data)->have += count;
+}
+
+static void on_done(struct bl_job *job, struct bl_manifest_file *file, void *data)
+{
+	(void)job;
+	((struct rig *)data)->done = file;
+}
+
+static const struct bl_job_events events = {
+	.listed = on_listed, .open = on_open, .have = on_have, .done = on_done};
+
+static void never(struct bl_watch *watch, uint32_t happened)
+{
+	(void)watch;
+	(void)happened;
+}
+
+static int setup(void **state)
+{
+	struct rig *rig = calloc(1, sizeof(*rig));
+	struct bl_job *job = calloc(1, sizeof(*job));
+	int sockets[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets), 0);
+	assert_int_equal(bl_loop_init(&rig->loop, &rig->err), 0);
+	*job = (struct bl_job){.loop = &rig->loop, .events = &events, .data = rig,
+			       .process = {.pidfd = -1, .input = -1, .socket = sockets[0]},
+			       .input = BL_WATCH_INIT, .socket = BL_WATCH_INIT,
+			       .exit = BL_WATCH_INIT};
+	job->answers_end = &job->answers;
+	bl_manifest_init(&job->manifest);
+	assert_int_equal(bl_loop_watch(&rig->loop, &job->socket, sockets[0], EPOLLIN, never, job,
+				       &rig->err), 0);
+	rig->job = job;
+	rig->far = sockets[1];
+	*state = rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct rig *rig = *state;
+
+	bl_job_free(rig->job);
+	close(rig->far);
+	bl_loop_done(&rig->loop);
+	free(rig);
+	return 0;
+}
+
+static int say(struct rig *rig, const char *text)
+{
+	return bl_job_take_message(rig->job, text, strlen(text), &rig->err);
+}
+
+/* What the fetch process hears next, "" where there is nothing. */
+static const char *hear(struct rig *rig)
+{
+	static char text[4096];
+	ssize_t n = recv(rig->far, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+	text[n < 0 ? 0 : n] = '\0';
+	return text;
+}
+
+static void list_two(struct rig *rig)
+{
+	assert_int_equal(say(rig, "{\"type\":\"files\",\"files\":[{\"path\":\"b\",\"size\":2},"
+				  "{\"path\":\"a\",\"size\":1,\"etag\":\"x\"}]}"), 0);
+	assert_int_equal(say(rig, "{\"type\":\"manifest\",\"files\":2,\"bytes\":3,"
+				  "\"credential\":true,\"revision\":\"r1\"}"), 0);
+}
+
+static void the_listing_is_sorted_and_keeps_promises(void **state)
+{
+	struct rig *rig = *state;
+
+	list_two(rig);
+	assert_int_equal(rig->listed, 1);
+	assert_string_equal(bl_job_manifest(rig->job)->files[0].path, "a");
+	assert_string_equal(bl_job_manifest(rig->job)->files[0].promise,
+			    "{\"etag\":\"x\",\"path\":\"a\",\"size\":1}");
+	assert_string_equal(bl_job_revision(rig->job), "r1");
+	assert_true(bl_job_credential(rig->job));
+}
+
+static void answers_leave_in_the_order_of_the_requests(void **state)
+{
+	struct rig *rig = *state;
+	struct bl_manifest_file *first;
+
+	list_two(rig);
+	assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"b\"}"), 0);
+	first = rig->opened;
+	assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"a\"}"), 0);
+	bl_job_send_skip(rig->job, rig->opened);
+	assert_string_equal(hear(rig), "");
+	bl_job_send_file(rig->job, first, STDIN_FILENO,
+			 &(struct bl_partial_range){.from = 0, .to = 1}, 1);
+	assert_string_equal(hear(rig), "{\"have\":[[0,1]],\"type\":\"file\"}");
+	assert_string_equal(hear(rig), "{\"type\":\"skip\"}");
+}
+
+static void a_file_whose_bytes_were_wrong_can_be_opened_anew(void **state)
+{
+	struct rig *rig = *state;
+
+	list_two(rig);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"a\"}"), 0);
+		bl_job_send_file(rig->job, rig->opened, STDIN_FILENO, NULL, 0);
+		assert_int_equal(say(rig, "{\"type\":\"have\",\"path\":\"a\",\"ranges\":[[0,1]]}"),
+				 0);
+		assert_int_equal(say(rig, "{\"type\":\"done\",\"path\":\"a\",\"size\":1}"), 0);
+		bl_job_send_again(rig->job, rig->done, "wrong \"bytes\"");
+		assert_string_equal(hear(rig), "{\"have\":[],\"type\":\"file\"}");
+		assert_string_equal(hear(rig),
+				    "{\"detail\":\"wrong \\\"bytes\\\"\",\"type\":\"again\"}");
+	}
+	assert_int_equal(rig->have, 2);
+	assert_int_equal(say(rig, "{\"type\":\"end\"}"), 0);
+	assert_true(rig->job->end.good);
+}
+
+static void what_breaks_the_protocol_is_refused(void **state)
+{
+	static const char *const after_listing[] = {
+		"{\"type\":\"files\",\"files\":[]}",
+		"{\"type\":\"manifest\",\"files\":2,\"bytes\":3,\"credential\":true}",
+		"{\"type\":\"open\",\"path\":\"c\"}",
+		"{\"type\":\"open\"}",
+		"{\"type\":\"done\",\"path\":\"a\",\"size\":1}",
+		"{\"type\":\"have\",\"path\":\"a\",\"ranges\":[[0,1]]}",
+		"{\"type\":\"progress\",\"bytes\":-1}",
+		"{\"type\":\"error\",\"class\":\"\",\"detail\":\"\"}",
+		"{\"type\":1}",
+		"[]",
+		"",
+	};
+	struct rig *rig = *state;
+
+	list_two(rig);
+	for (size_t i = 0; i < sizeof(after_listing) / sizeof(*after_listing); i++)
+		assert_true(say(rig, after_listing[i]) < 0);
+	assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"a\"}"), 0);
+	assert_true(say(rig, "{\"type\":\"open\",\"path\":\"a\"}") < 0);
+	assert_true(say(rig, "{\"type\":\"end\"}") < 0);
+	bl_job_send_file(rig->job, rig->opened, STDIN_FILENO, NULL, 0);
+	assert_true(say(rig, "{\"type\":\"have\",\"path\":\"a\",\"ranges\":[[0,2]]}") < 0);
+	assert_true(say(rig, "{\"type\":\"have\",\"path\":\"a\",\"ranges\":[[1,1]]}") < 0);
+	assert_true(say(rig, "{\"type\":\"done\",\"path\":\"a\",\"size\":2}") < 0);
+}
+
+static void a_detail_is_cut_between_characters(void **state)
+{
+	struct rig *rig = *state;
+	char text[2 * BL_JOB_DETAIL] = "";
+
+	while (strlen(text) < BL_JOB_DETAIL + 10)
+		strcat(text, "\xe2\x82\xac");
+	bl_job_set_end(rig->job, BL_JOB_ORIGIN, text);
+	assert_int_equal(strlen(rig->job->end.detail) % 3, 0);
+	assert_true(strlen(rig->job->end.detail) > BL_JOB_DETAIL - 5);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(the_listing_is_sorted_and_keeps_promises, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(answers_leave_in_the_order_of_the_requests, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_file_whose_bytes_were_wrong_can_be_opened_anew,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(what_breaks_the_protocol_is_refused, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_detail_is_cut_between_characters, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
