@@ -11,6 +11,7 @@
 #include "agent/http.h"
 #include "agent/loop.h"
 #include "agent/pool.h"
+#include "agent/prefetch.h"
 #include "agent/pulls.h"
 #include "agent/spawn.h"
 #include "agent/work.h"
@@ -27,6 +28,7 @@ struct bl_node {
 	struct bl_collector collector;
 	struct bl_works works;
 	struct bl_pulls pulls;
+	struct bl_prefetch prefetch;
 	struct bl_containers containers;
 };
 

@@ -235,7 +235,12 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 		.loop = &agent->loop, .store = agent->store, .works = &agent->works,
 		.tell = tell_pull,
 	};
+	agent->prefetch = (struct bl_prefetch){
+		.loop = &agent->loop, .pulls = &agent->pulls, .config = &agent->config,
+		.tell = tell,
+	};
 	bl_collector_start(&agent->collector);
+	bl_prefetch_start(&agent->prefetch);
 	return bl_containers_restore(&agent->containers, err);
 }
 
@@ -247,6 +252,7 @@ static void close_agent(struct bl_node *agent)
 	bl_collector_stop(&agent->collector);
 	if (agent->pool.loop)
 		bl_pool_done(&agent->pool);
+	bl_prefetch_stop(&agent->prefetch);
 	bl_pulls_done(&agent->pulls);
 	bl_containers_done(&agent->containers);
 	bl_works_done(&agent->works);
@@ -299,7 +305,7 @@ static int serve(struct bl_node *agent, const struct options *options, struct bl
 
 int main(int argc, char **argv)
 {
-	static struct bl_node agent = {.spawn.program = -1, .pool.event = -1};
+	static struct bl_node agent = {.spawn = {.program = -1, .namespace = -1}, .pool.event = -1};
 	struct options options = {
 		.socket = BL_PATH_SOCKET, .cache_dir = BL_PATH_CACHE,
 		.secrets_dir = BL_PATH_SECRETS, .config = BL_PATH_CONFIG,

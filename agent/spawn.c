@@ -38,7 +38,6 @@
 
 #define FETCH_USER "ballast-fetch"
 #define NOBODY 65534
-#define CHILD_STACK 65536 /* bytes */
 #define MAX_FILES 1024
 #define MAX_MEMORY (2ULL << 30) /* bytes of data */
 
@@ -64,6 +63,7 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struc
 	auto_fd fd = program ? bl_sys_openat(AT_FDCWD, program, O_PATH, 0) : open_sibling();
 	const struct passwd *user = getpwnam(FETCH_USER);
 	struct sock_fprog filter;
+	auto_fd namespace = -1;
 	struct stat st;
 	int r;
 
@@ -78,10 +78,14 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struc
 				     "the fetch program '%s' is no regular file, or others than its "
 				     "owner may write it",
 				     program ? program : BL_PATH_FETCH);
+	namespace = bl_sys_openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY, 0);
+	if (namespace < 0)
+		return bl_err_sys(err, -namespace, "open '/proc/self/ns/pid'");
 	r = bl_filter_build(&filter, err);
 	if (r < 0)
 		return r;
 	*spawn = (struct bl_spawn){.filter = filter,
+				   .namespace = TAKE_FD(namespace),
 				   .program = TAKE_FD(fd),
 				   .uid = user ? user->pw_uid : NOBODY,
 				   .gid = user ? user->pw_gid : NOBODY,
@@ -92,8 +96,9 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struc
 void bl_spawn_done(struct bl_spawn *spawn)
 {
 	bl_filter_free(&spawn->filter);
+	bl_cleanup_fd(&spawn->namespace);
 	bl_cleanup_fd(&spawn->program);
-	spawn->program = -1;
+	spawn->namespace = spawn->program = -1;
 }
 
 /* ---- In the child: nothing here allocates or takes a lock ---- */
@@ -172,10 +177,8 @@ struct child {
 	int input, output, socket;
 };
 
-/* Runs on a stack of its own, in a copy of our memory. */
-static int child(void *data)
+static _Noreturn void child(const struct child *from)
 {
-	const struct child *from = data;
 	const struct bl_spawn *spawn = from->spawn;
 	static char name[] = "ballast-fetch";
 	static char verb[] = "job";
@@ -198,13 +201,29 @@ static int child(void *data)
 
 /* ---- In the agent ---- */
 
-/* As fork(2) does, but into a process namespace of its own. Only the loop's thread comes here. */
-static pid_t start(struct child *from)
+/*
+ * As fork(2) does, but into a process namespace of its own. fork itself, so that the C library's
+ * locks and lists are those of a process with one thread; only the loop's thread comes here, and
+ * the namespace for children is a thread's own.
+ */
+static pid_t start(const struct bl_spawn *spawn, const struct child *from)
 {
-	static char stack[CHILD_STACK] __attribute__((aligned(16)));
-	pid_t pid = clone(child, stack + sizeof(stack), CLONE_NEWPID | SIGCHLD, from);
+	int r = bl_sys_unshare(CLONE_NEWPID);
+	pid_t pid;
 
-	return pid < 0 ? -errno : pid;
+	if (r < 0)
+		return r;
+	pid = fork();
+	if (pid == 0)
+		child(from);
+	if (pid < 0)
+		pid = -errno;
+	r = bl_sys_setns(spawn->namespace, CLONE_NEWPID);
+	if (r < 0 && pid > 0) {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+	}
+	return r < 0 ? r : pid;
 }
 
 int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct bl_err *err)
@@ -226,8 +245,8 @@ int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct 
 	auto_fd our_socket = sockets[0];
 	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0 || fcntl(our_socket, F_SETFL, O_NONBLOCK) < 0)
 		return bl_err_sys(err, errno, "fcntl");
-	pid = start(&(struct child){spawn, theirs, spawn->noisy ? STDERR_FILENO : quiet,
-				    their_socket});
+	pid = start(spawn, &(struct child){spawn, theirs, spawn->noisy ? STDERR_FILENO : quiet,
+					   their_socket});
 	if (pid < 0)
 		return bl_err_sys(err, -pid, "start the fetch process");
 	*ret = (struct bl_process){.pid = pid, .pidfd = bl_sys_pidfd_open(pid)};

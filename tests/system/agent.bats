@@ -358,3 +358,33 @@ $tree"
 	END
 	[ ! -e "$T/agent.sock" ]
 }
+
+@test "agent: what the configuration lists is fetched without being asked for" {
+	stop_agent
+	agent_config '.prefetch = [{tenant: "default", weights: $w}]' --argjson w "$MODEL"
+	start_agent
+	"$FIXTURES/process.py" line "$T/agent.log" 'pulled' 10 >/dev/null || fail "$(cat "$T/agent.log" "$T/ballastd.json")"
+	kill "$(cat "$T/hub.pid")"
+	put c1 default "$MODEL" 0
+	expect_code 200
+}
+
+@test "agent: a thousand create and delete cycles leave descriptors, leases and memory as they were" {
+	stop_agent
+	agent_config '.lease_grace = "0s"'
+	start_agent
+	put c1 default "$MODEL"
+	expect_code 200
+	# Warm up: what is allocated once is allocated.
+	/usr/bin/python3 "$FIXTURES/agent_cycles.py" "$T/agent.sock" 100 "$MODEL"
+	fds=$(find "/proc/$AGENT_PID/fd" -mindepth 1 | wc -l)
+	rss=$(awk '/^RssAnon/ {print $2}' "/proc/$AGENT_PID/status")
+	/usr/bin/python3 "$FIXTURES/agent_cycles.py" "$T/agent.sock" 1000 "$MODEL"
+	agent GET /v1/containers
+	assert_equal "$(answer '.containers | length')" 1
+	assert_equal "$(find "$T/cache/leases" -type f | wc -l)" 1
+	assert_equal "$(find "/proc/$AGENT_PID/fd" -mindepth 1 | wc -l)" "$fds"
+	grown=$(($(awk '/^RssAnon/ {print $2}' "/proc/$AGENT_PID/status") - rss))
+	echo "grown by $grown KiB"
+	[[ $BUILD == */san* ]] || [ "$grown" -lt 512 ]
+}
