@@ -30,6 +30,28 @@ teardown() { clean_up; }
 	[[ $output =~ ^ballast\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
 }
 
+# complete WORD...: what bash would offer for the last word.
+complete_words() {
+	PATH=$BUILD:$PATH bash -c 'compopt() { :; }; . "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ballast
+		printf "%s\n" "${COMPREPLY[@]}"' bash "$TESTS/../packaging/completions/ballast" "$@"
+}
+
+@test "the manual and bash's completion know every command and option" {
+	local commands command options option manual=$TESTS/../docs/man/ballast.1
+	mapfile -t commands < <("$BUILD/ballast" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+	assert_equal "$(complete_words ballast '' | grep -v '^--')" "$(printf '%s\n' "${commands[@]}")"
+	for command in "${commands[@]}"; do
+		grep -qE "^\.(Cm|Ss) (.*[ |])?$command( |\$)" "$manual" || fail "the manual lacks $command"
+	done
+	mapfile -t options < <("$BUILD/ballast" run --help | sed -n 's/^  --\([a-z-]*\).*/\1/p' | grep -v '^help$')
+	[ "${#options[@]}" -gt 10 ]
+	for option in "${options[@]}"; do
+		grep -q "Fl -$option " "$manual" || fail "the manual lacks --$option"
+		complete_words ballast run "--$option" | grep -q "^--$option=" || fail "no completion of --$option"
+	done
+	assert_equal "$(complete_words ballast run --network = h)" host
+}
+
 @test "a wrong command line is 64 and says what is wrong" {
 	ballast
 	assert_status 64
