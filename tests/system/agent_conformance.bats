@@ -1,0 +1,67 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Our own agent against the script that any node agent can be held against, and against docs/.
+
+load lib
+load agent
+
+setup() { use_test_dir; }
+teardown() { clean_up; }
+
+@test "conformance: ballastd is a node agent" {
+	make_model "$T/model"
+	start_hub --repo org/model="$T/model"
+	start_agent
+	run "$TESTS/conformance/agent" "$T/agent.sock" "$(items hf://org/model)"
+	assert_status 0
+	refute_output "not ok"
+}
+
+@test "conformance: every route is in openapi.yaml and in agent-api.md, and no other" {
+	need_python yaml
+	run /usr/bin/python3 - "$TESTS/.." <<-'END'
+		import re, sys, yaml
+		top = sys.argv[1]
+		code = set()
+		for method, path in re.findall(r'\{"([A-Z]+)", "(/[^"]*)", BL_HTTP', open(top + "/agent/api.c").read()):
+		    code.add((method, re.sub(r"\*", "{}", path)))
+		described = set()
+		for path, methods in yaml.safe_load(open(top + "/docs/openapi.yaml"))["paths"].items():
+		    for method in methods:
+		        if method != "parameters":
+		            described.add((method.upper(), re.sub(r"\{[a-z]*\}", "{}", path)))
+		assert code == described, code ^ described
+		text = open(top + "/docs/agent-api.md").read()
+		for method, path in code:
+		    assert re.sub(r"\{\}.*", "", path) in text, path
+	END
+	assert_status 0
+}
+
+@test "conformance: every key of ballastd.json is in its schema, and no other" {
+	run bash -c "diff <(sed -n 's/^\t{\"\([a-z_]*\)\", take_.*/\1/p' '$TESTS/../agent/config.c' | sort) \
+		<(jq -r '.properties | keys[]' '$TESTS/../docs/ballastd.schema.json' | sort)"
+	assert_status 0
+	assert_equal "$output" ""
+}
+
+@test "conformance: the metrics are as Prometheus wants them, and all in operations.md" {
+	start_agent
+	agent GET /metrics
+	if command -v promtool >/dev/null; then
+		printf '%s\n' "$output" | promtool check metrics
+	fi
+	for name in $(awk '/^# TYPE/ {print $3}' <<<"$output"); do
+		grep -q "\`$name" "$TESTS/../docs/operations.md" || fail "$name is not in operations.md"
+	done
+	# HELP and TYPE before the samples, one of each.
+	assert_equal "$(grep -c '^# HELP' <<<"$output")" "$(grep -c '^# TYPE' <<<"$output")"
+	assert_equal "$(awk '/^# TYPE/ {print $3}' <<<"$output" | sort | uniq -d)" ""
+	# The same by TCP, and nothing else there.
+	stop_agent
+	port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	start_agent --metrics-listen="127.0.0.1:$port"
+	curl --silent --fail --noproxy '*' "http://127.0.0.1:$port/metrics" | grep -q ballast_build_info
+	assert_equal "$(curl --silent --noproxy '*' -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/v1/containers")" 403
+	assert_equal "$(curl --silent --noproxy '*' -o /dev/null -w '%{http_code}' -X POST "http://127.0.0.1:$port/v1/cache/gc")" 403
+}
