@@ -37,6 +37,8 @@ struct bl_err;
 #define BL_CACHEDIR_SCHEMA 1
 #define BL_CACHEDIR_NAME   128 /* bytes of any name that bl_cachedir_name() makes */
 
+#define BL_CACHEDIR_UNSYNCED 256 /* leases; of more at once, the kernel takes care by itself */
+
 /* The disk failed us with errnum: the message says at what; a retry may find it better. */
 #define bl_cachedir_err(err, errnum, fmt, ...) \
 	bl_err_set((err), BL_EX_RETRY, (errnum), fmt ": %s", ##__VA_ARGS__, strerror(errnum))
@@ -57,6 +59,9 @@ struct bl_cachedir {
 	pthread_mutex_t lock;
 	struct bl_cachedir_hold *holds;
 	size_t hold_room, hold_count, hold_used;
+	/* Files in leases/ that were written and not synced yet; also guarded by the lock. */
+	struct bl_digest unsynced[BL_CACHEDIR_UNSYNCED];
+	size_t unsynced_count;
 };
 
 /*

@@ -10,10 +10,10 @@
 #include "agent/work_memo.h"
 #include "common/err.h"
 
-#define MEMO_AGE      (7 * 24 * 3600) /* seconds */
-#define SCRUB_FIRST   (60 * 1000)     /* ms from the start to the first look */
-#define SCRUB_PAUSE   20	      /* ms between two blobs */
-#define SCRUB_ROUND   (10 * 60 * 1000) /* ms between two rounds */
+#define MEMO_AGE    (7 * 24 * 3600)  /* seconds */
+#define SCRUB_FIRST (60 * 1000)	     /* ms from the start to the first look */
+#define SCRUB_PAUSE 20		     /* ms between two blobs */
+#define SCRUB_ROUND (10 * 60 * 1000) /* ms between two rounds */
 
 static void put_first(struct bl_collect **list, struct bl_collect *collect)
 {
@@ -88,8 +88,7 @@ void bl_collector_want(struct bl_collector *collector, struct bl_collect *collec
 {
 	if (collect->wanted)
 		return;
-	*collect = (struct bl_collect){.done = done, .data = data, .wanted = true,
-				       .all = all};
+	*collect = (struct bl_collect){.done = done, .data = data, .wanted = true, .all = all};
 	put_first(&collector->wishes, collect);
 	begin(collector);
 }
@@ -133,6 +132,34 @@ void bl_collector_trim(struct bl_collector *collector)
 		collector->tell(err.msg);
 }
 
+/* ---- Leases ---- */
+
+static void sync_run(struct bl_task *task)
+{
+	struct bl_collector *collector = task->data;
+
+	/* What fails here fails as loudly at the next write. */
+	(void)bl_store_leases_sync(bl_store_dirs(collector->store), NULL);
+}
+
+static void sync_done(struct bl_task *task)
+{
+	struct bl_collector *collector = task->data;
+
+	collector->syncing = false;
+	if (collector->sync_again && !collector->stopping)
+		bl_collector_sync(collector);
+}
+
+void bl_collector_sync(struct bl_collector *collector)
+{
+	collector->sync_again = collector->syncing;
+	if (collector->syncing || collector->stopping)
+		return;
+	collector->syncing = true;
+	bl_pool_run(collector->pool, &collector->sync_task, sync_run, sync_done, collector);
+}
+
 /* ---- The scrub ---- */
 
 static void scrub_run(struct bl_task *task)
@@ -160,7 +187,8 @@ static void scrub_done(struct bl_task *task)
 		bl_digest_to_hex(&collector->scrub_bad, hex);
 		(void)snprintf(line, sizeof(line),
 			       "blob %s was damaged on disk and is in quarantine; it is fetched "
-			       "again when it is wanted", hex);
+			       "again when it is wanted",
+			       hex);
 		collector->tell(line);
 		(void)bl_store_blob_condemn(collector->store, &collector->scrub_bad, NULL);
 		bl_collector_want(collector, &collector->own, false, own_done, collector);

@@ -53,6 +53,8 @@ struct bl_collector {
 	struct bl_timer scrub_timer;
 	struct bl_digest scrub_bad;
 	int scrub_result;
+	struct bl_task sync_task;
+	bool syncing, sync_again;
 	bool stop; /* read by the threads with __atomic_load_n */
 	uint64_t damaged; /* blobs found wrong, since the start */
 
@@ -69,6 +71,9 @@ void bl_collector_want(struct bl_collector *collector, struct bl_collect *collec
 		       bl_collect_fn *done, void *data);
 /* Nothing happens where it does not wait. */
 void bl_collector_forget(struct bl_collector *collector, struct bl_collect *collect);
+
+/* Leases were written: they are synced soon. */
+void bl_collector_sync(struct bl_collector *collector);
 
 /* Something was added to the cache: above the high mark room is made. */
 void bl_collector_trim(struct bl_collector *collector);

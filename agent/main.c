@@ -196,9 +196,18 @@ static int open_signals(void)
 
 /* ---- The agent ---- */
 
+static void sync_leases(void *data)
+{
+	struct bl_node *agent = data;
+
+	if (agent->collector.pool)
+		bl_collector_sync(&agent->collector);
+}
+
 static int open_agent(struct bl_node *agent, const struct options *options, struct bl_err *err)
 {
-	struct bl_store_options store = {.path = options->cache_dir};
+	struct bl_store_options store = {
+		.path = options->cache_dir, .unsynced = sync_leases, .data = agent};
 	int r = bl_config_load(options->config, !options->config_given, &agent->config, err);
 
 	if (r == 0)

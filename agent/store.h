@@ -46,6 +46,9 @@ struct bl_store_options {
 	unsigned low_percent;  /* ... and goes on down to this */
 	int64_t lease_grace;   /* seconds that an ended lease still protects */
 	int64_t partial_ttl;   /* seconds that an unfinished download is kept; 0: 7 days */
+	/* Called after a lease was written, to have bl_store_leases_sync() run on a worker; or NULL. */
+	void (*unsynced)(void *data);
+	void *data;
 	const char *boot_id;   /* NULL: this boot's (tests give another) */
 	int64_t (*clock)(clockid_t id); /* milliseconds; NULL: clock_gettime(2) */
 };
@@ -130,12 +133,18 @@ struct bl_store_lease {
 const char *bl_store_boot_id(const struct bl_store *store);
 
 /*
- * Writes the lease to disk, durably, and protects its trees from then on; everything is copied.
- * One with the same boot id, pid and start_time is replaced, ended or not (trees that it named
+ * Writes the lease to its file and protects its trees from then on; everything is copied. The file
+ * is there, whole, when this returns, whatever becomes of the agent: so a restart finds it. It is
+ * not fsync'ed here: a lease is of no use to another boot than its own but for the grace, and a
+ * container's start must not wait until a disk is done with the downloads of others. That is for
+ * bl_store_leases_sync(), moments later. One with the same boot id, pid and start_time is replaced, ended or not (trees that it named
  * before and the new one does not are free). -ENOENT where a tree is not there.
  */
 int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *lease,
 		       struct bl_err *err);
+
+/* Makes what was written of leases until now outlive a loss of power, too. On a worker. */
+int bl_store_leases_sync(struct bl_cachedir *dirs, struct bl_err *err);
 
 /* The living lease of that label, else the one that ended last, else NULL. Valid until the next
  * call of bl_store_lease_put(), _end(), _drop() or _expire(). */

@@ -87,21 +87,22 @@ static size_t place_of(const struct bl_store *store, const char *boot_id, pid_t 
 
 /* ---- On disk ---- */
 
-static int file_name(const struct bl_store_lease *lease, char name[BL_CACHEDIR_NAME],
-		     struct bl_err *err)
+static void name_of(const struct bl_digest *digest, char name[BL_CACHEDIR_NAME])
+{
+	char hex[BL_DIGEST_HEX];
+
+	bl_digest_to_hex(digest, hex);
+	(void)snprintf(name, BL_CACHEDIR_NAME, "%s.json", hex);
+}
+
+/* Its file's name without the ending. */
+static int key_of(const struct bl_store_lease *lease, struct bl_digest *ret, struct bl_err *err)
 {
 	char text[128];
-	char hex[BL_DIGEST_HEX];
-	struct bl_digest digest;
 	int len = snprintf(text, sizeof(text), "%s %d %llu", lease->boot_id, (int)lease->pid,
 			   (unsigned long long)lease->start_time);
-	int r = bl_digest_bytes(text, (size_t)len, &digest, err);
 
-	if (r < 0)
-		return r;
-	bl_digest_to_hex(&digest, hex);
-	(void)snprintf(name, BL_CACHEDIR_NAME, "%s.json", hex);
-	return 0;
+	return bl_digest_bytes(text, (size_t)len, ret, err);
 }
 
 static bl_json *to_json(const struct bl_store_lease *lease)
@@ -129,39 +130,108 @@ static bl_json *to_json(const struct bl_store_lease *lease)
 	return TAKE_PTR(json);
 }
 
+/* The whole file under its name: by a rename, and so all or nothing. */
+static int replace_file(const struct bl_cachedir *dirs, const char *name, const struct bl_buf *text)
+{
+	char temporary[BL_CACHEDIR_NAME + 2];
+	auto_fd fd = -1;
+	int r;
+
+	(void)snprintf(temporary, sizeof(temporary), ".%s.", name);
+	(void)bl_sys_unlinkat(dirs->leases, temporary, 0);
+	fd = bl_sys_openat(dirs->leases, temporary, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	if (fd < 0)
+		return fd;
+	r = bl_sys_write_all(fd, text->data, text->len);
+	if (r == 0)
+		r = bl_sys_renameat2(dirs->leases, temporary, dirs->leases, name, 0);
+	if (r < 0)
+		(void)bl_sys_unlinkat(dirs->leases, temporary, 0);
+	return r;
+}
+
+static void want_sync(struct bl_store *store, const struct bl_digest *key)
+{
+	struct bl_cachedir *dirs = store->dirs;
+
+	(void)pthread_mutex_lock(&dirs->lock);
+	if (dirs->unsynced_count < BL_CACHEDIR_UNSYNCED)
+		dirs->unsynced[dirs->unsynced_count++] = *key;
+	(void)pthread_mutex_unlock(&dirs->lock);
+	if (store->options.unsynced)
+		store->options.unsynced(store->options.data);
+}
+
 static int save(struct bl_store *store, const struct bl_store_lease *lease, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(LEASE_MAX);
 	auto_json json = to_json(lease);
 	char name[BL_CACHEDIR_NAME];
+	struct bl_digest key;
 	int r;
 
 	if (!json)
 		return bl_err_nomem(err);
 	r = bl_json_write(&text, json, err);
 	if (r == 0)
-		r = file_name(lease, name, err);
-	bl_sys_point("lease-begun");
-	if (r == 0)
-		r = bl_fs_write_file(store->dirs->leases, name, bl_buf_str(&text), text.len, 0600,
-				     err);
-	if (r < 0) {
-		if (err)
-			err->code = BL_EX_RETRY;
-		bl_err_wrap(err, "lease of '%s': ", lease->id);
+		r = key_of(lease, &key, err);
+	if (r < 0)
 		return r;
-	}
-	bl_sys_point("lease-durable");
+	bl_sys_point("lease-begun");
+	name_of(&key, name);
+	r = replace_file(store->dirs, name, &text);
+	if (r < 0)
+		return bl_cachedir_err(err, -r, "lease of '%s'", lease->id);
+	bl_sys_point("lease-written");
+	want_sync(store, &key);
 	return 0;
+}
+
+static int sync_lease(const struct bl_cachedir *dirs, const struct bl_digest *key)
+{
+	char name[BL_CACHEDIR_NAME];
+	auto_fd fd = -1;
+
+	name_of(key, name);
+	fd = bl_sys_openat(dirs->leases, name, O_RDONLY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd; /* it is over already */
+	return bl_sys_fsync(fd);
+}
+
+int bl_store_leases_sync(struct bl_cachedir *dirs, struct bl_err *err)
+{
+	auto_free struct bl_digest *keys = calloc(BL_CACHEDIR_UNSYNCED, sizeof(*keys));
+	size_t count;
+	int r = 0;
+
+	if (!keys)
+		return bl_err_nomem(err);
+	(void)pthread_mutex_lock(&dirs->lock);
+	count = dirs->unsynced_count;
+	memcpy(keys, dirs->unsynced, count * sizeof(*keys));
+	dirs->unsynced_count = 0;
+	(void)pthread_mutex_unlock(&dirs->lock);
+	for (size_t i = 0; i < count; i++) {
+		int synced = sync_lease(dirs, &keys[i]);
+
+		r = r < 0 ? r : synced;
+	}
+	if (r == 0 && count > 0)
+		r = bl_sys_fsync(dirs->leases);
+	return r < 0 ? bl_cachedir_err(err, -r, "fsync of leases") : 0;
 }
 
 static void forget_file(struct bl_store *store, const struct bl_store_lease *lease)
 {
 	char name[BL_CACHEDIR_NAME];
+	struct bl_digest key;
 
 	/* One that stays is found ended, or dead, the next time. */
-	if (file_name(lease, name, NULL) == 0)
-		(void)bl_sys_unlinkat(store->dirs->leases, name, 0);
+	if (key_of(lease, &key, NULL) < 0)
+		return;
+	name_of(&key, name);
+	(void)bl_sys_unlinkat(store->dirs->leases, name, 0);
 }
 
 static int read_trees(const bl_json *list, struct bl_store_lease *lease)
