@@ -40,11 +40,11 @@ endif
 
 # The libraries that each program loads; the hook's short list is its start-up time.
 pkgs_common := libcjson
-pkgs_hook := libcjson libseccomp libcap
+pkgs_hook := libcjson
 pkgs_agent := libcjson libmicrohttpd libcrypto libseccomp
 pkgs_fetch := libcjson libcurl libssl libcrypto expat
 pkgs_cli := libcjson yaml-0.1
-pkgs_all := libcjson libseccomp libcap libmicrohttpd libcrypto libcurl libssl expat yaml-0.1
+pkgs_all := libcjson libseccomp libmicrohttpd libcrypto libcurl libssl expat yaml-0.1
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs_all) 2>/dev/null)
 libs_of = $(shell $(PKG_CONFIG) --libs $(pkgs_$(1)))
 

@@ -145,7 +145,7 @@ static int set_seccomp(struct bl_options *options, const char *value, struct bl_
 
 static int set_keep_capabilities(struct bl_options *options, const char *value, struct bl_err *err)
 {
-	(void)err; /* judged where it is used: only there is libcap loaded */
+	(void)err; /* judged where it is used */
 	options->keep_capabilities = value;
 	return 0;
 }
