@@ -428,6 +428,41 @@ static int no_tree(const struct bl_digest *name, struct bl_err *err)
 	return bl_err_set(err, BL_EX_RETRY, ENOENT, "tree %s is not in the cache", hex);
 }
 
+/*
+ * A look at every file costs a start of a container milliseconds where there are thousands of them,
+ * and nobody but root can change one: a large tree is looked at again only after a while, or where
+ * its root is not as it was. Content is the scrubber's to look at.
+ */
+#define CHECK_ALWAYS_FILES 256
+#define CHECK_AGAIN_MS	   (10 * 60 * 1000)
+
+static int look_at_root(const struct bl_store *store, const struct bl_digest *name,
+			struct bl_store_seen *ret)
+{
+	char hex[BL_DIGEST_HEX];
+	struct stat st;
+	int r;
+
+	bl_digest_to_hex(name, hex);
+	r = bl_sys_fstatat(store->dirs->trees, hex, &st, AT_SYMLINK_NOFOLLOW);
+	if (r == 0)
+		*ret = (struct bl_store_seen){st.st_dev, st.st_ino, st.st_ctim};
+	return r;
+}
+
+static bool is_fresh(const struct bl_store *store, const struct bl_store_entry *entry)
+{
+	struct bl_store_seen now = {0};
+
+	if (!entry->checked_at || !entry->sized || entry->files <= CHECK_ALWAYS_FILES ||
+	    bl_store_now(store, CLOCK_BOOTTIME) - entry->checked_at > CHECK_AGAIN_MS ||
+	    look_at_root(store, &entry->name, &now) < 0)
+		return false;
+	return now.dev == entry->seen.dev && now.ino == entry->seen.ino &&
+	       now.changed.tv_sec == entry->seen.changed.tv_sec &&
+	       now.changed.tv_nsec == entry->seen.changed.tv_nsec;
+}
+
 int bl_store_tree_use(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
 {
 	struct bl_store_entry *entry = find_present(store, name);
@@ -436,6 +471,10 @@ int bl_store_tree_use(struct bl_store *store, const struct bl_digest *name, stru
 
 	if (!entry)
 		return no_tree(name, err);
+	if (is_fresh(store, entry)) {
+		bl_store_touch(store, entry);
+		return 0;
+	}
 	r = bl_tree_check(store->dirs, name, &size, err);
 	if (r == -ENOENT || r == -EBADMSG) {
 		int condemned = bl_store_tree_condemn(store, name, NULL);
@@ -447,6 +486,8 @@ int bl_store_tree_use(struct bl_store *store, const struct bl_digest *name, stru
 	entry->files = size.files;
 	entry->bytes = size.bytes;
 	entry->sized = true;
+	if (look_at_root(store, name, &entry->seen) == 0)
+		entry->checked_at = bl_store_now(store, CLOCK_BOOTTIME);
 	bl_store_touch(store, entry);
 	return 0;
 }

@@ -21,6 +21,13 @@ struct bl_store_entry {
 	bool others;	/* ... and whether another tenant has it too */
 	bool present;	/* in trees/; an entry without it is held, or pinned */
 	bool pinned, sized;
+	/* The last whole look at it: when (milliseconds of this boot), and its root then. */
+	int64_t checked_at;
+	struct bl_store_seen {
+		dev_t dev;
+		ino_t ino;
+		struct timespec changed;
+	} seen;
 };
 
 struct bl_store {
