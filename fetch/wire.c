@@ -305,12 +305,11 @@ int bl_wire_explain(const struct bl_wire *wire, CURLcode code, struct bl_err *er
 	case CURLE_OUT_OF_MEMORY:
 		return bl_err_nomem(err);
 	default:
-		return bl_err_set(err, BL_EX_RETRY, EIO,
-				  "the connection to %.200s%s broke: %.160s; %s", wire->url.origin,
-				  wire->proxied ? " through the proxy" : "",
-				  wire->detail[0] ? wire->detail : curl_easy_strerror(code),
-				  wire->proxied ? "check that the proxy lets it through"
-						: "try again later");
+		return bl_err_set(
+			err, BL_EX_RETRY, EIO, "the connection to %.200s%s broke: %.160s; %s",
+			wire->url.origin, wire->proxied ? " through the proxy" : "",
+			wire->detail[0] ? wire->detail : curl_easy_strerror(code),
+			wire->proxied ? "check that the proxy lets it through" : "try again later");
 	}
 }
 
