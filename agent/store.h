@@ -49,7 +49,7 @@ struct bl_store_options {
 	/* Called after a lease was written, to have bl_store_leases_sync() run on a worker; or NULL. */
 	void (*unsynced)(void *data);
 	void *data;
-	const char *boot_id;   /* NULL: this boot's (tests give another) */
+	const char *boot_id;		/* NULL: this boot's (tests give another) */
 	int64_t (*clock)(clockid_t id); /* milliseconds; NULL: clock_gettime(2) */
 };
 
