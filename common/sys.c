@@ -429,6 +429,11 @@ int bl_sys_setfsids(uid_t uid, gid_t gid)
 	return raise_capabilities();
 }
 
+int bl_sys_fork(void)
+{
+	RETURN_CALL("fork", syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L));
+}
+
 int bl_sys_close_from(unsigned first)
 {
 	struct rlimit limit;

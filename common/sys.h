@@ -97,6 +97,8 @@ int bl_sys_fchdir(int fd);
  * that the kernel takes from a thread whose file system uid is not 0 are made effective again.
  */
 int bl_sys_setfsids(uid_t uid, gid_t gid);
+/* fork(2) alone, without what the C library does around it: for a process without threads. */
+int bl_sys_fork(void);
 /* close_range(2) from first on; where the kernel lacks it, by /proc/self/fd or the rlimit. */
 int bl_sys_close_from(unsigned first);
 

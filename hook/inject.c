@@ -92,7 +92,7 @@ static int add_server(struct bl_buf *spec, const struct bl_plan *plan,
 		r = bl_spec_add_u32(spec, BL_SPEC_RUN_AS, plan->run_as, err);
 	if (r == 0)
 		r = bl_spec_add_user(spec, bundle->uid, bundle->gid, err);
-	if (r == 0 && plan->home)
+	if (r == 0 && plan->home && plan->home[0])
 		r = bl_spec_add_text(spec, BL_SPEC_HOME, plan->home, err);
 	return r;
 }

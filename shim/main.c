@@ -43,6 +43,7 @@
 #define MESSAGE_MAX	2048
 #define PAGE		4096
 #define STACK_USED	(16 * PAGE) /* more than any of the calls before the fork needs */
+#define CALLS_USE	1024	    /* bytes of stack: more than the calls from let_go() need */
 
 struct shim {
 	bool init;	   /* --init */
@@ -185,8 +186,8 @@ static void forget(uintptr_t from, uintptr_t to)
 
 /*
  * What only the server needed: a waiting init keeps next to nothing, and shows it to nobody. Of the
- * stack go the environment at its top, and what deeper calls have used (but not the page that the
- * calls from here are using: so this must have a frame of its own, below all that is still needed).
+ * stack go the environment at its top, and what deeper calls have used, though not what the calls
+ * from here use: so this must have a frame of its own, below all that is still needed.
  */
 __attribute__((noinline)) static void let_go(struct shim *shim, char *const *image_env)
 {
@@ -202,7 +203,7 @@ __attribute__((noinline)) static void let_go(struct shim *shim, char *const *ima
 		last++;
 	if (image_env[last])
 		forget((uintptr_t)image_env[0], (uintptr_t)image_env[last]);
-	forget(frame - STACK_USED, frame - PAGE);
+	forget(frame - STACK_USED, frame - CALLS_USE);
 }
 
 /* The server in a child of the shim: what comes back is its exit status. */

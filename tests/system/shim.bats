@@ -74,6 +74,23 @@ teardown() { clean_up; }
 	assert_output "a type that this version does not know"
 }
 
+@test "shim: a uid that must not be, in whatever way it came into the spec, is refused" {
+	local uid
+	use_box probe ids
+	for uid in '\0\0\0\0' '\x60\xea\0\0' '\0\0\0\x80' '\xff\xff\xff\xff'; do
+		printf "\\2\\0\\0\\0\\4\\0\\0\\0$uid" >"$T/raw"
+		spec raw="$T/raw"
+		run_shim
+		assert_status 125
+		assert_output "spec: run_as_user_id: not from 1 to 2147483647, or 60000"
+	done
+	printf '\2\0\0\0\x8\0\0\0\x1\0\0\0\x1\0\0\0' >"$T/raw"
+	spec raw="$T/raw"
+	run_shim
+	assert_status 125
+	assert_output "spec: run_as_user_id: wrong length"
+}
+
 @test "shim: 127 for what is not there, 126 for what cannot be executed, each said" {
 	use_box
 	printf 'no program' >"$BUNDLE/rootfs/bin/text"

@@ -116,6 +116,7 @@ signal 15"
 @test "init: 10,000 orphans are reaped, and PID 1 is no larger for it" {
 	use_box
 	spec init run_as=1000 start='
+		until grep -q "^State:.S" /proc/1/status; do :; done
 		grep VmRSS /proc/1/status >/tmp/before
 		probe orphans=10000
 		end=$(($(date +%s) + 20))
@@ -132,6 +133,7 @@ the same"
 @test "init: as waiting PID 1 it holds at most 100 kB, and shows itself to nobody" {
 	use_box
 	spec init run_as=1000 filter="$RIG/filter" env=A=1 mount=/models/a start='
+		until grep -q "^State:.S" /proc/1/status; do :; done
 		grep VmRSS /proc/1/status; probe attach=1; ls -l /proc/1/exe 2>&1
 		cat /proc/1/environ 2>&1; cat /proc/1/mem 2>&1'
 	for runtime in $(runtimes); do
@@ -147,6 +149,7 @@ assert_hidden() {
 	assert_output "'/proc/1/mem': Permission denied"
 	rss=$(sed -n 's/^VmRSS:\t *\([0-9]*\) kB$/\1/p' <<<"$output")
 	[ "$rss" -gt 0 ] && [ "$rss" -le 100 ] || fail "$rss kB"
+	[ "$(stat -c %s "$T/given/shim")" -le 100000 ]
 }
 
 @test "init: PID 1 has given up everything too" {

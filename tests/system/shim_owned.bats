@@ -6,7 +6,7 @@ load lib
 load shim_rig
 
 setup_file() { build_rig; }
-setup() { use_test_dir; use_box probe exit=0; }
+setup() { use_test_dir && use_box probe exit=0; }
 teardown() { clean_up; }
 
 # Owners of everything in the image but what lies below the named directories.
@@ -185,6 +185,48 @@ of() {
 	assert_status 0
 	assert_equal "$(of app/f) $(of app/a/g) $(of secret)" "60000:60000 60000:60000 0:0"
 	assert_equal "$(stat -c %u "$T/lower/secret" "$T/lower/app/f" | sort -u)" 0
+}
+
+# Enough for a helper to be started: what each does must be the whole, and no name counted twice.
+@test "owned: a large tree is given whole" {
+	cd "$BUNDLE/rootfs"
+	/usr/bin/python3 - <<-'PYTHON'
+		import os
+		os.mkdir("app")
+		os.mkdir("outside")
+		def touch(path):
+		    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+		for f in range(9000):
+		    touch(f"app/f{f}")
+		for d in range(60):
+		    os.makedirs(f"app/d{d}/deep/er")
+		    for f in range(60):
+		        touch(f"app/d{d}/deep/f{f}")
+		        os.link(f"app/d{d}/deep/f{f}", f"app/d{d}/deep/er/l{f}")
+		        os.link(f"app/d{d}/deep/f{f}", f"app/d{d}/l{f}")
+		    os.link(f"app/d{d}/deep/f0", f"outside/l{d}")
+	PYTHON
+	spec
+	run_shim
+	assert_equal "$output" "ballast: /app: 180 files have a name elsewhere too: their owner is left as it is"
+	assert_equal "$(find app -uid 0 | wc -l) $(find app -uid 60000 | wc -l)" "180 $((1 + 9000 + 60 * 3 + 59 * 60 * 3))"
+	assert_equal "$(find outside ! -uid 0 | wc -l)" 0
+}
+
+@test "owned: where the kernel has no openat2, or chown fails, all is left as it is, and said" {
+	need_faults
+	install -m 555 "$FAULTS/ballast-shim" "$T/given/shim"
+	bundle_args /run/ballast/shim probe ids
+	mkdir "$BUNDLE/rootfs/app"
+	touch "$BUNDLE/rootfs/app/f"
+	for fault in openat2:ENOSYS openat2:EPERM fchownat:EIO mkdirat:ENOSPC getdents:EIO; do
+		set_env PATH=/bin BL_FAULT="$fault"
+		run_on_runc
+		[ "$status" -eq 0 ] || fail "$fault: $output"
+		[[ $output == *"ballast: /"* ]] || fail "$fault: $output"
+		assert_output "uid 60000 60000 60000"
+		rm -rf "$BUNDLE/rootfs/home/app"
+	done
 }
 
 # Names are swapped for others all the while: directories for links out of the image, files for
