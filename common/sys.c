@@ -368,6 +368,11 @@ int bl_sys_fdatasync(int fd)
 	RETURN_CALL("fdatasync", fdatasync(fd));
 }
 
+int bl_sys_write_back(int fd)
+{
+	RETURN_CALL("write_back", sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+}
+
 int bl_sys_ftruncate(int fd, off_t length)
 {
 	RETURN_CALL("ftruncate", ftruncate(fd, length));

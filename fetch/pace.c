@@ -2,7 +2,7 @@
 #include "fetch/pace.h"
 
 #define FIRST_LANES	  16
-#define FIRST_LANES_SMALL 32		      /* where files are so small that latency rules */
+#define FIRST_LANES_SMALL 64		      /* where files are so small that latency rules */
 #define SMALL_FILE	  (INT64_C(1) << 20)  /* bytes */
 #define WINDOW		  400		      /* ms over which a rate is taken */
 #define REST		  5000		      /* ms between tries once one brought nothing */

@@ -156,6 +156,8 @@ static int pull_all(struct pull *pull, struct bl_session *session, bool quiet, s
 			rc = bring(pull, session, quiet, err);
 	}
 	bl_worker_free(&pull->worker);
+	if (rc >= 0)
+		rc = bl_shelf_settle(&pull->shelf, session->manifest, err);
 	bl_progress_clear(&pull->progress);
 	return rc;
 }

@@ -43,9 +43,16 @@ int bl_shelf_note(struct bl_shelf *shelf, const struct bl_entry *entry,
 		  const struct bl_ranges *have, struct bl_err *err);
 
 /*
- * Digests the partial file, compares with what is promised, syncs it and gives it its name. 1: it
- * is there; 0: its content is not what was promised, and is gone. For the worker's thread.
+ * Digests the partial file, compares with what is promised and gives it its name. 1: it is there;
+ * 0: its content is not what was promised, and is gone. For the worker's thread.
+ *
+ * A large file is synced before. Of small ones the writing only begins: a sync for each would take
+ * longer than to bring it. bl_shelf_settle() makes all durable; until then a loss of power may
+ * leave a file that is not whole, which the next look finds by its digest and brings again.
  */
 int bl_shelf_publish(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_err *err);
+
+/* Syncs what was published of this list (what is not `unchanged`), and every name of it. */
+int bl_shelf_settle(struct bl_shelf *shelf, struct bl_manifest *manifest, struct bl_err *err);
 
 #endif
