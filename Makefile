@@ -166,10 +166,12 @@ check:
 # come after it, and go before it.
 man_pages := $(wildcard docs/man/*.[1-8])
 completions := $(wildcard packaging/completions/*)
+documents := README.md CHANGELOG.md LICENSE $(wildcard docs/*.md docs/*.json docs/*.yaml docs/runtimes/*.md)
+document_at = $(DATADIR)/doc/ballast/$(patsubst docs/%,%,$(1))
 put = install -d $(DESTDIR)$(dir $(2)) && install -m $(3) $(1) $(DESTDIR)$(2).new && mv -f $(DESTDIR)$(2).new $(DESTDIR)$(2)
 fill = sed -e 's|@hooksdir@|$(HOOKSDIR)|g; s|@libexecdir@|$(LIBEXECDIR)|g; s|@sbindir@|$(SBINDIR)|g' $(1) >$(BUILD)/$(notdir $(1:.in=))
 installed_data := $(DATADIR)/containers/oci/hooks.d/50-ballast.json $(DATADIR)/ballast/podman-hooks.d/50-ballast.json \
-	$(UNITDIR)/ballastd.service $(DATADIR)/doc/ballast/README.md $(DATADIR)/doc/ballast/LICENSE \
+	$(UNITDIR)/ballastd.service $(foreach d,$(documents),$(call document_at,$(d))) \
 	$(foreach m,$(man_pages),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
 	$(foreach c,$(completions),$(COMPLETIONSDIR)/$(notdir $(c)))
 installed_programs := $(HOOKSDIR)/ballast-hook $(LIBEXECDIR)/ballast/ballast-shim \
@@ -188,8 +190,7 @@ install: $(binaries)
 	$(Q)$(call put,$(BUILD)/50-ballast.json,$(DATADIR)/containers/oci/hooks.d/50-ballast.json,644)
 	$(Q)$(call put,$(BUILD)/podman-50-ballast.json,$(DATADIR)/ballast/podman-hooks.d/50-ballast.json,644)
 	$(Q)$(call put,$(BUILD)/ballastd.service,$(UNITDIR)/ballastd.service,644)
-	$(Q)$(call put,README.md,$(DATADIR)/doc/ballast/README.md,644)
-	$(Q)$(call put,LICENSE,$(DATADIR)/doc/ballast/LICENSE,644)
+	$(Q)$(foreach d,$(documents),$(call put,$(d),$(call document_at,$(d)),644) &&) true
 	$(Q)$(foreach m,$(man_pages),$(call put,$(m),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)),644) &&) true
 	$(Q)$(foreach c,$(completions),$(call put,$(c),$(COMPLETIONSDIR)/$(notdir $(c)),644) &&) true
 

@@ -24,7 +24,8 @@ installed() { (cd "$1" && find . \( -type f -o -type l \) -printf '%m %p\n' | so
 		'755 ./usr/libexec/ballast/ballast-fetch' '755 ./usr/sbin/ballastd' '755 ./usr/bin/ballast' \
 		'644 ./usr/share/containers/oci/hooks.d/50-ballast.json' \
 		'644 ./usr/share/ballast/podman-hooks.d/50-ballast.json' \
-		'644 ./usr/lib/systemd/system/ballastd.service'; do
+		'644 ./usr/lib/systemd/system/ballastd.service' '644 ./usr/share/doc/ballast/ballastd.schema.json' \
+		'644 ./usr/share/bash-completion/completions/ballast' '644 ./usr/share/man/man8/ballastd.8'; do
 		assert_output "$wanted"
 	done
 	refute_output '.new'

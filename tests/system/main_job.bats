@@ -274,3 +274,23 @@ refused() {
 	# Five more than at the start are not fifty: connections and pidfds that are just going.
 	[ "$(find /proc/"$(cat "$T/agent.pid")"/fd -mindepth 1 | wc -l)" -le $((descriptors + 5)) ]
 }
+
+@test "main job: the capabilities that the unit leaves to the agent are enough, deferred too" {
+	need setpriv
+	local caps
+	caps=$(sed -n 's/^CapabilityBoundingSet=//p' "$TESTS/../packaging/ballastd.service.in" | tr ' ' '\n' |
+		sed 's/^CAP_/+/' | tr '[:upper:]\n' '[:lower:],')
+	printf '#!/bin/sh\nexec setpriv --no-new-privs --bounding-set=-all,%s "%s" "$@"\n' "${caps%,}" \
+		"$BUILD/ballastd" >"$T/unit"
+	chmod +x "$T/unit"
+	start_hub --repo org/model="$T/model"
+	AGENT=$T/unit start_agent
+	grep -q '^NoNewPrivs:.1$' "/proc/$AGENT_PID/status"
+	server_bundle server hf://org/model /models/m
+	origin_control "$HUB" faults '[{"match":"GET /repos/","server":"cdn","kind":"hold","times":1}]'
+	bundle_set '.hooks.createRuntime[0].args |= .[:1] + ["--timeout=1s"] + (.[1:] | map(select(startswith("--timeout") | not)))'
+	start_container
+	origin_control "$HUB" "wait?reached=1"
+	origin_control "$HUB" release
+	"$FIXTURES/process.py" line "$T/$CONTAINER.log" "$(model_digest)"
+}
