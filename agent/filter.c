@@ -17,23 +17,64 @@
 
 /* By name: libseccomp may be older than a call. */
 static const char *const denied[] = {
-	"process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp",
-	"unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount",
-	"fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "name_to_handle_at",
-	"open_by_handle_at", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup",
-	"io_uring_enter", "io_uring_register", "keyctl", "add_key", "request_key", "init_module",
-	"finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "swapon",
-	"swapoff", "acct", "quotactl", "syslog", "fanotify_init", "lookup_dcookie", "vhangup",
-	"iopl", "ioperm", "modify_ldt",
+	"process_vm_readv",
+	"process_vm_writev",
+	"process_madvise",
+	"pidfd_getfd",
+	"kcmp",
+	"unshare",
+	"setns",
+	"mount",
+	"umount2",
+	"pivot_root",
+	"chroot",
+	"open_tree",
+	"move_mount",
+	"fsopen",
+	"fsconfig",
+	"fsmount",
+	"fspick",
+	"mount_setattr",
+	"name_to_handle_at",
+	"open_by_handle_at",
+	"bpf",
+	"perf_event_open",
+	"userfaultfd",
+	"io_uring_setup",
+	"io_uring_enter",
+	"io_uring_register",
+	"keyctl",
+	"add_key",
+	"request_key",
+	"init_module",
+	"finit_module",
+	"delete_module",
+	"kexec_load",
+	"kexec_file_load",
+	"reboot",
+	"swapon",
+	"swapoff",
+	"acct",
+	"quotactl",
+	"syslog",
+	"fanotify_init",
+	"lookup_dcookie",
+	"vhangup",
+	"iopl",
+	"ioperm",
+	"modify_ldt",
 #ifndef __SANITIZE_ADDRESS__
 	/* The sanitizers' leak checker is a process of its own, and traces. */
-	"ptrace", "fork", "vfork",
+	"ptrace",
+	"fork",
+	"vfork",
 #endif
 };
 
 /* Families of sockets that no client of HTTP needs; each one more kernel. */
-static const int denied_families[] = {AF_PACKET, AF_ALG, AF_VSOCK, AF_BLUETOOTH, AF_TIPC, AF_XDP,
-				      AF_RDS, AF_CAN, AF_KEY, AF_NFC, AF_KCM, AF_QIPCRTR, AF_SMC};
+static const int denied_families[] = {AF_PACKET, AF_ALG,     AF_VSOCK, AF_BLUETOOTH, AF_TIPC,
+				      AF_XDP,	 AF_RDS,     AF_CAN,   AF_KEY,	     AF_NFC,
+				      AF_KCM,	 AF_QIPCRTR, AF_SMC};
 
 static int add_rules(scmp_filter_ctx filter)
 {
@@ -47,7 +88,7 @@ static int add_rules(scmp_filter_ctx filter)
 	}
 	for (size_t i = 0; r == 0 && i < sizeof(denied_families) / sizeof(*denied_families); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
-				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)denied_families[i]));
+				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)denied_families[i], 0));
 #ifndef __SANITIZE_ADDRESS__
 	/* Threads, but no processes. A filter cannot look into clone3's argument: the C library
 	 * goes back to clone where the kernel seems not to have it. */
