@@ -306,6 +306,8 @@ int bl_model_cache_migrate(const char *name, const char *text, size_t len, struc
 	if (r < 0)
 		return r;
 	root = bl_yaml_root(document);
+	if (root->kind != BL_YAML_MAP)
+		return root->kind == BL_YAML_NULL ? 0 : bad(&m, root, "the file must be a mapping");
 	present = bl_yaml_get(root, "weights");
 	for (size_t i = 0; i < 3 && r >= 0; i++) {
 		r = migrate_list(&m, root, olds[i].key, olds[i].item);
