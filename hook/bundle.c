@@ -40,25 +40,33 @@ static bool holds(const bl_json *names, const char *name)
 	return false;
 }
 
-/* Sets that are not written count as empty, as runtimes have it; a missing object as unknown. */
+/*
+ * Sets that are not written count as empty, as runtimes have it; a missing object as unknown. What
+ * counts is whether any set has them: a permitted capability is held outside the bounding set too.
+ */
 static int read_capabilities(const bl_json *process, struct bl_bundle *ret, struct bl_err *err)
 {
+	static const char *const sets[] = {"bounding", "permitted", "inheritable", "ambient",
+					   "effective"};
 	const bl_json *capabilities = NULL;
-	const bl_json *bounding = NULL;
-	const bl_json *effective = NULL;
 	int r = bl_json_get_object(process, "capabilities", &capabilities, err);
 
 	if (r <= 0)
 		return r;
-	r = bl_json_get_strings(capabilities, "bounding", &bounding, err);
-	if (r >= 0)
-		r = bl_json_get_strings(capabilities, "effective", &effective, err);
-	if (r < 0) {
-		bl_err_wrap(err, "capabilities.");
-		return r;
+	ret->may_remount = false;
+	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
+		const bl_json *set = NULL;
+
+		r = bl_json_get_strings(capabilities, sets[i], &set, err);
+		if (r < 0) {
+			bl_err_wrap(err, "capabilities.");
+			return r;
+		}
+		if (holds(set, "SYS_ADMIN") || holds(set, "DAC_READ_SEARCH"))
+			ret->may_remount = true;
+		if (strcmp(sets[i], "effective") == 0)
+			ret->may_set_ids = holds(set, "SETUID") && holds(set, "SETGID");
 	}
-	ret->may_remount = holds(bounding, "SYS_ADMIN") || holds(bounding, "DAC_READ_SEARCH");
-	ret->may_set_ids = holds(effective, "SETUID") && holds(effective, "SETGID");
 	return 0;
 }
 

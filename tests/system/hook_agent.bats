@@ -50,6 +50,37 @@ real_bundle() {
 	[ -z "$(pgrep -x ballast-hook)" ]
 }
 
+@test "the hook is killed while it attaches: the agent ends the lease of the container that never ran" {
+	need_faults
+	real_bundle echo started
+	start_agent
+	run_container
+	assert_output started
+	bundle_set 'del(.hooks)'
+	HOOK_ENV='["PATH=/usr/bin:/bin","BL_FAULT=move_mount:KILL"]' HOOK=$FAULTS/ballast-hook add_hook
+	run_container
+	[ "$status" -ne 0 ]
+	refute_output started
+	agent GET "/v1/containers/$CONTAINER?wait=10"
+	assert_equal "$(jq -r .state <<<"$output")" ended
+}
+
+@test "an ordinary start takes at most 8 MiB" {
+	real_bundle true
+	annotate docker-server.ballast.dev '{"no_build":true}'
+	use_shim
+	start_agent
+	run_container
+	assert_status 0
+	R=$BUNDLE/rootfs
+	# shellcheck disable=SC2016
+	spawn box unshare --mount --propagation private sh -c 'mount --bind "$1" "$1" && echo ready && exec sleep 1000' -- "$R"
+	STATE=$(hook_state memory "$(cat "$T/box.pid")")
+	run /usr/bin/time -f 'peak %M' "$BUILD/ballast-hook" --agent="unix:$T/agent.sock" --shim="$BUILD/ballast-shim" <<<"$STATE"
+	assert_status 0
+	[[ $BUILD == */san ]] || [ "$(sed -n 's/^peak //p' <<<"$output")" -le 8192 ] || fail "$output"
+}
+
 # ---- Late weights under the other runtimes (under runc: agent_late.bats)
 
 # slow_hub: a Hub whose answers are held back until let_come.

@@ -278,6 +278,9 @@ static void test_superblock(void **state)
 		{"{\"capabilities\":{\"bounding\":[\"CAP_SYS_ADMIN\"]}}", true},
 		{"{\"capabilities\":{\"bounding\":[\"cap_sys_admin\"]}}", true},
 		{"{\"capabilities\":{\"bounding\":[\"sys_admin\"]}}", true},
+		{"{\"capabilities\":{\"bounding\":[],\"permitted\":[\"CAP_SYS_ADMIN\"]}}", true},
+		{"{\"capabilities\":{\"bounding\":[],\"ambient\":[\"CAP_DAC_READ_SEARCH\"]}}",
+		 true},
 		{"{\"capabilities\":{\"bounding\":[\"CAP_CHOWN\",\"CAP_DAC_READ_SEARCH\"]}}", true},
 	};
 
