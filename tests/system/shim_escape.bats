@@ -159,3 +159,27 @@ Seccomp_filters:	2"
 	run_shim
 	assert_status $((128 + 31))
 }
+
+# The shim that the hook gave, and somebody with every capability in the container.
+@test "escape: whoever remounts /run/ballast writes the container's copy, never the host's shim" {
+	need_built ballast-hook ballastd
+	start_agent
+	make_bundle box
+	mkdir -p "$BUNDLE/rootfs/run"
+	bundle_args /run/ballast/shim
+	annotate docker-server.ballast.dev '{"start_command": "echo up; exec sleep 1000000", "run_as_user_id": 1000}'
+	add_hook
+	before=$(sha256sum "$BUILD/ballast-shim")
+	run_in_background
+	wait_line '^up$'
+	runc --root "$T/runc" exec --user 0 --cap CAP_SYS_ADMIN --cap CAP_DAC_OVERRIDE --cap CAP_SYS_PTRACE \
+		"$CONTAINER" sh -c 'mount -o remount,rw /run/ballast
+			rm -f /run/ballast/shim && echo evil >/run/ballast/shim
+			cat /run/ballast/shim; echo evil >/proc/1/exe' >"$T/evil" 2>&1 || true
+	# It was more than an attempt: the copy is gone.
+	grep -q '^evil' "$T/evil"
+	assert_equal "$(sha256sum "$BUILD/ballast-shim")" "$before"
+	signal_container KILL
+	end_background
+	assert_status 137
+}
