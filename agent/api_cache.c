@@ -54,8 +54,8 @@ void bl_api_cache_get(struct bl_request *request, void *data)
 {
 	struct bl_node *agent = data;
 	auto_json json = bl_json_new_object();
-	bl_json *list = json && add_usage(json, agent->store) ? bl_json_set_array(json, "trees")
-							      : NULL;
+	bl_json *list =
+		json && add_usage(json, agent->store) ? bl_json_set_array(json, "trees") : NULL;
 	struct bl_store_tree entry;
 	size_t position = 0;
 

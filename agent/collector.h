@@ -55,7 +55,7 @@ struct bl_collector {
 	int scrub_result;
 	struct bl_task sync_task;
 	bool syncing, sync_again;
-	bool stop; /* read by the threads with __atomic_load_n */
+	bool stop;	  /* read by the threads with __atomic_load_n */
 	uint64_t damaged; /* blobs found wrong, since the start */
 
 	/* Tells of something worth a line in the log. */

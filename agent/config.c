@@ -21,9 +21,9 @@ static const struct unit {
 	const char *name;
 	uint64_t factor;
 } durations[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}, {NULL, 0}},
-  sizes[] = {{"KiB", 1ULL << 10}, {"MiB", 1ULL << 20}, {"GiB", 1ULL << 30}, {"TiB", 1ULL << 40},
-	     {"KB", 1000ULL}, {"MB", 1000000ULL}, {"GB", 1000000000ULL}, {"TB", 1000000000000ULL},
-	     {NULL, 0}};
+  sizes[] = {{"KiB", 1ULL << 10},   {"MiB", 1ULL << 20},      {"GiB", 1ULL << 30},
+	     {"TiB", 1ULL << 40},   {"KB", 1000ULL},	      {"MB", 1000000ULL},
+	     {"GB", 1000000000ULL}, {"TB", 1000000000000ULL}, {NULL, 0}};
 
 /* A whole number with one of the units, as "15m". */
 static int parse_quantity(const char *text, const struct unit *units, uint64_t *ret)
@@ -49,8 +49,9 @@ static int take_duration(const bl_json *value, uint64_t *ret, struct bl_err *err
 	const char *text = bl_json_string(value);
 
 	if (!text || parse_quantity(text, durations, ret) < 0)
-		return bl_err_config(err, "expected a duration such as \"90s\", \"15m\", \"24h\" or "
-					  "\"7d\"");
+		return bl_err_config(err,
+				     "expected a duration such as \"90s\", \"15m\", \"24h\" or "
+				     "\"7d\"");
 	return 0;
 }
 
@@ -105,8 +106,8 @@ static bool is_http_url(const char *text)
 
 static int take_endpoints(struct bl_config *config, const bl_json *value, struct bl_err *err)
 {
-	static const char *const schemes[] = {"hf", "s3", "gs", "azure", "r2", "cw", "bt", "sts",
-					      NULL};
+	static const char *const schemes[] = {"hf", "s3", "gs",	 "azure", "r2",
+					      "cw", "bt", "sts", NULL};
 
 	if (!bl_json_is_object(value))
 		return bl_err_config(err, "expected an object of scheme to base URL");
@@ -444,8 +445,7 @@ uint64_t bl_config_tenant_quota(const struct bl_config *config, const char *tena
 	uint64_t quota = config->tenant_quota;
 	const bl_json *own;
 
-	if (config->tenant_quotas &&
-	    bl_json_get(config->tenant_quotas, tenant, &own, NULL) > 0)
+	if (config->tenant_quotas && bl_json_get(config->tenant_quotas, tenant, &own, NULL) > 0)
 		(void)take_size(own, &quota, NULL);
 	return quota;
 }

@@ -17,10 +17,10 @@ struct bl_err;
 #define BL_CONFIG_MAX (1024 * 1024) /* bytes of the file */
 
 struct bl_config {
-	bl_json *whole;	     /* the file's object; what follows borrows from it */
-	bl_json *job;	     /* the part that each fetch job gets (common/job.h, "config") */
-	const char *identity_dir;  /* or NULL */
-	uint64_t authorisation_ttl;   /* seconds */
+	bl_json *whole;		    /* the file's object; what follows borrows from it */
+	bl_json *job;		    /* the part that each fetch job gets (common/job.h, "config") */
+	const char *identity_dir;   /* or NULL */
+	uint64_t authorisation_ttl; /* seconds */
 	uint64_t authorisation_grace; /* seconds */
 	uint64_t lease_grace;	      /* seconds */
 	uint64_t cache_quota;	      /* bytes; 0: the filesystem's size */

@@ -20,8 +20,9 @@
 
 bool bl_container_is_id(const char *text)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				      "._-";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+		"._-";
 	size_t len = strlen(text);
 
 	return len > 0 && len <= BL_MAX_CONTAINER_ID && strspn(text, allowed) == len &&
@@ -31,8 +32,8 @@ bool bl_container_is_id(const char *text)
 bl_json *bl_container_to_json(const struct bl_container *container)
 {
 	auto_json json = bl_json_new_object();
-	const bl_json *deferred = container->late ? bl_late_mounts(container->late)
-						  : container->deferred;
+	const bl_json *deferred =
+		container->late ? bl_late_mounts(container->late) : container->deferred;
 
 	if (!json ||
 	    (container->bundle && !bl_json_set_string(json, "bundle", container->bundle)) ||
@@ -72,16 +73,15 @@ int bl_container_set_weights(struct bl_container *container, const bl_json *weig
 		return r;
 	container->items = calloc(container->weights.count + 1, sizeof(*container->items));
 	json = bl_container_to_json(container);
-	if (!container->items || !json ||
-	    !bl_json_set_string(json, "tenant", container->tenant))
+	if (!container->items || !json || !bl_json_set_string(json, "tenant", container->tenant))
 		return bl_err_nomem(err);
 	r = bl_json_write(&body, json, err);
 	container->body = bl_buf_take(&body);
 	return r;
 }
 
-const char *const bl_container_keys[] = {"tenant", "container", "bundle", "pid", "start_time",
-					 "weights", NULL};
+const char *const bl_container_keys[] = {"tenant",     "container", "bundle", "pid",
+					 "start_time", "weights",   NULL};
 
 int bl_container_parse(const bl_json *body, struct bl_container_request *ret, struct bl_err *err)
 {
@@ -236,6 +236,7 @@ void bl_container_reply(const struct bl_container *container, struct bl_request 
 				"out of memory; try again");
 	else
 		bl_http_answer(request,
-			       post || (put && container->state == BL_CONTAINER_PENDING) ? 202 : 200,
+			       post || (put && container->state == BL_CONTAINER_PENDING) ? 202
+											 : 200,
 			       json);
 }

@@ -41,7 +41,7 @@ static void tell(const struct bl_container *container, const char *what)
 }
 
 const struct bl_wait_bound bl_wait_bounds[BL_WAIT_BUCKETS] = {
-	{5, "0.005"}, {20, "0.02"}, {100, "0.1"}, {500, "0.5"}, {2000, "2"},
+	{5, "0.005"},  {20, "0.02"},  {100, "0.1"},    {500, "0.5"},	{2000, "2"},
 	{10000, "10"}, {30000, "30"}, {120000, "120"}, {600000, "600"}, {3600000, "3600"},
 };
 
@@ -275,8 +275,11 @@ static void attach_late(struct bl_container *container)
 static int begin_late(struct bl_container *container, const bl_json *mounts, struct bl_err *err)
 {
 	const struct bl_late_owner owner = {
-		.loop = container->containers->loop, .pid = container->pid,
-		.start_time = container->start_time, .progress = late_progress, .over = late_over,
+		.loop = container->containers->loop,
+		.pid = container->pid,
+		.start_time = container->start_time,
+		.progress = late_progress,
+		.over = late_over,
 		.data = container,
 	};
 
@@ -300,7 +303,8 @@ static void become_ready(struct bl_container *container)
 	struct bl_err err = {0};
 
 	if (!container->leased && put_lease(container, &err) < 0) {
-		bl_problem_set(&problem, BL_JOB_INTERNAL, "the lease cannot be written: %s", err.msg);
+		bl_problem_set(&problem, BL_JOB_INTERNAL, "the lease cannot be written: %s",
+			       err.msg);
 		fail_container(container, &problem);
 		return;
 	}
@@ -328,8 +332,7 @@ static void item_settled(struct bl_claim *claim, const struct bl_outcome *outcom
 {
 	struct bl_container_item *item = claim->data;
 	struct bl_container *container = item->container;
-	const struct bl_weights_item *wanted =
-		&container->weights.items[item - container->items];
+	const struct bl_weights_item *wanted = &container->weights.items[item - container->items];
 	struct bl_problem problem = outcome->problem;
 	struct bl_err err = {0};
 
@@ -392,8 +395,8 @@ static int start_container(struct bl_container *container, struct bl_problem *pr
 		r = bl_loop_watch(containers->loop, &container->death, container->pidfd, EPOLLIN,
 				  process_died, container, &err);
 	if (r < 0) {
-		bl_problem_set(problem, r == -ENOSPC || r == -EDQUOT ? BL_JOB_SPACE
-								     : BL_JOB_INTERNAL,
+		bl_problem_set(problem,
+			       r == -ENOSPC || r == -EDQUOT ? BL_JOB_SPACE : BL_JOB_INTERNAL,
 			       "the lease cannot be written: %s", err.msg);
 		return r;
 	}
@@ -415,9 +418,14 @@ static struct bl_container *new_container(struct bl_containers *containers,
 		return NULL;
 	}
 	*container = (struct bl_container){
-		.containers = containers, .next = containers->first, .pid = request->pid,
-		.start_time = request->start_time, .pidfd = -1, .death = BL_WATCH_INIT,
-		.id = strdup(request->id), .tenant = strdup(request->tenant),
+		.containers = containers,
+		.next = containers->first,
+		.pid = request->pid,
+		.start_time = request->start_time,
+		.pidfd = -1,
+		.death = BL_WATCH_INIT,
+		.id = strdup(request->id),
+		.tenant = strdup(request->tenant),
 		.name = request->name ? strdup(request->name) : NULL,
 		.bundle = request->bundle ? strdup(request->bundle) : NULL,
 		.since = bl_loop_now(),
@@ -426,9 +434,9 @@ static struct bl_container *new_container(struct bl_containers *containers,
 		container->next->prev = container;
 	containers->first = container;
 	containers->count++;
-	r = container->id && container->tenant ? bl_container_set_weights(container,
-									 request->weights, err)
-					       : bl_err_nomem(err);
+	r = container->id && container->tenant
+		    ? bl_container_set_weights(container, request->weights, err)
+		    : bl_err_nomem(err);
 	for (size_t i = 0; r == 0 && i < container->weights.count; i++) {
 		container->items[i].container = container;
 		container->items[i].claim.settled = item_settled;
@@ -567,7 +575,8 @@ int bl_containers_defer(struct bl_container *container, const bl_json *mounts,
 	r = put_lease(container, &err);
 	if (r < 0) {
 		bl_late_free(TAKE_PTR(container->late));
-		bl_problem_set(problem, BL_JOB_INTERNAL, "the lease cannot be written: %s", err.msg);
+		bl_problem_set(problem, BL_JOB_INTERNAL, "the lease cannot be written: %s",
+			       err.msg);
 		return r;
 	}
 	tell(container, "handed over by its hook");
@@ -588,7 +597,9 @@ void bl_containers_release(struct bl_containers *containers, const char *id)
 static int restore_one(struct bl_containers *containers, const struct bl_store_lease *lease)
 {
 	struct bl_container_request request = {
-		.id = lease->id, .tenant = lease->tenant, .pid = lease->pid,
+		.id = lease->id,
+		.tenant = lease->tenant,
+		.pid = lease->pid,
 		.start_time = lease->start_time,
 	};
 	struct bl_container *container;
@@ -599,7 +610,8 @@ static int restore_one(struct bl_containers *containers, const struct bl_store_l
 	int r;
 
 	/* A copy: putting the lease anew replaces the one that is looked at. */
-	if (pidfd < 0 || !extra || bl_json_get_array(extra, "defer", &deferred, NULL) < 0 || bl_container_from_json(extra, &request, NULL) < 0)
+	if (pidfd < 0 || !extra || bl_json_get_array(extra, "defer", &deferred, NULL) < 0 ||
+	    bl_container_from_json(extra, &request, NULL) < 0)
 		return -ESRCH;
 	container = new_container(containers, &request, NULL);
 	if (!container)

@@ -215,9 +215,8 @@ static struct MHD_Daemon *start_engine(struct bl_http *http)
 	return MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
 		bl_request_access, http, MHD_OPTION_NOTIFY_CONNECTION, client_connected, http,
-		MHD_OPTION_NOTIFY_COMPLETED, request_completed, http,
-		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)BL_HTTP_HEADERS,
+		MHD_OPTION_NOTIFY_COMPLETED, request_completed, http, MHD_OPTION_UNESCAPE_CALLBACK,
+		keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)BL_HTTP_HEADERS,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)(BL_HTTP_CLIENTS + BL_HTTP_OTHERS + 8),
 		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
@@ -228,9 +227,14 @@ int bl_http_start(struct bl_http *http, struct bl_loop *loop, int local, int tcp
 	const union MHD_DaemonInfo *info;
 	int r;
 
-	*http = (struct bl_http){.loop = loop, .routes = routes, .data = data, .group = group,
-				 .has_group = group != (gid_t)-1, .engine = BL_WATCH_INIT,
-				 .local = BL_WATCH_INIT, .tcp = BL_WATCH_INIT};
+	*http = (struct bl_http){.loop = loop,
+				 .routes = routes,
+				 .data = data,
+				 .group = group,
+				 .has_group = group != (gid_t)-1,
+				 .engine = BL_WATCH_INIT,
+				 .local = BL_WATCH_INIT,
+				 .tcp = BL_WATCH_INIT};
 	http->daemon = start_engine(http);
 	if (!http->daemon)
 		return bl_err_sys(err, errno ? errno : EIO, "start the HTTP server");

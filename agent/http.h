@@ -33,12 +33,12 @@ struct bl_request;
 struct MHD_Connection;
 struct MHD_Daemon;
 
-#define BL_HTTP_CLIENTS 2048
-#define BL_HTTP_OTHERS 128
-#define BL_HTTP_HEADERS (16 * 1024)
+#define BL_HTTP_CLIENTS	   2048
+#define BL_HTTP_OTHERS	   128
+#define BL_HTTP_HEADERS	   (16 * 1024)
 #define BL_HTTP_REQUEST_MS 15000
-#define BL_HTTP_ANSWER_MS 30000
-#define BL_HTTP_WAIT_MAX 86400 /* seconds of ?wait= */
+#define BL_HTTP_ANSWER_MS  30000
+#define BL_HTTP_WAIT_MAX   86400 /* seconds of ?wait= */
 
 /* Who may use a route. */
 enum bl_http_who {
@@ -102,12 +102,13 @@ struct bl_http {
 	struct bl_watch engine; /* libmicrohttpd's own epoll descriptor */
 	struct bl_watch local, tcp;
 	bool resumed; /* a request goes on that was held */
-	bool full; /* the local socket is not watched: too many clients */
+	bool full;    /* the local socket is not watched: too many clients */
 	struct bl_client *clients;
 	size_t count, others;
 	gid_t group;
 	bool has_group;
-	void (*answered)(const struct bl_request *request, void *data); /* may be NULL: for metrics */
+	void (*answered)(const struct bl_request *request,
+			 void *data); /* may be NULL: for metrics */
 };
 
 /*
@@ -122,8 +123,8 @@ void bl_http_stop(struct bl_http *http);
 /* Answers with JSON (borrowed; NULL: without a body). */
 void bl_http_answer(struct bl_request *request, int status, const bl_json *json);
 /* Answers with a text of that content type. */
-void bl_http_answer_text(struct bl_request *request, int status, const char *type,
-			 const char *text, size_t len);
+void bl_http_answer_text(struct bl_request *request, int status, const char *type, const char *text,
+			 size_t len);
 /*
  * Answers with application/problem+json (RFC 9457). title: what kind of problem it is; detail: one
  * line for a person that ends with the next step. class: a word for programs, or NULL.

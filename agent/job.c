@@ -17,7 +17,7 @@
 #include "common/json.h"
 #include "common/sys.h"
 
-#define MESSAGES_A_TURN 32 /* then others have their turn */
+#define MESSAGES_A_TURN 32   /* then others have their turn */
 #define LEAVE_MS	5000 /* from its last word to its exit */
 #define RATE_MS		1000 /* a rate is measured over at least so long */
 
@@ -174,7 +174,8 @@ static int send_answer(struct bl_job *job, const struct bl_job_answer *answer)
 		message.msg_control = control.bytes;
 		message.msg_controllen = sizeof(control.bytes);
 		control.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
-						 .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+						 .cmsg_level = SOL_SOCKET,
+						 .cmsg_type = SCM_RIGHTS};
 		memcpy(CMSG_DATA(&control.align), &answer->fd, sizeof(int));
 	}
 	if (sendmsg(job->process.socket, &message, MSG_NOSIGNAL) >= 0)
@@ -316,11 +317,14 @@ static void describe_exit(const siginfo_t *info, char *to, size_t size)
 	if (info->si_code == CLD_EXITED)
 		(void)snprintf(to, size,
 			       "the fetch process ended with status %d before its work was done; "
-			       "try again, and report it if it happens again", info->si_status);
+			       "try again, and report it if it happens again",
+			       info->si_status);
 	else
-		(void)snprintf(to, size,
-			       "the fetch process was killed by signal %d; try again, and report it "
-			       "if it happens again", info->si_status);
+		(void)snprintf(
+			to, size,
+			"the fetch process was killed by signal %d; try again, and report it "
+			"if it happens again",
+			info->si_status);
 }
 
 static void process_gone(struct bl_watch *watch, uint32_t events)
@@ -359,10 +363,14 @@ int bl_job_start(struct bl_loop *loop, const struct bl_spawn *spawn, struct bl_b
 
 	if (!job)
 		return bl_err_nomem(err);
-	*job = (struct bl_job){.loop = loop, .events = events, .data = data,
+	*job = (struct bl_job){.loop = loop,
+			       .events = events,
+			       .data = data,
 			       .process = {.pidfd = -1, .input = -1, .socket = -1},
-			       .input = BL_WATCH_INIT, .socket = BL_WATCH_INIT,
-			       .exit = BL_WATCH_INIT, .text = *input};
+			       .input = BL_WATCH_INIT,
+			       .socket = BL_WATCH_INIT,
+			       .exit = BL_WATCH_INIT,
+			       .text = *input};
 	*input = BL_BUF_INIT(input->max);
 	job->answers_end = &job->answers;
 	job->rate_at = bl_loop_now();

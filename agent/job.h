@@ -22,16 +22,16 @@ struct bl_job;
 struct bl_loop;
 struct bl_spawn;
 
-#define BL_JOB_UNDER_WAY 512  /* files that may be opening, open or closing at once */
-#define BL_JOB_RANGES	 4096 /* ranges in one message */
-#define BL_JOB_DETAIL	 480  /* bytes of an error's detail that are kept */
+#define BL_JOB_UNDER_WAY  512		   /* files that may be opening, open or closing at once */
+#define BL_JOB_RANGES	  4096		   /* ranges in one message */
+#define BL_JOB_DETAIL	  480		   /* bytes of an error's detail that are kept */
 #define BL_JOB_SILENCE_MS (10 * 60 * 1000) /* a process that says nothing for so long is killed */
 
 /* How a job ended. */
 struct bl_job_end {
 	bool good;
-	char class[16];		     /* one of common/job.h's, where it is not good */
-	char detail[BL_JOB_DETAIL];  /* one line for a person */
+	char class[16];		    /* one of common/job.h's, where it is not good */
+	char detail[BL_JOB_DETAIL]; /* one line for a person */
 };
 
 /* What a job tells. A callback may call anything but bl_job_free() on its own job, save `ended`. */
@@ -66,7 +66,7 @@ bool bl_job_credential(const struct bl_job *job);      /* the origin wanted one 
 /* Whether fetch found the file's promise the same as in the "known" it was given. */
 bool bl_job_is_unchanged(const struct bl_job *job, const struct bl_manifest_file *file);
 uint64_t bl_job_arrived(const struct bl_job *job); /* bytes, as it says */
-uint64_t bl_job_rate(struct bl_job *job);	    /* bytes per second, lately */
+uint64_t bl_job_rate(struct bl_job *job);	   /* bytes per second, lately */
 bool bl_job_is_listed(const struct bl_job *job);
 /* No file may be written beyond what the largest one has. */
 void bl_job_limit_files(const struct bl_job *job);
@@ -79,8 +79,7 @@ void bl_job_send_file(struct bl_job *job, const struct bl_manifest_file *file, i
 void bl_job_send_skip(struct bl_job *job, const struct bl_manifest_file *file);
 void bl_job_send_ok(struct bl_job *job, const struct bl_manifest_file *file);
 /* The bytes were not what they should be; the file can be opened anew. */
-void bl_job_send_again(struct bl_job *job, const struct bl_manifest_file *file,
-		       const char *detail);
+void bl_job_send_again(struct bl_job *job, const struct bl_manifest_file *file, const char *detail);
 
 /* Ends it with that error of our own: `ended` follows, not from within this call. */
 void bl_job_fail(struct bl_job *job, const char *class, const char *detail);

@@ -22,10 +22,10 @@ static int breach(struct bl_err *err, const char *what)
 /* The texts of a file's promise are kept as they are; they only must not be endless. */
 static int check_promise(const bl_json *file, struct bl_err *err)
 {
-	static const char *const keys[] = {"path", "size", "sha256", "etag", "generation",
-					   "git_sha1", "md5", "crc32c", "unchanged", NULL};
-	static const char *const texts[] = {"sha256", "etag", "generation", "git_sha1", "md5",
-					    "crc32c", NULL};
+	static const char *const keys[] = {"path",     "size", "sha256", "etag",      "generation",
+					   "git_sha1", "md5",  "crc32c", "unchanged", NULL};
+	static const char *const texts[] = {"sha256", "etag",	"generation", "git_sha1",
+					    "md5",    "crc32c", NULL};
 	int r = bl_json_only_keys(file, keys, err);
 
 	for (const char *const *key = texts; r >= 0 && *key; key++) {
@@ -203,8 +203,8 @@ static int take_range(const bl_json *pair, uint64_t size, struct bl_partial_rang
 
 static int take_have(struct bl_job *job, const bl_json *message, struct bl_err *err)
 {
-	struct bl_manifest_file *file = find_file(job, message, BL_JOB_FILE_WRITING,
-						  BL_JOB_FILE_WRITING, err);
+	struct bl_manifest_file *file =
+		find_file(job, message, BL_JOB_FILE_WRITING, BL_JOB_FILE_WRITING, err);
 	auto_free struct bl_partial_range *ranges = NULL;
 	const bl_json *list = NULL;
 	size_t count = 0;
@@ -227,8 +227,8 @@ static int take_have(struct bl_job *job, const bl_json *message, struct bl_err *
 
 static int take_done(struct bl_job *job, const bl_json *message, struct bl_err *err)
 {
-	struct bl_manifest_file *file = find_file(job, message, BL_JOB_FILE_WRITING,
-						  BL_JOB_FILE_CLOSING, err);
+	struct bl_manifest_file *file =
+		find_file(job, message, BL_JOB_FILE_WRITING, BL_JOB_FILE_CLOSING, err);
 	int64_t size = -1;
 	int r;
 
@@ -260,9 +260,11 @@ static int take_progress(struct bl_job *job, const bl_json *message, struct bl_e
 
 static int take_error(struct bl_job *job, const bl_json *message, struct bl_err *err)
 {
-	static const char *const classes[] = {BL_JOB_CONFIG, BL_JOB_NOT_FOUND, BL_JOB_UNAUTHORIZED,
-					      BL_JOB_FORBIDDEN, BL_JOB_ORIGIN, BL_JOB_CORRUPT,
-					      BL_JOB_HOSTILE, BL_JOB_SPACE, BL_JOB_INTERNAL, NULL};
+	static const char *const classes[] = {BL_JOB_CONFIG,	   BL_JOB_NOT_FOUND,
+					      BL_JOB_UNAUTHORIZED, BL_JOB_FORBIDDEN,
+					      BL_JOB_ORIGIN,	   BL_JOB_CORRUPT,
+					      BL_JOB_HOSTILE,	   BL_JOB_SPACE,
+					      BL_JOB_INTERNAL,	   NULL};
 	const char *class = "";
 	const char *detail = "";
 	int r = bl_json_get_string(message, "class", &class, err);

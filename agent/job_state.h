@@ -50,7 +50,7 @@ struct bl_job {
 	char *revision;
 	uint64_t arrived;
 	uint64_t rate, rate_from, rate_at; /* bytes per second, since when measured (ms) */
-	size_t under_way; /* files that are opening, writing or closing */
+	size_t under_way;		   /* files that are opening, writing or closing */
 	struct bl_job_answer *answers, **answers_end;
 
 	bool has_end; /* `end` is what it ended with */

@@ -59,8 +59,9 @@ static void start_child(struct bl_late *late);
 
 static int check_mount(const bl_json *mount, const struct bl_weights_item *item, struct bl_err *err)
 {
-	static const char *const keys[] = {"mount_location", "kind", "readonly_superblock", "exec",
-					   "placeholder_dev", "placeholder_ino", NULL};
+	static const char *const keys[] = {
+		"mount_location",  "kind", "readonly_superblock", "exec", "placeholder_dev",
+		"placeholder_ino", NULL};
 	const char *kind = "directory";
 	int64_t number = -1;
 	bool flag;
@@ -112,8 +113,10 @@ static int check_mounts(const bl_json *mounts, const struct bl_weights *weights,
 	int r = 0;
 
 	if (bl_json_length(mounts) != weights->count)
-		return bl_err_config(err, "mounts: expected one for each of the container's %zu "
-					  "weights", weights->count);
+		return bl_err_config(err,
+				     "mounts: expected one for each of the container's %zu "
+				     "weights",
+				     weights->count);
 	for (size_t i = 0; i < weights->count && r == 0; i++) {
 		const struct bl_weights_item *item = &weights->items[i];
 		const bl_json *mount = find_mount(mounts, item->mount_location);
@@ -409,10 +412,15 @@ int bl_late_new(const struct bl_late_owner *owner, const bl_json *mounts,
 	late = calloc(1, sizeof(*late));
 	if (!late)
 		return bl_err_nomem(err);
-	*late = (struct bl_late){.owner = *owner, .mounts = bl_json_copy(mounts),
-				 .count = weights->count, .gate = -1, .room = BL_WATCH_INIT,
-				 .lines = BL_BUF_INIT(LINES_MAX), .child_fd = -1,
-				 .child_socket = -1, .child_gone = BL_WATCH_INIT};
+	*late = (struct bl_late){.owner = *owner,
+				 .mounts = bl_json_copy(mounts),
+				 .count = weights->count,
+				 .gate = -1,
+				 .room = BL_WATCH_INIT,
+				 .lines = BL_BUF_INIT(LINES_MAX),
+				 .child_fd = -1,
+				 .child_socket = -1,
+				 .child_gone = BL_WATCH_INIT};
 	if (!late->mounts) {
 		bl_late_free(late);
 		return bl_err_nomem(err);

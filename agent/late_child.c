@@ -23,6 +23,7 @@
 
 #define SOCKET_FD 3
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the kernel writes to it */
 ssize_t bl_late_receive(int socket_fd, char *text, size_t size, int *ret_fd)
 {
 	union {
@@ -30,7 +31,8 @@ ssize_t bl_late_receive(int socket_fd, char *text, size_t size, int *ret_fd)
 		struct cmsghdr align;
 	} control;
 	struct iovec piece = {.iov_base = text, .iov_len = size};
-	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1,
+	struct msghdr message = {.msg_iov = &piece,
+				 .msg_iovlen = 1,
 				 .msg_control = control.bytes,
 				 .msg_controllen = sizeof(control.bytes)};
 	ssize_t n = recvmsg(socket_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -58,7 +60,8 @@ static int send_answer(const bl_json *answer, int gate)
 		message.msg_control = control.bytes;
 		message.msg_controllen = sizeof(control.bytes);
 		control.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
-						 .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+						 .cmsg_level = SOL_SOCKET,
+						 .cmsg_type = SCM_RIGHTS};
 		memcpy(CMSG_DATA(&control.align), &gate, sizeof(int));
 	}
 	return sendmsg(SOCKET_FD, &message, MSG_NOSIGNAL) < 0 ? BL_EX_INTERNAL : 0;
@@ -88,7 +91,8 @@ static int read_order(struct order *order, struct bl_err *err)
 	if (r == 0)
 		r = bl_json_get_int(order->json, "pid", 1, INT32_MAX, &pid, err);
 	if (r > 0)
-		r = bl_json_get_int(order->json, "start_time", 0, BL_JSON_INT_MAX, &start_time, err);
+		r = bl_json_get_int(order->json, "start_time", 0, BL_JSON_INT_MAX, &start_time,
+				    err);
 	if (r > 0)
 		r = bl_json_get_string(order->json, "empty", &order->empty, err);
 	if (r >= 0)
@@ -160,8 +164,8 @@ static int build_all(struct order *order, struct bl_err *err)
  */
 static int open_gate(const struct bl_attach *place, struct bl_err *err)
 {
-	const uint64_t resolve = BL_RESOLVE_IN_ROOT | BL_RESOLVE_NO_SYMLINKS |
-				 BL_RESOLVE_NO_MAGICLINKS;
+	const uint64_t resolve =
+		BL_RESOLVE_IN_ROOT | BL_RESOLVE_NO_SYMLINKS | BL_RESOLVE_NO_MAGICLINKS;
 	auto_fd fd = bl_sys_openat2(place->root, BL_BOX_GATE, O_RDWR | O_NONBLOCK | O_NOCTTY, 0,
 				    resolve);
 	struct bl_mount_entry entry;

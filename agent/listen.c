@@ -131,8 +131,7 @@ int bl_listen_tcp(const char *text, struct bl_err *err)
 	if (r < 0)
 		return bl_err_config(err, "--metrics-listen: '%s' is no ADDR:PORT", text);
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
 	    bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
 		r = bl_err_sys(err, errno, "listen at '%s'", text);
 	freeaddrinfo(found);

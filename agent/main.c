@@ -84,12 +84,25 @@ static int parse_options(int argc, char **argv, struct options *options, struct 
 
 	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
 		switch (option) {
-		case 's': options->socket = optarg; break;
-		case 'c': options->cache_dir = optarg; break;
-		case 'S': options->secrets_dir = optarg; break;
-		case 'f': options->config = optarg; options->config_given = true; break;
-		case 'F': options->fetch = optarg; break;
-		case 'm': options->metrics_listen = optarg; break;
+		case 's':
+			options->socket = optarg;
+			break;
+		case 'c':
+			options->cache_dir = optarg;
+			break;
+		case 'S':
+			options->secrets_dir = optarg;
+			break;
+		case 'f':
+			options->config = optarg;
+			options->config_given = true;
+			break;
+		case 'F':
+			options->fetch = optarg;
+			break;
+		case 'm':
+			options->metrics_listen = optarg;
+			break;
 		case 'l':
 			if (bl_log_parse_format(optarg, &options->log_format) < 0)
 				return bl_err_config(err, "--log-format: text or json");
@@ -99,9 +112,14 @@ static int parse_options(int argc, char **argv, struct options *options, struct 
 				return bl_err_config(err, "--log-level: debug, info, warning or "
 							  "error");
 			break;
-		case 'V': (void)printf("ballastd %s\n", BL_VERSION); return 1;
-		case 'h': (void)fputs(usage, stdout); return 1;
-		default: return bl_err_config(err, "see ballastd --help");
+		case 'V':
+			(void)printf("ballastd %s\n", BL_VERSION);
+			return 1;
+		case 'h':
+			(void)fputs(usage, stdout);
+			return 1;
+		default:
+			return bl_err_config(err, "see ballastd --help");
 		}
 	}
 	if (optind < argc)
@@ -227,25 +245,38 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 	if (r < 0)
 		return r;
 	agent->collector = (struct bl_collector){
-		.loop = &agent->loop, .pool = &agent->pool, .store = agent->store,
-		.config = &agent->config, .tell = tell,
+		.loop = &agent->loop,
+		.pool = &agent->pool,
+		.store = agent->store,
+		.config = &agent->config,
+		.tell = tell,
 	};
 	agent->works = (struct bl_works){
-		.loop = &agent->loop, .pool = &agent->pool, .store = agent->store,
+		.loop = &agent->loop,
+		.pool = &agent->pool,
+		.store = agent->store,
 		.collector = &agent->collector,
-		.spawn = &agent->spawn, .config = &agent->config,
+		.spawn = &agent->spawn,
+		.config = &agent->config,
 		.secrets_dir = options->secrets_dir,
 	};
 	agent->containers = (struct bl_containers){
-		.loop = &agent->loop, .store = agent->store, .works = &agent->works,
-		.config = &agent->config, .tell = tell_container,
+		.loop = &agent->loop,
+		.store = agent->store,
+		.works = &agent->works,
+		.config = &agent->config,
+		.tell = tell_container,
 	};
 	agent->pulls = (struct bl_pulls){
-		.loop = &agent->loop, .store = agent->store, .works = &agent->works,
+		.loop = &agent->loop,
+		.store = agent->store,
+		.works = &agent->works,
 		.tell = tell_pull,
 	};
 	agent->prefetch = (struct bl_prefetch){
-		.loop = &agent->loop, .pulls = &agent->pulls, .config = &agent->config,
+		.loop = &agent->loop,
+		.pulls = &agent->pulls,
+		.config = &agent->config,
 		.tell = tell,
 	};
 	bl_collector_start(&agent->collector);
@@ -316,9 +347,12 @@ int main(int argc, char **argv)
 {
 	static struct bl_node agent = {.spawn = {.program = -1, .namespace = -1}, .pool.event = -1};
 	struct options options = {
-		.socket = BL_PATH_SOCKET, .cache_dir = BL_PATH_CACHE,
-		.secrets_dir = BL_PATH_SECRETS, .config = BL_PATH_CONFIG,
-		.log_format = BL_LOG_TEXT, .log_level = BL_LOG_INFO,
+		.socket = BL_PATH_SOCKET,
+		.cache_dir = BL_PATH_CACHE,
+		.secrets_dir = BL_PATH_SECRETS,
+		.config = BL_PATH_CONFIG,
+		.log_format = BL_LOG_TEXT,
+		.log_level = BL_LOG_INFO,
 	};
 	struct bl_err err = {0};
 	int r;

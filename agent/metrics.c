@@ -9,7 +9,7 @@
 #include "common/cleanup.h"
 #include "common/contract.h"
 
-#define METRICS_MAX (256 * 1024)
+#define METRICS_MAX  (256 * 1024)
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 static void metric(struct bl_buf *text, const char *name, const char *type, const char *help,
@@ -37,10 +37,10 @@ static void add_cache(struct bl_buf *text, struct bl_store *store)
 	metric(text, "ballast_cache_pinned_trees", "gauge", "Trees that are pinned.", usage.pinned);
 	metric(text, "ballast_cache_leased_trees", "gauge", "Trees that a lease protects.",
 	       usage.leased);
-	metric(text, "ballast_cache_evictions_total", "counter",
-	       "Trees evicted to make room.", usage.evictions);
-	metric(text, "ballast_cache_evicted_bytes_total", "counter",
-	       "Bytes evicted to make room.", usage.evicted_bytes);
+	metric(text, "ballast_cache_evictions_total", "counter", "Trees evicted to make room.",
+	       usage.evictions);
+	metric(text, "ballast_cache_evicted_bytes_total", "counter", "Bytes evicted to make room.",
+	       usage.evicted_bytes);
 }
 
 static void add_containers(struct bl_buf *text, const struct bl_containers *containers)
@@ -49,8 +49,10 @@ static void add_containers(struct bl_buf *text, const struct bl_containers *cont
 
 	for (const struct bl_container *at = containers->first; at; at = at->next)
 		by_state[at->state]++;
-	(void)bl_buf_puts(text, "# HELP ballast_containers Containers known, by state.\n"
-				"# TYPE ballast_containers gauge\n", NULL);
+	(void)bl_buf_puts(text,
+			  "# HELP ballast_containers Containers known, by state.\n"
+			  "# TYPE ballast_containers gauge\n",
+			  NULL);
 	for (int state = BL_CONTAINER_PENDING; state <= BL_CONTAINER_ENDED; state++)
 		(void)bl_buf_putf(text, NULL, "ballast_containers{state=\"%s\"} %llu\n",
 				  bl_containers_state_name((enum bl_container_state)state),
@@ -76,8 +78,10 @@ static void add_works(struct bl_buf *text, const struct bl_works *works)
 	       (uint64_t)works->running);
 	metric(text, "ballast_retries_total", "counter", "Works that were tried again.",
 	       figures->retries);
-	(void)bl_buf_puts(text, "# HELP ballast_failures_total Works that failed, by cause.\n"
-				"# TYPE ballast_failures_total counter\n", NULL);
+	(void)bl_buf_puts(text,
+			  "# HELP ballast_failures_total Works that failed, by cause.\n"
+			  "# TYPE ballast_failures_total counter\n",
+			  NULL);
 	for (size_t i = 0; bl_work_class_name(i); i++)
 		(void)bl_buf_putf(text, NULL, "ballast_failures_total{cause=\"%s\"} %llu\n",
 				  bl_work_class_name(i), (unsigned long long)figures->failures[i]);
@@ -89,21 +93,21 @@ static void add_waits(struct bl_buf *text, const struct bl_wait_histogram *waits
 
 	(void)bl_buf_puts(text,
 			  "# HELP ballast_container_wait_seconds From a container's first request "
-			  "to ready.\n# TYPE ballast_container_wait_seconds histogram\n", NULL);
+			  "to ready.\n# TYPE ballast_container_wait_seconds histogram\n",
+			  NULL);
 	for (size_t i = 0; i < BL_WAIT_BUCKETS; i++) {
 		below += waits->counts[i];
 		(void)bl_buf_putf(text, NULL,
 				  "ballast_container_wait_seconds_bucket{le=\"%s\"} %llu\n",
 				  bl_wait_bounds[i].name, (unsigned long long)below);
 	}
-	(void)bl_buf_putf(text, NULL,
-			  "ballast_container_wait_seconds_bucket{le=\"+Inf\"} %llu\n"
-			  "ballast_container_wait_seconds_sum %llu.%03llu\n"
-			  "ballast_container_wait_seconds_count %llu\n",
-			  (unsigned long long)waits->count,
-			  (unsigned long long)waits->sum_ms / 1000,
-			  (unsigned long long)waits->sum_ms % 1000,
-			  (unsigned long long)waits->count);
+	(void)bl_buf_putf(
+		text, NULL,
+		"ballast_container_wait_seconds_bucket{le=\"+Inf\"} %llu\n"
+		"ballast_container_wait_seconds_sum %llu.%03llu\n"
+		"ballast_container_wait_seconds_count %llu\n",
+		(unsigned long long)waits->count, (unsigned long long)waits->sum_ms / 1000,
+		(unsigned long long)waits->sum_ms % 1000, (unsigned long long)waits->count);
 }
 
 void bl_api_metrics_get(struct bl_request *request, void *data)
@@ -111,9 +115,11 @@ void bl_api_metrics_get(struct bl_request *request, void *data)
 	struct bl_node *agent = data;
 	auto_buf text = BL_BUF_INIT(METRICS_MAX);
 
-	(void)bl_buf_puts(&text, "# HELP ballast_build_info The agent's version.\n"
-				 "# TYPE ballast_build_info gauge\n"
-				 "ballast_build_info{version=\"" BL_VERSION "\"} 1\n", NULL);
+	(void)bl_buf_puts(&text,
+			  "# HELP ballast_build_info The agent's version.\n"
+			  "# TYPE ballast_build_info gauge\n"
+			  "ballast_build_info{version=\"" BL_VERSION "\"} 1\n",
+			  NULL);
 	add_cache(&text, agent->store);
 	add_containers(&text, &agent->containers);
 	add_works(&text, &agent->works);

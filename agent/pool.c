@@ -73,7 +73,8 @@ int bl_pool_init(struct bl_pool *pool, struct bl_loop *loop, unsigned threads, s
 	sigset_t all, before;
 	int r;
 
-	*pool = (struct bl_pool){.loop = loop, .watch = BL_WATCH_INIT,
+	*pool = (struct bl_pool){.loop = loop,
+				 .watch = BL_WATCH_INIT,
 				 .event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				 .lock = PTHREAD_MUTEX_INITIALIZER,
 				 .wanted = PTHREAD_COND_INITIALIZER};

@@ -63,9 +63,8 @@ static void item_settled(struct bl_claim *claim, const struct bl_outcome *outcom
 	struct bl_pull *pull = item->pull;
 	struct bl_problem problem = outcome->problem;
 
-	if (problem.status == 0 &&
-	    bl_works_check_pin(&pull->weights.items[item - pull->items], &outcome->tree,
-			       &problem) == 0) {
+	if (problem.status == 0 && bl_works_check_pin(&pull->weights.items[item - pull->items],
+						      &outcome->tree, &problem) == 0) {
 		item->tree = outcome->tree;
 		item->ready = true;
 	} else if (pull->problem.status == 0) {

@@ -22,7 +22,7 @@ struct bl_pull;
 struct bl_pulls;
 
 #define BL_PULLS_MAX 1024 /* known at once */
-#define BL_PULL_ID   17   /* bytes of an id, with its NUL */
+#define BL_PULL_ID   17	  /* bytes of an id, with its NUL */
 
 enum bl_pull_state { BL_PULL_PENDING, BL_PULL_READY, BL_PULL_FAILED };
 

@@ -10,8 +10,8 @@
 #include "common/contract.h"
 #include "common/err.h"
 
-#define PROBLEM_MAX 8192
-#define JSON_TYPE "application/json"
+#define PROBLEM_MAX  8192
+#define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
 
 /* ---- Waiting ---- */
@@ -69,8 +69,8 @@ void bl_http_hold(struct bl_request *request, struct bl_waiters *waiters, uint64
 	bl_loop_cancel(&request->client->deadline);
 	/* No events are asked for: the end of both directions is told in any case. Without the
 	 * watch a client that goes is noticed at the end of its time only. */
-	(void)bl_loop_watch(http->loop, &request->hangup, request->client->fd, 0,
-			    client_hung_up, request, NULL);
+	(void)bl_loop_watch(http->loop, &request->hangup, request->client->fd, 0, client_hung_up,
+			    request, NULL);
 	MHD_suspend_connection(request->connection);
 }
 
@@ -100,8 +100,8 @@ static void finish(struct bl_request *request, int status, const char *type)
 		go_on(request);
 }
 
-void bl_http_answer_text(struct bl_request *request, int status, const char *type,
-			 const char *text, size_t len)
+void bl_http_answer_text(struct bl_request *request, int status, const char *type, const char *text,
+			 size_t len)
 {
 	bl_buf_done(&request->answer);
 	if (bl_buf_append(&request->answer, text, len, NULL) < 0) {
@@ -277,13 +277,14 @@ static struct bl_request *begin(struct bl_http *http, struct MHD_Connection *con
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct bl_request *request = info && info->socket_context ? calloc(1, sizeof(*request))
-								  : NULL;
+	struct bl_request *request =
+		info && info->socket_context ? calloc(1, sizeof(*request)) : NULL;
 	const char *length;
 
 	if (!request)
 		return NULL;
-	*request = (struct bl_request){.http = http, .connection = connection,
+	*request = (struct bl_request){.http = http,
+				       .connection = connection,
 				       .client = info->socket_context,
 				       .body = BL_BUF_INIT(BL_MAX_API_BODY),
 				       .answer = BL_BUF_INIT(BL_MAX_API_ANSWER),

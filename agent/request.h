@@ -14,10 +14,10 @@
 struct bl_client {
 	struct bl_http *http;
 	struct bl_client *prev, *next;
-	int fd; /* libmicrohttpd's */
+	int fd;	    /* libmicrohttpd's */
 	bool known; /* libmicrohttpd has taken it */
 	struct bl_peer peer;
-	struct bl_timer deadline; /* for what it has to do next; not set while it waits for us */
+	struct bl_timer deadline;   /* for what it has to do next; not set while it waits for us */
 	struct bl_request *request; /* under way */
 };
 

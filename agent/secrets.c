@@ -14,8 +14,9 @@
 
 bool bl_secrets_is_tenant(const char *text)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				      "._-";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+		"._-";
 	size_t len = strlen(text);
 
 	return len > 0 && len <= BL_MAX_TENANT && strspn(text, allowed) == len && *text != '.';
@@ -117,9 +118,10 @@ int bl_secrets_read_identity(const char *dir, const char *tenant, const char *ki
 	int r = dir ? read_below(dir, tenant, kind, 0, 022, buf, err) : -ENOENT;
 
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
-		return bl_err_config(err,
-				     "there is no %s identity token for tenant '%s'; set identity_dir "
-				     "in ballastd.json and project the token to <identity_dir>/%s/%s",
-				     kind, tenant, tenant, kind);
+		return bl_err_config(
+			err,
+			"there is no %s identity token for tenant '%s'; set identity_dir "
+			"in ballastd.json and project the token to <identity_dir>/%s/%s",
+			kind, tenant, tenant, kind);
 	return r;
 }

@@ -37,8 +37,8 @@
 #include "common/sys.h"
 
 #define FETCH_USER "ballast-fetch"
-#define NOBODY 65534
-#define MAX_FILES 1024
+#define NOBODY	   65534
+#define MAX_FILES  1024
 #define MAX_MEMORY (2ULL << 30) /* bytes of data */
 
 /* Beside our own program, so that a build tree runs as it is. */
@@ -74,10 +74,11 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struc
 				  program ? program : BL_PATH_FETCH);
 	r = bl_sys_fstat(fd, &st);
 	if (r < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 022))
-		return bl_err_config(err,
-				     "the fetch program '%s' is no regular file, or others than its "
-				     "owner may write it",
-				     program ? program : BL_PATH_FETCH);
+		return bl_err_config(
+			err,
+			"the fetch program '%s' is no regular file, or others than its "
+			"owner may write it",
+			program ? program : BL_PATH_FETCH);
 	namespace = bl_sys_openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY, 0);
 	if (namespace < 0)
 		return bl_err_sys(err, -namespace, "open '/proc/self/ns/pid'");
@@ -169,7 +170,8 @@ static int lay_out(int input, int output, int socket_fd, int program)
 	for (int i = 0; i < count; i++)
 		if (dup2(from[i], i) < 0)
 			return -errno;
-	return fcntl(count - 1, F_SETFD, FD_CLOEXEC) < 0 ? -errno : bl_sys_close_from((unsigned)count);
+	return fcntl(count - 1, F_SETFD, FD_CLOEXEC) < 0 ? -errno
+							 : bl_sys_close_from((unsigned)count);
 }
 
 struct child {

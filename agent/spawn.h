@@ -20,7 +20,7 @@ struct bl_spawn {
 	int program; /* O_PATH descriptor: the way to it need not be open to that user */
 	uid_t uid;
 	gid_t gid;
-	int namespace; /* our own process namespace, to come back to */
+	int namespace;		  /* our own process namespace, to come back to */
 	struct sock_fprog filter; /* the system calls that it does without */
 	bool noisy; /* its stderr is ours (for people who look for a fault), else /dev/null */
 };

@@ -128,16 +128,16 @@ int bl_works_check_pin(const struct bl_weights_item *item, const struct bl_diges
 	bl_digest_to_hex(tree, hex);
 	if (!item->manifest || strcmp(item->manifest, hex) == 0)
 		return 0;
-	bl_problem_set(problem, BL_JOB_CONFIG,
-		       "%s: its content is manifest sha256:%s, the item pins sha256:%s; correct the "
-		       "pin, or the revision in the source",
-		       item->source.text, hex, item->manifest);
+	bl_problem_set(
+		problem, BL_JOB_CONFIG,
+		"%s: its content is manifest sha256:%s, the item pins sha256:%s; correct the "
+		"pin, or the revision in the source",
+		item->source.text, hex, item->manifest);
 	return -EINVAL;
 }
 
-int bl_works_lookup(struct bl_works *works, const char *tenant,
-		    const struct bl_weights_item *item, struct bl_digest *ret,
-		    struct bl_problem *problem)
+int bl_works_lookup(struct bl_works *works, const char *tenant, const struct bl_weights_item *item,
+		    struct bl_digest *ret, struct bl_problem *problem)
 {
 	auto_ref ref = {0};
 	int r = load_ref(works, tenant, item, &ref);
@@ -450,15 +450,15 @@ static int make_key(struct bl_work *work, struct bl_err *err)
 	int r = bl_ref_name(work->tenant, item, work->name, err);
 
 	if (r == 0)
-		r = bl_buf_putf(&key, err, "%s %d %d %s %s %s %s %s", work->name, work->refresh,
-				(int)item->auth_method,
-				item->auth_secret_name ? item->auth_secret_name : "",
-				item->aws_oidc_role_arn ? item->aws_oidc_role_arn : "",
-				item->aws_oidc_region ? item->aws_oidc_region : "",
-				item->gcp_oidc_service_account ? item->gcp_oidc_service_account
-							       : "",
-				item->gcp_oidc_workload_id_provider
-					? item->gcp_oidc_workload_id_provider : "");
+		r = bl_buf_putf(
+			&key, err, "%s %d %d %s %s %s %s %s", work->name, work->refresh,
+			(int)item->auth_method,
+			item->auth_secret_name ? item->auth_secret_name : "",
+			item->aws_oidc_role_arn ? item->aws_oidc_role_arn : "",
+			item->aws_oidc_region ? item->aws_oidc_region : "",
+			item->gcp_oidc_service_account ? item->gcp_oidc_service_account : "",
+			item->gcp_oidc_workload_id_provider ? item->gcp_oidc_workload_id_provider
+							    : "");
 	work->key = bl_buf_take(&key);
 	return r;
 }
@@ -474,8 +474,11 @@ static struct bl_work *new_work(struct bl_works *works, const char *tenant,
 		(void)bl_err_nomem(err);
 		return NULL;
 	}
-	*work = (struct bl_work){.works = works, .refresh = refresh, .next = works->first,
-				 .tenant = strdup(tenant), .list = bl_json_new_array()};
+	*work = (struct bl_work){.works = works,
+				 .refresh = refresh,
+				 .next = works->first,
+				 .tenant = strdup(tenant),
+				 .list = bl_json_new_array()};
 	if (works->first)
 		works->first->prev = work;
 	works->first = work;

@@ -98,9 +98,8 @@ const char *bl_work_class_name(size_t i);
  * Looks whether the tenant can have the item's tree at once. 0: *ret is there (and was used now);
  * -EAGAIN: bl_works_claim() it; another failure is final, *problem says what it is.
  */
-int bl_works_lookup(struct bl_works *works, const char *tenant,
-		    const struct bl_weights_item *item, struct bl_digest *ret,
-		    struct bl_problem *problem);
+int bl_works_lookup(struct bl_works *works, const char *tenant, const struct bl_weights_item *item,
+		    struct bl_digest *ret, struct bl_problem *problem);
 
 /* 0, or -EINVAL and *problem where the item pins another tree. */
 int bl_works_check_pin(const struct bl_weights_item *item, const struct bl_digest *tree,

@@ -19,9 +19,9 @@
 #include "common/err.h"
 #include "common/json.h"
 
-#define STRIKES_MAX	2  /* wrong bytes of one file, then the work fails */
-#define QUIET_TRIES	40 /* waits for a last writer to go away ... */
-#define QUIET_MS	50 /* ... each so long */
+#define STRIKES_MAX 2  /* wrong bytes of one file, then the work fails */
+#define QUIET_TRIES 40 /* waits for a last writer to go away ... */
+#define QUIET_MS    50 /* ... each so long */
 
 static void flight_step(struct bl_flight *flight);
 
@@ -91,8 +91,8 @@ int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *
 	return r;
 }
 
-static int open_flight(struct bl_work *work, struct bl_manifest_file *file,
-		       struct bl_flight **ret, struct bl_err *err)
+static int open_flight(struct bl_work *work, struct bl_manifest_file *file, struct bl_flight **ret,
+		       struct bl_err *err)
 {
 	auto_buf key = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
 	struct bl_flight *flight;
@@ -236,9 +236,9 @@ static void publish_run(struct bl_task *task)
 	struct bl_err err = {0};
 	bool is_new;
 
-	flight->result = bl_blob_publish(&flight->partial,
-					 flight->has_promised ? &flight->promised : NULL,
-					 &flight->digest, &is_new, &err);
+	flight->result =
+		bl_blob_publish(&flight->partial, flight->has_promised ? &flight->promised : NULL,
+				&flight->digest, &is_new, &err);
 	(void)snprintf(flight->message, sizeof(flight->message), "%.255s", err.msg);
 	if (flight->result == 0)
 		bl_memo_add(bl_store_dirs(flight->work->works->store), flight->work->name,
@@ -257,10 +257,11 @@ static void wrong_bytes(struct bl_work *work, struct bl_flight *flight)
 	struct bl_manifest_file *file = flight->file;
 	char detail[BL_JOB_DETAIL];
 
-	(void)snprintf(detail, sizeof(detail),
-		       "the bytes of '%.200s' are not what the origin promised (SHA-256): they were "
-		       "changed at the origin or on the way; nothing of it was kept, try again later",
-		       file->path);
+	(void)snprintf(
+		detail, sizeof(detail),
+		"the bytes of '%.200s' are not what the origin promised (SHA-256): they were "
+		"changed at the origin or on the way; nothing of it was kept, try again later",
+		file->path);
 	free_flight(work, flight);
 	if (may_try_again(work, file))
 		bl_job_send_again(work->job, file, detail);

@@ -45,10 +45,9 @@ static int read_credential(const struct bl_work *work, struct bl_buf *credential
 	case BL_AUTH_AWS_OIDC:
 	case BL_AUTH_GCP_OIDC:
 		*ret_key = "identity_token";
-		return bl_secrets_read_identity(works->config->identity_dir, work->tenant,
-						item->auth_method == BL_AUTH_AWS_OIDC ? "aws"
-										      : "gcp",
-						credential, err);
+		return bl_secrets_read_identity(
+			works->config->identity_dir, work->tenant,
+			item->auth_method == BL_AUTH_AWS_OIDC ? "aws" : "gcp", credential, err);
 	case BL_AUTH_CUSTOM_SECRET:
 		*ret_key = "secret";
 		return bl_secrets_read(works->secrets_dir, work->tenant, item->auth_secret_name,

@@ -31,7 +31,7 @@ struct bl_flight {
 	struct bl_timer quiet;
 	struct bl_partial_range *ranges; /* to be noted */
 	size_t range_count;
-	uint64_t written; /* bytes, as told */
+	uint64_t written;		 /* bytes, as told */
 	struct bl_partial_range *noting; /* being noted: the task's */
 	size_t noting_count;
 	bool has_promised;
@@ -49,8 +49,8 @@ struct bl_strike {
 };
 
 enum bl_work_stage {
-	BL_WORK_WAITS,	  /* for its turn, or before another try */
-	BL_WORK_FETCHES,  /* a job runs */
+	BL_WORK_WAITS,	   /* for its turn, or before another try */
+	BL_WORK_FETCHES,   /* a job runs */
 	BL_WORK_PUBLISHES, /* the job is over, the tree is being made */
 };
 
@@ -58,10 +58,10 @@ struct bl_work {
 	struct bl_works *works;
 	struct bl_work *prev, *next;
 	struct bl_claim *claims;
-	char *key;    /* what makes it distinct */
-	char name[BL_DIGEST_HEX]; /* of its ref */
-	char *tenant; /* A3: as root's hook said */
-	bl_json *list; /* the array that holds the item's canonical form */
+	char *key;		   /* what makes it distinct */
+	char name[BL_DIGEST_HEX];  /* of its ref */
+	char *tenant;		   /* A3: as root's hook said */
+	bl_json *list;		   /* the array that holds the item's canonical form */
 	struct bl_weights weights; /* that one item */
 	bool refresh;
 
@@ -81,11 +81,11 @@ struct bl_work {
 	struct bl_job_end end;
 	struct bl_flight *flights;
 	struct bl_strike *strikes;
-	int tasks; /* on the pool; the job is not freed before they are back */
+	int tasks;     /* on the pool; the job is not freed before they are back */
 	bool admitted; /* there is room for all of its files */
 	uint64_t reserved;
 	uint64_t files_done, bytes_base; /* spared ones count as done */
-	struct bl_collect collect; /* it waits for room */
+	struct bl_collect collect;	 /* it waits for room */
 
 	struct bl_task task; /* sparing, collecting, publishing */
 	int result;

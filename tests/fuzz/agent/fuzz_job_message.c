@@ -60,7 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	*job = (struct bl_job){.events = &events,
 			       .process = {.pidfd = -1, .input = -1, .socket = -1},
-			       .input = BL_WATCH_INIT, .socket = {.fd = 0}, .exit = BL_WATCH_INIT};
+			       .input = BL_WATCH_INIT,
+			       .socket = {.fd = 0},
+			       .exit = BL_WATCH_INIT};
 	/* As in `listed`: it is being listened to, so that bl_job_go() only takes note. */
 	job->answers_end = &job->answers;
 	bl_manifest_init(&job->manifest);

@@ -28,7 +28,8 @@ static void defaults_are_those_of_the_contract(void **state)
 static void values_have_units(void **state)
 {
 	static const char text[] =
-		"{\"lease_grace\":\"90s\",\"authorisation_ttl\":\"2h\",\"authorisation_grace\":\"1d\","
+		"{\"lease_grace\":\"90s\",\"authorisation_ttl\":\"2h\",\"authorisation_grace\":"
+		"\"1d\","
 		"\"quotas\":{\"cache\":\"2GiB\",\"tenant\":5,\"tenants\":{\"team-a\":\"1KB\"}},"
 		"\"watermarks\":{\"high\":70,\"low\":60},\"group_tenants\":[\"team-g\"]}";
 	struct bl_config config;

@@ -70,14 +70,18 @@ static int setup(void **state)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets), 0);
 	assert_int_equal(bl_loop_init(&rig->loop, &rig->err), 0);
-	*job = (struct bl_job){.loop = &rig->loop, .events = &events, .data = rig,
+	*job = (struct bl_job){.loop = &rig->loop,
+			       .events = &events,
+			       .data = rig,
 			       .process = {.pidfd = -1, .input = -1, .socket = sockets[0]},
-			       .input = BL_WATCH_INIT, .socket = BL_WATCH_INIT,
+			       .input = BL_WATCH_INIT,
+			       .socket = BL_WATCH_INIT,
 			       .exit = BL_WATCH_INIT};
 	job->answers_end = &job->answers;
 	bl_manifest_init(&job->manifest);
-	assert_int_equal(bl_loop_watch(&rig->loop, &job->socket, sockets[0], EPOLLIN, never, job,
-				       &rig->err), 0);
+	assert_int_equal(
+		bl_loop_watch(&rig->loop, &job->socket, sockets[0], EPOLLIN, never, job, &rig->err),
+		0);
 	rig->job = job;
 	rig->far = sockets[1];
 	*state = rig;
@@ -113,9 +117,11 @@ static const char *hear(struct rig *rig)
 static void list_two(struct rig *rig)
 {
 	assert_int_equal(say(rig, "{\"type\":\"files\",\"files\":[{\"path\":\"b\",\"size\":2},"
-				  "{\"path\":\"a\",\"size\":1,\"etag\":\"x\"}]}"), 0);
+				  "{\"path\":\"a\",\"size\":1,\"etag\":\"x\"}]}"),
+			 0);
 	assert_int_equal(say(rig, "{\"type\":\"manifest\",\"files\":2,\"bytes\":3,"
-				  "\"credential\":true,\"revision\":\"r1\"}"), 0);
+				  "\"credential\":true,\"revision\":\"r1\"}"),
+			 0);
 }
 
 static void the_listing_is_sorted_and_keeps_promises(void **state)
