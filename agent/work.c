@@ -443,11 +443,42 @@ void bl_work_go_on(struct bl_work *work)
 
 /* ---- Beginning ---- */
 
+/* Whether a ref stands, what it is worth, and so what the first job is for. */
+static void look_at_ref(struct bl_work *work)
+{
+	struct bl_works *works = work->works;
+
+	if (load_ref(works, work->tenant, bl_work_item(work), &work->ref) < 0) {
+		work->ref = (struct bl_ref){0};
+		return;
+	}
+	work->authority = authority_of(works, &work->ref);
+	work->resolving = !work->refresh && work->authority != BL_REF_VALID;
+}
+
+/*
+ * A job without any credential has nothing of the tenant in it, and brings what anybody would be
+ * given: so all tenants wait for the same one. A tenant whose quota has to be looked at waits for
+ * its own, and so does one that has this content by a credential: that must serve nobody else.
+ */
+static bool is_shared(const struct bl_work *work)
+{
+	const struct bl_weights_item *item = bl_work_item(work);
+
+	return item->auth_method == BL_AUTH_NONE && !item->auth_secret_name &&
+	       !(*work->ref.name && work->ref.credential) &&
+	       (item->source.scheme == BL_SCHEME_HF || item->source.scheme == BL_SCHEME_HTTPS) &&
+	       bl_config_tenant_quota(work->works->config, work->tenant) == 0;
+}
+
 static int make_key(struct bl_work *work, struct bl_err *err)
 {
 	const struct bl_weights_item *item = bl_work_item(work);
 	auto_buf key = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
-	int r = bl_ref_name(work->tenant, item, work->name, err);
+	int r;
+
+	work->owner = is_shared(work) ? "" : work->tenant;
+	r = bl_ref_name(work->owner, item, work->name, err);
 
 	if (r == 0)
 		r = bl_buf_putf(
@@ -486,26 +517,15 @@ static struct bl_work *new_work(struct bl_works *works, const char *tenant,
 				       : bl_err_nomem(err);
 	if (r == 0)
 		r = bl_weights_from_json(work->list, &work->weights, err);
-	if (r == 0)
+	if (r == 0) {
+		look_at_ref(work);
 		r = make_key(work, err);
+	}
 	if (r < 0) {
 		free_work(work);
 		return NULL;
 	}
 	return work;
-}
-
-/* Whether a ref stands, what it is worth, and so what the first job is for. */
-static void look_at_ref(struct bl_work *work)
-{
-	struct bl_works *works = work->works;
-
-	if (load_ref(works, work->tenant, bl_work_item(work), &work->ref) < 0) {
-		work->ref = (struct bl_ref){0};
-		return;
-	}
-	work->authority = authority_of(works, &work->ref);
-	work->resolving = !work->refresh && work->authority != BL_REF_VALID;
 }
 
 int bl_works_claim(struct bl_works *works, const char *tenant, const struct bl_weights_item *item,
@@ -528,7 +548,6 @@ int bl_works_claim(struct bl_works *works, const char *tenant, const struct bl_w
 		claim->next->prev = claim;
 	work->claims = claim;
 	if (!claim->next) {
-		look_at_ref(work);
 		begin_later(work, 0);
 	}
 	return 0;

@@ -80,7 +80,7 @@ int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *
 {
 	auto_buf text = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
 	const char *revision = bl_job_revision(work->job);
-	int r = bl_buf_putf(&text, err, "%s\n%s\n%s\n%s\n%s", work->tenant,
+	int r = bl_buf_putf(&text, err, "%s\n%s\n%s\n%s\n%s", work->owner,
 			    bl_work_item(work)->source.text, revision ? revision : "",
 			    file->promise ? file->promise : "", file->path);
 

@@ -199,3 +199,42 @@ restart_with() {
 	as 54321 GET /v1/containers
 	expect_code 000
 }
+
+@test "tenants: many tenants at once for one public source are one download" {
+	local i pids=()
+	origin_control "$CDN" reset
+	for i in $(seq 16); do
+		new_process
+		curl --silent --unix-socket "$T/agent.sock" --request PUT --data "$(body "tenant-$i" "$(items hf://org/model)")" \
+			--output "$T/answer.$i" "http://agent/v1/containers/many-$i?wait=60" 3>&- &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	assert_equal "$(jq -r .state "$T"/answer.* | sort | uniq -c | xargs)" "16 ready"
+	assert_equal "$(origin_stats "$CDN" '[.bytes | to_entries[] | select(.key | test("^/api/models") | not) | .value] | add')" \
+		"$(cat "$T/model/model.safetensors" "$T/model/config.json" "$T/model/tokenizer/vocab.txt" | wc -c)"
+	# With a credential each tenant's own is asked about, and the bytes still come once for each at most.
+	put_as team-a "$GATED"
+	expect_code 200
+	put_as tenant-1 "$(items hf://org/gated)"
+	expect_code 401
+}
+
+@test "tenants: one who has it by a credential opens it to nobody who waits at the same time" {
+	restart_with '.authorisation_ttl = "0s" | .authorisation_grace = "1d"'
+	put_as team-a "$GATED"
+	expect_code 200
+	# The origin is away; team-a's grace holds, and another's start at the same time gains nothing.
+	kill "$(cat "$T/hub.pid")"
+	"$FIXTURES/process.py" wait "$(cat "$T/hub.pid")" 10 || true
+	new_process
+	curl --silent --unix-socket "$T/agent.sock" --request PUT --data "$(body team-a "$(items hf://org/gated)")" \
+		--output "$T/answer.a" "http://agent/v1/containers/a?wait=60" 3>&- &
+	first=$!
+	new_process
+	curl --silent --unix-socket "$T/agent.sock" --request PUT --data "$(body team-d "$(items hf://org/gated)")" \
+		--output "$T/answer.d" "http://agent/v1/containers/d?wait=60" 3>&- &
+	wait "$first" $!
+	assert_equal "$(jq -r .state "$T/answer.a")" ready
+	assert_equal "$(jq -r .status "$T/answer.d")" 502
+}
