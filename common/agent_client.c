@@ -15,10 +15,10 @@
 #include "common/contract.h"
 #include "common/err.h"
 
-#define HEAD_MAX 16384
+#define HEAD_MAX	   16384
 #define RECONNECT_FIRST_MS 20
-#define RECONNECT_MOST_MS 500
-#define UNIX_PREFIX "unix:"
+#define RECONNECT_MOST_MS  500
+#define UNIX_PREFIX	   "unix:"
 
 void bl_agent_answer_done(struct bl_agent_answer *answer)
 {

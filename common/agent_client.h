@@ -46,7 +46,7 @@ struct bl_agent_answer {
 };
 
 #define BL_AGENT_ANSWER_INIT ((struct bl_agent_answer){.body = BL_BUF_INIT(0)})
-#define auto_agent_answer __attribute__((cleanup(bl_agent_answer_done))) struct bl_agent_answer
+#define auto_agent_answer    __attribute__((cleanup(bl_agent_answer_done))) struct bl_agent_answer
 void bl_agent_answer_done(struct bl_agent_answer *answer);
 
 /* Milliseconds of CLOCK_BOOTTIME: the clock of deadlines, which a change of the date leaves be. */

@@ -9,10 +9,10 @@
 #include "common/err.h"
 #include "common/sys.h"
 
-#define PLACEHOLDER_FILE "empty"
+#define PLACEHOLDER_FILE  "empty"
 #define PLACEHOLDER_BYTES 4096
 /* A tmpfs counts pages, also for directory entries: a few more than the content. */
-#define TMPFS_SPARE 65536
+#define TMPFS_SPARE  65536
 #define TMPFS_INODES "1024"
 
 int bl_mount_err(struct bl_err *err, int errnum, const char *call)
