@@ -43,18 +43,18 @@
 #ifndef BL_JOB_H
 #define BL_JOB_H
 
-#define BL_JOB_FD 3
+#define BL_JOB_FD     3
 #define BL_JOB_SCHEMA 1
 
 /* Error classes, and the agent's HTTP status for each. */
-#define BL_JOB_CONFIG "config"		   /* 422: the item or the operator's configuration is wrong */
-#define BL_JOB_NOT_FOUND "not_found"	   /* 404: no such repository, revision, bucket, object */
+#define BL_JOB_CONFIG	    "config"	/* 422: the item or the operator's configuration is wrong */
+#define BL_JOB_NOT_FOUND    "not_found" /* 404: no such repository, revision, bucket, object */
 #define BL_JOB_UNAUTHORIZED "unauthorized" /* 401: no credential, or it was not accepted */
-#define BL_JOB_FORBIDDEN "forbidden"	   /* 403: accepted, but not allowed (gated, policy, SSRF) */
-#define BL_JOB_ORIGIN "origin"		   /* 502: the origin or the way to it fails; retry */
-#define BL_JOB_CORRUPT "corrupt"	   /* 502: content does not verify */
-#define BL_JOB_HOSTILE "hostile"	   /* 422: a listing that is refused whole */
-#define BL_JOB_SPACE "space"		   /* 507: no room */
-#define BL_JOB_INTERNAL "internal"	   /* 500 */
+#define BL_JOB_FORBIDDEN    "forbidden" /* 403: accepted, but not allowed (gated, policy, SSRF) */
+#define BL_JOB_ORIGIN	    "origin"	/* 502: the origin or the way to it fails; retry */
+#define BL_JOB_CORRUPT	    "corrupt"	/* 502: content does not verify */
+#define BL_JOB_HOSTILE	    "hostile"	/* 422: a listing that is refused whole */
+#define BL_JOB_SPACE	    "space"	/* 507: no room */
+#define BL_JOB_INTERNAL	    "internal"	/* 500 */
 
 #endif

@@ -25,7 +25,7 @@ int bl_arrival_new(const struct bl_entry *entry, struct bl_arrival **ret, struct
 void bl_arrival_free(struct bl_arrival *file)
 {
 	bl_cleanup_fd(&file->fd);
-	bl_ranges_done(&file->todo);
+	bl_ranges_done(&file->unasked);
 	bl_ranges_done(&file->arrived);
 	bl_ranges_done(&file->snapshot);
 	bl_location_done(&file->location);

@@ -30,7 +30,7 @@ struct bl_arrival {
 	int fd;		/* where bytes go; -1 before and after */
 	unsigned lanes; /* that work on it */
 
-	struct bl_ranges todo;	      /* not asked for */
+	struct bl_ranges unasked;     /* not asked for */
 	struct bl_ranges arrived;     /* written */
 	int64_t synced;		      /* bytes of the last snapshot */
 	int64_t opened_at, synced_at; /* ms */

@@ -332,10 +332,11 @@ int bl_transfer_opened(struct bl_transfer *transfer, const struct bl_entry *entr
 	}
 	file->fd = fd;
 	file->open = true;
-	if ((rc = bl_ranges_add(&file->todo, 0, entry->size, err)) < 0)
+	if ((rc = bl_ranges_add(&file->unasked, 0, entry->size, err)) < 0)
 		return rc;
 	for (size_t i = 0; i < have->count; i++)
-		if ((rc = bl_ranges_remove(&file->todo, have->at[i].from, have->at[i].to, err)) < 0)
+		if ((rc = bl_ranges_remove(&file->unasked, have->at[i].from, have->at[i].to, err)) <
+		    0)
 			return rc;
 	file->arrived = *have;
 	*have = (struct bl_ranges){0};
@@ -375,7 +376,7 @@ static int64_t todo_bytes(const struct bl_transfer *transfer)
 	int64_t bytes = 0;
 
 	for (size_t i = 0; i < transfer->n_files; i++)
-		bytes += transfer->files[i]->open ? bl_ranges_total(&transfer->files[i]->todo)
+		bytes += transfer->files[i]->open ? bl_ranges_total(&transfer->files[i]->unasked)
 						  : transfer->files[i]->entry->size;
 	return bytes;
 }
@@ -462,15 +463,15 @@ static int give_range(struct bl_transfer *transfer, struct bl_lane *lane, struct
 	for (size_t i = 0; i < transfer->n_files; i++) {
 		struct bl_arrival *file = transfer->files[i];
 
-		if (!file->open || file->todo.count == 0 || file->not_before > transfer->now)
+		if (!file->open || file->unasked.count == 0 || file->not_before > transfer->now)
 			continue;
-		struct bl_range range = file->todo.at[0];
+		struct bl_range range = file->unasked.at[0];
 		int64_t chunk = bl_pace_chunk(&transfer->pace, transfer->left);
 		if (file->located && (file->location.whole || !file->location.url))
 			chunk = file->entry->size;
 		if (range.to - range.from > chunk)
 			range.to = range.from + chunk;
-		int rc = bl_ranges_remove(&file->todo, range.from, range.to, err);
+		int rc = bl_ranges_remove(&file->unasked, range.from, range.to, err);
 		if (rc >= 0)
 			rc = start(transfer, lane, file, range.from, range.to, err);
 		transfer->left -= range.to - range.from;
@@ -546,7 +547,7 @@ static int put_back(struct bl_transfer *transfer, struct bl_arrival *file, int64
 			rc = bl_ranges_remove(&rest, transfer->lanes[i].at, transfer->lanes[i].to,
 					      err);
 	for (size_t i = 0; rc >= 0 && i < rest.count; i++)
-		rc = bl_ranges_add(&file->todo, rest.at[i].from, rest.at[i].to, err);
+		rc = bl_ranges_add(&file->unasked, rest.at[i].from, rest.at[i].to, err);
 	transfer->left += bl_ranges_total(&rest);
 	return rc;
 }
