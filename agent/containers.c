@@ -524,7 +524,7 @@ int bl_containers_put(struct bl_containers *containers, const struct bl_containe
 	container = new_container(containers, request, &err);
 	if (!container) {
 		bl_problem_set(problem, err.code == BL_EX_CONFIG ? BL_JOB_CONFIG : BL_JOB_INTERNAL,
-			       "weights: %s", err.msg);
+			       "%s", err.msg);
 		return -EINVAL;
 	}
 	if (old && old->state != BL_CONTAINER_ENDED) {

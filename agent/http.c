@@ -263,11 +263,14 @@ void bl_http_stop(struct bl_http *http)
 	bl_loop_unwatch(http->loop, &http->tcp);
 	bl_loop_unwatch(http->loop, &http->engine);
 	http->loop->prepare = NULL;
-	/* A suspended connection must not be there when the daemon stops. */
+	/*
+	 * A suspended connection must not be there when the daemon stops. Who waits gets no answer: a
+	 * broken connection is what a client tries again, and the next agent takes up where this one
+	 * ends.
+	 */
 	for (struct bl_client *client = http->clients; client; client = client->next)
 		if (client->request && client->request->waiters)
-			bl_http_problem(client->request, 503, "stopping", "The agent is stopping",
-					"the agent is being restarted; ask again");
+			bl_request_break(client->request);
 	(void)MHD_run(http->daemon);
 	MHD_stop_daemon(http->daemon);
 	http->daemon = NULL;

@@ -155,7 +155,7 @@ int bl_pulls_start(struct bl_pulls *pulls, const char *tenant, const bl_json *li
 	pull = new_pull(pulls, tenant, list, &err);
 	if (!pull) {
 		bl_problem_set(problem, err.code == BL_EX_CONFIG ? BL_JOB_CONFIG : BL_JOB_INTERNAL,
-			       "weights: %s", err.msg);
+			       "%s", err.msg);
 		return -EINVAL;
 	}
 	pull->refresh = refresh;

@@ -10,7 +10,7 @@
 #include "common/contract.h"
 #include "common/err.h"
 
-#define PROBLEM_MAX  8192
+#define BROKEN	     -1 /* in the place of a status: the connection ends without an answer */
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
 
@@ -43,15 +43,18 @@ static void wait_over(struct bl_timer *timer)
 	request->expired(request);
 }
 
+void bl_request_break(struct bl_request *request)
+{
+	unhold(request);
+	request->status = BROKEN;
+	go_on(request);
+}
+
 /* The client has gone (or sends what nobody asked for): libmicrohttpd finds out once it runs. */
 static void client_hung_up(struct bl_watch *watch, uint32_t events)
 {
-	struct bl_request *request = watch->data;
-
 	(void)events;
-	unhold(request);
-	request->status = 499;
-	go_on(request);
+	bl_request_break(watch->data);
 }
 
 void bl_http_hold(struct bl_request *request, struct bl_waiters *waiters, uint64_t ms,
@@ -146,7 +149,7 @@ static enum MHD_Result send_answer(struct bl_request *request)
 	struct MHD_Response *response;
 	enum MHD_Result r;
 
-	if (request->status == 499) {
+	if (request->status == BROKEN) {
 		free(text);
 		return MHD_NO;
 	}

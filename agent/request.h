@@ -29,6 +29,9 @@ enum MHD_Result bl_request_access(void *data, struct MHD_Connection *connection,
 				  const char *method, const char *version, const char *upload,
 				  size_t *upload_size, void **slot);
 
+/* Ends a held request, and its connection, without an answer. */
+void bl_request_break(struct bl_request *request);
+
 void bl_request_free(struct bl_request *request);
 
 #endif

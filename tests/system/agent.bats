@@ -388,3 +388,22 @@ $tree"
 	echo "grown by $grown KiB"
 	[[ $BUILD == */san* ]] || [ "$grown" -lt 512 ]
 }
+
+@test "agent: stopped in good order it answers nobody who waits, and the next agent takes up all of it" {
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 64}]'
+	curl --silent --unix-socket "$T/agent.sock" --request PUT --data "$(body default "$MODEL")" --output "$T/answer" \
+		"http://agent/v1/containers/c1?wait=60" 3>&- &
+	client=$!
+	origin_control "$CDN" "wait?reached=1"
+	stop_agent
+	run wait "$client"
+	assert_status 52 # an empty reply: what the hook tries again
+	[ ! -s "$T/answer" ]
+	start_agent
+	agent GET /v1/containers/c1
+	assert_equal "$(answer .state)" pending
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	put c1 default "$MODEL"
+	expect_code 200
+}
