@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside containers: containers.c has their lives, container_json.c what is said of them. Only
- * these two, and agent/api.c for its answers, include it.
+ * Inside containers: containers.c has their lives, container_late.c those whose weights come late,
+ * container_restore.c those of an agent before, container_json.c what is said of them. Only these,
+ * and agent/api.c for its answers, include it.
  */
 #ifndef BL_AGENT_CONTAINER_STATE_H
 #define BL_AGENT_CONTAINER_STATE_H
@@ -36,5 +37,29 @@ int bl_container_from_json(const bl_json *extra, struct bl_container_request *re
 
 /* Answers a PUT or a GET that waits, with what the container is now. */
 void bl_container_reply(const struct bl_container *container, struct bl_request *request);
+
+/* ---- containers.c ---- */
+
+void bl_container_tell(const struct bl_container *container, const char *what);
+/* A new one, on the list, without process, lease or state. NULL with *err filled. */
+struct bl_container *bl_container_new(struct bl_containers *containers,
+				      const struct bl_container_request *request,
+				      struct bl_err *err);
+/* Looks its items up, claims what is missing, puts its lease, watches its process. */
+int bl_container_start(struct bl_container *container, struct bl_problem *problem);
+int bl_container_watch(struct bl_container *container, struct bl_err *err);
+/* The lease with the trees that are there, on disk. */
+int bl_container_put_lease(struct bl_container *container, struct bl_err *err);
+/* A pidfd of exactly that process; -ESRCH where it is gone, or the number is another's now. */
+int bl_container_open_process(pid_t pid, uint64_t start_time);
+/* Fills *problem with a 409. */
+int bl_container_conflict(struct bl_problem *problem, const char *detail);
+
+/* ---- container_late.c ---- */
+
+int bl_container_begin_late(struct bl_container *container, const bl_json *mounts,
+			    struct bl_err *err);
+/* The late attach hears that the weights are there, or that they will not come. */
+void bl_container_attach_late(struct bl_container *container);
 
 #endif

@@ -34,7 +34,7 @@ const char *bl_containers_state_name(enum bl_container_state state)
 	return names[state];
 }
 
-static void tell(const struct bl_container *container, const char *what)
+void bl_container_tell(const struct bl_container *container, const char *what)
 {
 	if (container->containers->tell)
 		container->containers->tell(container, what);
@@ -88,7 +88,7 @@ static bool is_dead(int pidfd)
 }
 
 /* A pidfd of exactly that process; -ESRCH where it is gone, or the number is another's now. */
-static int open_process(pid_t pid, uint64_t start_time)
+int bl_container_open_process(pid_t pid, uint64_t start_time)
 {
 	auto_fd fd = bl_sys_pidfd_open(pid);
 
@@ -162,13 +162,13 @@ static void end_container(struct bl_container *container)
 		return;
 	if (bl_store_lease_end(containers->store, bl_store_boot_id(containers->store),
 			       container->pid, container->start_time, &err) < 0)
-		tell(container, err.msg);
+		bl_container_tell(container, err.msg);
 	bl_loop_unwatch(containers->loop, &container->death);
 	bl_cleanup_fd(&container->pidfd);
 	container->pidfd = -1;
 	bl_late_free(TAKE_PTR(container->late));
 	container->state = BL_CONTAINER_ENDED;
-	tell(container, "its process has ended");
+	bl_container_tell(container, "its process has ended");
 	answer_waiters(container);
 	/* What is on its way for it goes on for as long as its lease still protects. */
 	bl_loop_after(containers->loop, &container->grace, containers->config->lease_grace * 1000,
@@ -181,10 +181,16 @@ static void process_died(struct bl_watch *watch, uint32_t events)
 	end_container(watch->data);
 }
 
+int bl_container_watch(struct bl_container *container, struct bl_err *err)
+{
+	return bl_loop_watch(container->containers->loop, &container->death, container->pidfd,
+			     EPOLLIN, process_died, container, err);
+}
+
 /* ---- Items ---- */
 
 /* The lease with the trees that are there, on disk. */
-static int put_lease(struct bl_container *container, struct bl_err *err)
+int bl_container_put_lease(struct bl_container *container, struct bl_err *err)
 {
 	struct bl_store *store = container->containers->store;
 	auto_free struct bl_digest *trees = calloc(container->weights.count + 1, sizeof(*trees));
@@ -220,7 +226,7 @@ static void fail_container(struct bl_container *container, const struct bl_probl
 {
 	container->state = BL_CONTAINER_FAILED;
 	container->problem = *problem;
-	tell(container, problem->detail);
+	bl_container_tell(container, problem->detail);
 	if (container->late)
 		bl_late_fail(container->late, problem->detail);
 	answer_waiters(container);
@@ -234,75 +240,13 @@ static bool all_ready(const struct bl_container *container)
 	return true;
 }
 
-/* ---- Late attach ---- */
-
-static void late_progress(void *data, unsigned long long *done, unsigned long long *total)
-{
-	const struct bl_container *container = data;
-	struct bl_progress sum = {0};
-
-	bl_container_progress(container, &sum);
-	*done = sum.bytes_done;
-	*total = sum.bytes_total;
-}
-
-static void late_over(void *data, const char *failure)
-{
-	struct bl_container *container = data;
-
-	tell(container, failure ? failure : "attached late");
-}
-
-static void attach_late(struct bl_container *container)
-{
-	struct bl_store *store = container->containers->store;
-	size_t count = container->weights.count;
-	auto_free char(*paths)[BL_CONTAINER_PATH] = calloc(count + 1, sizeof(*paths));
-	auto_free struct bl_late_tree *trees = calloc(count + 1, sizeof(*trees));
-	char empty[PATH_MAX];
-
-	for (size_t i = 0; paths && trees && i < count; i++) {
-		if (bl_container_item_path(container, i, paths[i]) < 0)
-			return;
-		trees[i].path = paths[i];
-	}
-	if (paths && trees && bl_store_empty_path(store, empty) == 0)
-		bl_late_attach(container->late, trees, &container->weights, empty);
-	else
-		bl_late_fail(container->late, "out of memory; start the container again");
-}
-
-static int begin_late(struct bl_container *container, const bl_json *mounts, struct bl_err *err)
-{
-	const struct bl_late_owner owner = {
-		.loop = container->containers->loop,
-		.pid = container->pid,
-		.start_time = container->start_time,
-		.progress = late_progress,
-		.over = late_over,
-		.data = container,
-	};
-
-	return bl_late_new(&owner, mounts, &container->weights, &container->late, err);
-}
-
-static void tell_late(struct bl_container *container)
-{
-	if (container->state == BL_CONTAINER_READY)
-		attach_late(container);
-	else if (container->state == BL_CONTAINER_FAILED)
-		bl_late_fail(container->late, container->problem.detail);
-}
-
-/* ---- */
-
 /* Everything is there: the lease gets the trees, then the waiters their answer. */
 static void become_ready(struct bl_container *container)
 {
 	struct bl_problem problem;
 	struct bl_err err = {0};
 
-	if (!container->leased && put_lease(container, &err) < 0) {
+	if (!container->leased && bl_container_put_lease(container, &err) < 0) {
 		bl_problem_set(&problem, BL_JOB_INTERNAL, "the lease cannot be written: %s",
 			       err.msg);
 		fail_container(container, &problem);
@@ -310,9 +254,9 @@ static void become_ready(struct bl_container *container)
 	}
 	container->state = BL_CONTAINER_READY;
 	count_wait(container);
-	tell(container, "ready");
+	bl_container_tell(container, "ready");
 	if (container->late)
-		attach_late(container);
+		bl_container_attach_late(container);
 	answer_waiters(container);
 }
 
@@ -381,19 +325,17 @@ static int start_items(struct bl_container *container, struct bl_problem *proble
 }
 
 /* From a container with its items' list to one that is watched, looked after and leased. */
-static int start_container(struct bl_container *container, struct bl_problem *problem)
+int bl_container_start(struct bl_container *container, struct bl_problem *problem)
 {
-	struct bl_containers *containers = container->containers;
 	struct bl_err err = {0};
 	int r = start_items(container, problem);
 
 	if (r < 0)
 		return r;
 	if (!container->leased)
-		r = put_lease(container, &err);
+		r = bl_container_put_lease(container, &err);
 	if (r == 0)
-		r = bl_loop_watch(containers->loop, &container->death, container->pidfd, EPOLLIN,
-				  process_died, container, &err);
+		r = bl_container_watch(container, &err);
 	if (r < 0) {
 		bl_problem_set(problem,
 			       r == -ENOSPC || r == -EDQUOT ? BL_JOB_SPACE : BL_JOB_INTERNAL,
@@ -406,9 +348,9 @@ static int start_container(struct bl_container *container, struct bl_problem *pr
 
 /* ---- Making one ---- */
 
-static struct bl_container *new_container(struct bl_containers *containers,
-					  const struct bl_container_request *request,
-					  struct bl_err *err)
+struct bl_container *bl_container_new(struct bl_containers *containers,
+				      const struct bl_container_request *request,
+				      struct bl_err *err)
 {
 	struct bl_container *container = calloc(1, sizeof(*container));
 	int r;
@@ -480,7 +422,7 @@ static int join(struct bl_container *container, struct bl_problem *problem)
 	return 0;
 }
 
-static int conflict(struct bl_problem *problem, const char *detail)
+int bl_container_conflict(struct bl_problem *problem, const char *detail)
 {
 	*problem = (struct bl_problem){.status = 409, .class = "conflict"};
 	(void)snprintf(problem->detail, sizeof(problem->detail), "%s", detail);
@@ -515,13 +457,14 @@ int bl_containers_put(struct bl_containers *containers, const struct bl_containe
 
 	if (r < 0)
 		return r;
-	pidfd = open_process(request->pid, request->start_time);
+	pidfd = bl_container_open_process(request->pid, request->start_time);
 	if (pidfd < 0)
-		return conflict(problem, "the container's process is not there (any more); create "
-					 "the container again");
+		return bl_container_conflict(
+			problem, "the container's process is not there (any more); create "
+				 "the container again");
 	if (old && old->state != BL_CONTAINER_ENDED && is_dead(old->pidfd))
 		end_container(old);
-	container = new_container(containers, request, &err);
+	container = bl_container_new(containers, request, &err);
 	if (!container) {
 		bl_problem_set(problem, err.code == BL_EX_CONFIG ? BL_JOB_CONFIG : BL_JOB_INTERNAL,
 			       "%s", err.msg);
@@ -533,54 +476,26 @@ int bl_containers_put(struct bl_containers *containers, const struct bl_containe
 
 		free_container(container);
 		if (!same)
-			return conflict(problem, "a living container has that id; remove it first");
+			return bl_container_conflict(
+				problem, "a living container has that id; remove it first");
 		if (!same_body)
-			return conflict(problem, "that container has already asked for something "
-						 "else; create it anew");
+			return bl_container_conflict(
+				problem, "that container has already asked for something "
+					 "else; create it anew");
 		*ret = old;
 		return join(old, problem);
 	}
 	container->pidfd = TAKE_FD(pidfd);
-	r = start_container(container, problem);
+	r = bl_container_start(container, problem);
 	if (r < 0) {
 		free_container(container);
 		return r;
 	}
 	if (container->state == BL_CONTAINER_READY)
 		count_wait(container);
-	tell(container, container->state == BL_CONTAINER_READY ? "ready at once" : "pending");
+	bl_container_tell(container,
+			  container->state == BL_CONTAINER_READY ? "ready at once" : "pending");
 	*ret = container;
-	return 0;
-}
-
-int bl_containers_defer(struct bl_container *container, const bl_json *mounts,
-			struct bl_problem *problem)
-{
-	struct bl_err err = {0};
-	int r;
-
-	if (container->state == BL_CONTAINER_ENDED)
-		return conflict(problem, "the container's process has ended");
-	if (container->late && !bl_late_is_same(container->late, mounts))
-		return conflict(problem, "that container has already been handed over with other "
-					 "mounts");
-	if (container->late)
-		return 0;
-	r = begin_late(container, mounts, &err);
-	if (r < 0) {
-		*problem = (struct bl_problem){.status = 400, .class = "request"};
-		(void)snprintf(problem->detail, sizeof(problem->detail), "%s", err.msg);
-		return r;
-	}
-	r = put_lease(container, &err);
-	if (r < 0) {
-		bl_late_free(TAKE_PTR(container->late));
-		bl_problem_set(problem, BL_JOB_INTERNAL, "the lease cannot be written: %s",
-			       err.msg);
-		return r;
-	}
-	tell(container, "handed over by its hook");
-	tell_late(container);
 	return 0;
 }
 
@@ -590,94 +505,6 @@ void bl_containers_release(struct bl_containers *containers, const char *id)
 
 	if (container && container->state != BL_CONTAINER_ENDED && is_dead(container->pidfd))
 		end_container(container);
-}
-
-/* ---- After a restart ---- */
-
-static int restore_one(struct bl_containers *containers, const struct bl_store_lease *lease)
-{
-	struct bl_container_request request = {
-		.id = lease->id,
-		.tenant = lease->tenant,
-		.pid = lease->pid,
-		.start_time = lease->start_time,
-	};
-	struct bl_container *container;
-	struct bl_problem problem;
-	auto_fd pidfd = open_process(lease->pid, lease->start_time);
-	auto_json extra = lease->extra ? bl_json_copy(lease->extra) : NULL;
-	const bl_json *deferred = NULL;
-	int r;
-
-	/* A copy: putting the lease anew replaces the one that is looked at. */
-	if (pidfd < 0 || !extra || bl_json_get_array(extra, "defer", &deferred, NULL) < 0 ||
-	    bl_container_from_json(extra, &request, NULL) < 0)
-		return -ESRCH;
-	container = new_container(containers, &request, NULL);
-	if (!container)
-		return -ESRCH;
-	container->pidfd = TAKE_FD(pidfd);
-	/* What it has mounted is its own: nobody is asked again. */
-	container->leased = lease->tree_count == container->weights.count;
-	for (size_t i = 0; container->leased && i < container->weights.count; i++) {
-		container->items[i].tree = lease->trees[i];
-		container->items[i].ready = true;
-	}
-	container->deferred = deferred;
-	r = start_container(container, &problem);
-	container->deferred = NULL;
-	if (r < 0) {
-		/* It keeps its lease; a hook that waits for it asks again. */
-		container->state = BL_CONTAINER_FAILED;
-		container->problem = problem;
-		r = bl_loop_watch(containers->loop, &container->death, container->pidfd, EPOLLIN,
-				  process_died, container, NULL);
-	}
-	tell(container, "taken up after a restart");
-	if (deferred && begin_late(container, deferred, NULL) == 0)
-		tell_late(container);
-	return r;
-}
-
-int bl_containers_restore(struct bl_containers *containers, struct bl_err *err)
-{
-	size_t position = 0;
-	size_t count = 0;
-	const struct bl_store_lease *lease;
-	struct key {
-		char boot_id[40];
-		pid_t pid;
-		uint64_t start_time;
-	};
-	auto_free struct key *keys = NULL;
-
-	/* The walk must not be disturbed by what restoring writes: first who there is. */
-	while ((lease = bl_store_lease_next(containers->store, &position))) {
-		struct key *more;
-
-		if (lease->ended_at)
-			continue;
-		more = reallocarray(keys, count + 1, sizeof(*keys));
-		if (!more)
-			return bl_err_nomem(err);
-		keys = more;
-		keys[count] = (struct key){.pid = lease->pid, .start_time = lease->start_time};
-		memcpy(keys[count++].boot_id, lease->boot_id, sizeof(lease->boot_id));
-	}
-	for (size_t i = 0; i < count; i++) {
-		bool ours = strcmp(keys[i].boot_id, bl_store_boot_id(containers->store)) == 0;
-
-		position = 0;
-		while ((lease = bl_store_lease_next(containers->store, &position)))
-			if (lease->pid == keys[i].pid && lease->start_time == keys[i].start_time &&
-			    strcmp(lease->boot_id, keys[i].boot_id) == 0)
-				break;
-		if (!lease || (ours && restore_one(containers, lease) == 0))
-			continue;
-		(void)bl_store_lease_end(containers->store, keys[i].boot_id, keys[i].pid,
-					 keys[i].start_time, NULL);
-	}
-	return 0;
 }
 
 void bl_containers_done(struct bl_containers *containers)
