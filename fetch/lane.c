@@ -9,7 +9,7 @@
 #include "common/sys.h"
 #include "fetch/retry.h"
 
-#define BUFFER_LARGE   (512 * 1024)	  /* libcurl's receive buffer for long ranges */
+#define BUFFER_LARGE   (256 * 1024)	  /* libcurl's receive buffer for long ranges */
 #define BUFFER_SMALL   (32 * 1024)	  /* for ranges that are shorter than that */
 #define SMALL_FILE     (1024 * 1024)	  /* bytes up to which HTTP/2 streams share a connection */
 #define MAX_ERROR_BODY (256 * 1024)	  /* bytes of an error's body that are read over */

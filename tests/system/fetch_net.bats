@@ -166,3 +166,56 @@ start_squid() {
 	assert_equal "$(origin_stats "$ORIGIN" '.authorization | length')" 0
 	assert_equal "$(origin_stats "$HUB" '[.authorization | keys[] | select(startswith("/repos/"))] | length')" 0
 }
+
+# static_hub DIR FILE...: the Hub's answers as files below DIR, for servers that only serve files.
+static_hub() {
+	local root=$1 sha entries='[]' file
+	sha=$(printf 'a%.0s' {1..40})
+	shift
+	mkdir -p "$root/api/models/owner/model/revision" "$root/api/models/owner/model/tree" \
+		"$root/owner/model/resolve/$sha"
+	for file; do
+		cp "$file" "$root/owner/model/resolve/$sha/"
+		printf '{"type": "file", "path": "%s", "oid": "%s", "size": %d}\n' "${file##*/}" \
+			"$(git hash-object "$file")" "$(stat -c %s "$file")"
+	done | jq -s . >"$root/api/models/owner/model/tree/$sha"
+	printf '{"sha": "%s"}' "$sha" >"$root/api/models/owner/model/revision/main"
+}
+
+@test "nginx over TLS with HTTP/2: small files share a connection, long ranges do not" {
+	need nginx git
+	make_tls
+	mkdir "$T/files" "$T/nginx"
+	head -c 30000000 /dev/urandom >"$T/files/large.bin"
+	for i in $(seq 200); do head -c 5000 /dev/urandom >"$T/files/small-$i.bin"; done
+	static_hub "$T/root" "$T"/files/*
+	port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	cat >"$T/nginx.conf" <<-END
+		daemon off; user root; worker_processes 1; pid $T/nginx/pid; error_log $T/nginx/error;
+		events { worker_connections 256; }
+		http {
+			log_format seen '\$connection \$server_protocol \$status \$uri';
+			access_log $T/nginx/access seen;
+			client_body_temp_path $T/nginx/1; proxy_temp_path $T/nginx/2;
+			fastcgi_temp_path $T/nginx/3; uwsgi_temp_path $T/nginx/4; scgi_temp_path $T/nginx/5;
+			server {
+				listen 127.0.0.1:$port ssl http2; root $T/root;
+				ssl_certificate $T/tls.pem; ssl_certificate_key $T/tls.key;
+			}
+		}
+	END
+	nginx -c "$T/nginx.conf" 3>&- &
+	echo $! >>"$T/pids"
+	"$FIXTURES/process.py" path "$T/nginx/pid"
+	jq -n --arg hub "https://127.0.0.1:$port" --arg ca "$T/ca.pem" '{endpoints: {hf: $hub}, ca_file: $ca}' >"$T/fetch.json"
+	run fetch pull hf://owner/model "$T/out"
+	assert_status 0
+	assert_same "$T/files" "$T/out"
+	# connections that the long ranges are done with serve small files as well
+	run grep -c 'HTTP/2.0 206 .*small' "$T/nginx/access"
+	[ "$output" -gt 0 ]
+	run grep -c 'HTTP/2.0 206 .*large' "$T/nginx/access"
+	assert_equal "$output" 0
+	run grep -c 'HTTP/1.1 206 .*large' "$T/nginx/access"
+	[ "$output" -gt 1 ]
+}
