@@ -1,8 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2034,SC2030,SC2031,SC2154
-# Object stores that others wrote: s3rver and azurite (npm), moto (pip; `make peers`). Each is skipped by
-# name where it is not installed. azurite and moto check signatures; s3rver looks at the key alone.
+# Object stores that others wrote: s3rver and azurite (npm), moto (pip), fake-gcs-server and MinIO (Go), by
+# `make peers`. Each is skipped by name where it is not installed. azurite, moto and MinIO check
+# signatures; s3rver looks at the key alone, fake-gcs-server at nothing.
 
 load lib
 load sources
@@ -252,4 +253,42 @@ start_moto() {
 	assert_equal "$(listed | sort -u | wc -l)" 2500
 	job gs://missing/x
 	assert_error not_found
+}
+
+# ---- MinIO
+
+# minio_put NAME DATA-FILE: by curl's own signatures; without a name, the bucket.
+minio_put() {
+	local key
+	key=$(jq -rn --arg key "$1" '$key | split("/") | map(@uri) | join("/")')
+	curl --fail --silent --show-error --noproxy '*' --output /dev/null --aws-sigv4 aws:amz:us-east-1:s3 \
+		--user minio:secret/KEY+1 --request PUT ${2:+--upload-file "$2"} "$BASE/models${key:+/$key}"
+}
+
+@test "MinIO: a folder with odd names, an exact key, wrong keys" {
+	local name
+	[ -x "$PEERS/bin/minio" ] || skip "Go's minio is not installed: make peers"
+	mkdir "$T/minio"
+	MINIO_ROOT_USER=minio MINIO_ROOT_PASSWORD=secret/KEY+1 MINIO_UPDATE=off MINIO_BROWSER=off \
+		start_peer minio "$PEERS/bin/minio" server --quiet --address 127.0.0.1:PORT "$T/minio"
+	CONFIG=$(jq -n --arg base "$BASE" '{endpoints: {s3: $base, cw: $base}}')
+	SECRET='{"aws_access_key_id":"minio","aws_secret_access_key":"secret/KEY+1"}'
+	minio_put ''
+	for name in "${ODD[@]}"; do
+		printf "%.0sllama/${name//%/%%}" {1..10} >"$T/data"
+		minio_put "llama/$name" "$T/data"
+	done
+	: >"$T/empty"
+	minio_put llama/zero "$T/empty"
+	minio_put llama-2/x "$T/data"
+	job s3://models/llama
+	assert_odd_files
+	job cw://models/llama-2/x
+	assert_done
+	assert_listed x
+	job s3://missing/x
+	assert_error not_found NoSuchBucket
+	SECRET='{"aws_access_key_id":"minio","aws_secret_access_key":"wrong-wrong"}'
+	job s3://models/llama
+	assert_error unauthorized SignatureDoesNotMatch
 }
