@@ -310,6 +310,53 @@ teardown() { clean_up; }
 	assert_status 126
 }
 
+# ---- Weights that come later than the hook waits
+
+# start_deferred [FAULT]: the origin holds the large file back (and more), and the hook leaves the
+# waiting to the shim.
+start_deferred() {
+	make_model "$T/model"
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	origin_control "$CDN" faults "[{\"match\":\"GET /repos/\",\"kind\":\"hold\"}${1:+,$1}]"
+	server 'echo started; sha256sum </models/a/model.safetensors'
+	start_config --on-timeout=defer --timeout=1s
+	"$FIXTURES/process.py" line "$T/run.log" 'waiting for the weights'
+}
+
+@test "deferred: the shim waits and says so, then the server starts with its weights" {
+	start_deferred
+	run grep started "$T/run.log"
+	assert_status 1
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	end_config
+	assert_status 0
+	assert_output started
+	assert_output "$(sha256sum <"$T/model/model.safetensors" | cut -d' ' -f1)"
+}
+
+@test "deferred: SIGTERM ends the waiting, 143" {
+	start_deferred
+	kill -TERM "$RUN_PID"
+	end_config
+	assert_status 143
+	refute_output started
+	assert_nothing_left
+	origin_control "$CDN" release
+}
+
+@test "deferred: weights that never verify end it with 125, and the reason" {
+	start_deferred '{"match":"GET /repos/","kind":"flip"}'
+	# What does not verify is asked for again, and is not to be held again.
+	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"flip"}]'
+	origin_control "$CDN" release
+	end_config
+	assert_status 125
+	assert_output SHA-256
+	refute_output started
+}
+
 # ---- What goes wrong, and what is said then
 
 @test "no agent: 69, and how to start one" {
