@@ -66,6 +66,12 @@ static int clone_of(int handle, bool exec, struct bl_err *err)
 	auto_fd mount = bl_sys_open_tree_clone(handle, "", false);
 	int r;
 
+	/* Kernels that take no clone of what is not mounted anywhere yet: one file of our overlay. */
+	if (mount == -EINVAL)
+		return bl_err_refuse(err,
+				     "this kernel cannot mount one file of a file system of its "
+				     "own: let the source be a directory, or use a newer "
+				     "kernel");
 	if (mount < 0)
 		return bl_mount_err(err, -mount, "open_tree");
 	r = bl_sys_mount_setattr(mount, attributes(exec), 0, false);

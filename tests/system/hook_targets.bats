@@ -406,3 +406,37 @@ process_with() {
 	assert_status 77
 	assert_output rootless
 }
+
+@test "a directory that is swapped for a link while the hook works: inside, or refused" {
+	local i escaped=0 inside=0 refused=0
+	at /models/a
+	mkdir -p "$R/models" "$T/outside/a"
+	ln -s "../../../../../../../../../..$T/outside" "$R/link"
+	spawn racer /usr/bin/python3 -c 'import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+a, b = (name.encode() for name in sys.argv[1:3])
+print("ready", flush=True)
+sys.stdout.close()
+while True:
+    libc.renameat2(-100, a, -100, b, 2)' "$R/models" "$R/link"
+	for ((i = 0; i < 60; i++)); do
+		process_with 'mount --bind "$1" "$1"'
+		run hook_alone
+		if grep -q " $T/outside" "/proc/$(cat "$T/box.pid")/mountinfo"; then
+			escaped=$((escaped + 1))
+		elif [ "$status" -eq 0 ]; then
+			inside=$((inside + 1))
+			grep -q " $R/.* ro," "/proc/$(cat "$T/box.pid")/mountinfo"
+		else
+			refused=$((refused + 1))
+			! grep -q " $R/.* ro," "/proc/$(cat "$T/box.pid")/mountinfo"
+		fi
+		kill -KILL "$(cat "$T/box.pid")"
+	done
+	echo "# inside $inside, refused $refused" >&3
+	assert_equal "$escaped" 0
+	assert_equal "$(ls -A "$T/outside" "$T/outside/a")" "$T/outside:
+a
+
+$T/outside/a:"
+}
