@@ -296,7 +296,7 @@ int bl_shelf_publish(struct bl_shelf *shelf, const struct bl_entry *entry, struc
 
 /* ---- Durability of what was published ---- */
 
-#define SYNCERS	      16	/* threads that sync: each waits for the disk, which takes many at once */
+#define SYNCERS	      16 /* threads that sync: each waits for the disk, which takes many at once */
 #define SYNCERS_STACK (256 * 1024) /* bytes */
 
 struct settling {
