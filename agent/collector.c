@@ -11,6 +11,7 @@
 #include "common/err.h"
 
 #define MEMO_AGE    (7 * 24 * 3600)  /* seconds */
+#define TIDY_MOST   30		     /* seconds between two looks at leases */
 #define SCRUB_FIRST (60 * 1000)	     /* ms from the start to the first look */
 #define SCRUB_PAUSE 20		     /* ms between two blobs */
 #define SCRUB_ROUND (10 * 60 * 1000) /* ms between two rounds */
@@ -205,12 +206,28 @@ static void scrub_next(struct bl_timer *timer)
 	bl_pool_run(collector->pool, &collector->scrub_task, scrub_run, scrub_done, collector);
 }
 
+/* ---- Now and then ---- */
+
+/* Leases whose grace is over, also those of containers that ended before this agent began. */
+static void tidy(struct bl_timer *timer)
+{
+	struct bl_collector *collector = timer->data;
+	int64_t left = bl_store_lease_expire(collector->store);
+
+	bl_collector_trim(collector);
+	bl_loop_after(collector->loop, timer,
+		      left > 0 && left < TIDY_MOST ? (uint64_t)(left + 1) * 1000
+						   : TIDY_MOST * 1000ULL,
+		      tidy, collector);
+}
+
 /* ---- Start and end ---- */
 
 void bl_collector_start(struct bl_collector *collector)
 {
 	bl_scrub_init(&collector->scrub);
 	bl_collector_want(collector, &collector->own, false, own_done, collector);
+	bl_loop_after(collector->loop, &collector->tidy_timer, 0, tidy, collector);
 	if (collector->config->scrub_rate > 0)
 		bl_loop_after(collector->loop, &collector->scrub_timer, SCRUB_FIRST, scrub_next,
 			      collector);
@@ -221,6 +238,7 @@ void bl_collector_stop(struct bl_collector *collector)
 	collector->stopping = true;
 	__atomic_store_n(&collector->stop, true, __ATOMIC_RELAXED);
 	bl_loop_cancel(&collector->scrub_timer);
+	bl_loop_cancel(&collector->tidy_timer);
 	while (collector->wishes)
 		bl_collector_forget(collector, collector->wishes);
 	while (collector->served)

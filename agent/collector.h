@@ -50,7 +50,7 @@ struct bl_collector {
 
 	struct bl_task scrub_task;
 	struct bl_scrub scrub;
-	struct bl_timer scrub_timer;
+	struct bl_timer scrub_timer, tidy_timer;
 	struct bl_digest scrub_bad;
 	int scrub_result;
 	struct bl_task sync_task;

@@ -407,3 +407,17 @@ $tree"
 	put c1 default "$MODEL"
 	expect_code 200
 }
+
+@test "agent: the lease of a container that died while no agent ran ends after its grace too" {
+	stop_agent
+	agent_config '.lease_grace = "1s"'
+	start_agent
+	put c1 default "$MODEL"
+	stop_agent
+	end_process "$PID"
+	start_agent
+	"$FIXTURES/process.py" path "$T/cache/leases"
+	until [ -z "$(find "$T/cache/leases" -type f)" ]; do agent GET /healthz; done
+	agent GET /v1/cache
+	assert_equal "$(answer '.leased, .trees[0].leases')" $'0\n0'
+}
