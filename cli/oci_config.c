@@ -302,6 +302,9 @@ static int add_annotations(bl_json *config, const bl_json *ours, struct bl_err *
 	for (const bl_json *m = r == 0 ? bl_json_first(ours) : NULL; m; m = bl_json_next(m))
 		if (!bl_json_set_copy(annotations, bl_json_key(m), m))
 			return bl_err_nomem(err);
+	/* Without any, the hook would do nothing, and the shim not be there. */
+	if (r == 0 && bl_json_length(ours) == 0)
+		r = set_string(annotations, BL_KEY_DOCKER_SERVER, "{}", err);
 	return r;
 }
 

@@ -133,6 +133,21 @@ teardown() { clean_up; }
 	assert_equal "$output" $'of the image\n1000\n/var'
 }
 
+@test "a config with weights alone, and one with nothing, run what is given" {
+	start_hub_and_agent
+	make_rootfs "$T/rootfs"
+	local options
+	mapfile -t options < <(run_options)
+	config alone <<<'weights: [{source: hf://team/model, mount_location: /models/a}]'
+	ballast "${options[@]}" --rootfs="$T/rootfs" "$CONFIG" -- cat /models/a/config.json
+	assert_status 0
+	assert_equal "$output" '{"model_type":"test"}'
+	config empty <<<''
+	ballast "${options[@]}" --rootfs="$T/rootfs" "$CONFIG" -- id -u
+	assert_status 0
+	assert_equal "$output" 60000
+}
+
 @test "nothing to run is said before anything is started" {
 	config nothing <<<'weights: [{source: hf://team/model, mount_location: /models/a}]'
 	run_config
