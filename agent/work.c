@@ -405,6 +405,7 @@ static void failed(struct bl_work *work)
 	if (work->tries < classes[find_class(end.class)].tries) {
 		work->works->figures.retries++;
 		begin_later(work, AGAIN_MS);
+		start_waiting(work->works); /* its turn is another's meanwhile */
 	} else {
 		settle_with(work, end.class, end.detail);
 	}
@@ -420,13 +421,17 @@ static bool all_there(const struct bl_manifest *manifest)
 
 void bl_work_go_on(struct bl_work *work)
 {
+	struct bl_works *works = work->works;
+
 	if (!work->job_over || work->tasks > 0 || work->stage != BL_WORK_FETCHES)
 		return;
-	if (work->works->stopping || work->cancelled) {
+	if (works->stopping || work->cancelled) {
 		bl_work_unhold(work);
 		clear_job(work);
-		if (work->cancelled && !work->works->stopping)
+		if (!works->stopping) {
 			free_work(work);
+			start_waiting(works);
+		}
 	} else if (work->resolving) {
 		resolved(work);
 	} else if (!work->end.good) {

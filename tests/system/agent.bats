@@ -421,3 +421,24 @@ $tree"
 	agent GET /v1/cache
 	assert_equal "$(answer '.leased, .trees[0].leases')" $'0\n0'
 }
+
+@test "agent: with one job at a time, who is cancelled or fails makes way for the next" {
+	stop_agent
+	agent_config '.max_jobs = 1'
+	start_agent
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold"}]'
+	agent POST /v1/pulls "$(jq -cn --argjson w "$MODEL" '{tenant: "default", weights: $w}')"
+	id=$(answer .id)
+	origin_control "$CDN" "wait?reached=1"
+	put c1 default "$(items hf://org/model '{"allow_patterns": ["config.json"]}')" 0
+	expect_code 202
+	put c2 default "$(items hf://org/missing)" 0
+	expect_code 202
+	new_process
+	put c3 default "$(items hf://org/model '{"allow_patterns": ["tokenizer/*"]}')" 0
+	expect_code 202
+	agent DELETE "/v1/pulls/$id"
+	wait_state c1 ready
+	wait_state c2 failed
+	wait_state c3 ready
+}
