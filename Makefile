@@ -170,7 +170,7 @@ documents := README.md CHANGELOG.md LICENSE $(wildcard docs/*.md docs/*.json doc
 document_at = $(DATADIR)/doc/ballast/$(patsubst docs/%,%,$(1))
 put = install -d $(DESTDIR)$(dir $(2)) && install -m $(3) $(1) $(DESTDIR)$(2).new && mv -f $(DESTDIR)$(2).new $(DESTDIR)$(2)
 fill = sed -e 's|@hooksdir@|$(HOOKSDIR)|g; s|@libexecdir@|$(LIBEXECDIR)|g; s|@sbindir@|$(SBINDIR)|g' $(1) >$(BUILD)/$(notdir $(1:.in=))
-installed_data := $(DATADIR)/containers/oci/hooks.d/50-ballast.json $(DATADIR)/ballast/podman-hooks.d/50-ballast.json \
+installed_data := $(DATADIR)/containers/oci/hooks.d/50-ballast.json $(DATADIR)/ballast/podman-hooks.d/40-ballast-precreate.json \
 	$(UNITDIR)/ballastd.service $(foreach d,$(documents),$(call document_at,$(d))) \
 	$(foreach m,$(man_pages),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
 	$(foreach c,$(completions),$(COMPLETIONSDIR)/$(notdir $(c)))
@@ -185,10 +185,10 @@ install: $(binaries)
 	$(Q)$(call put,$(BUILD)/ballast,$(BINDIR)/ballast,755)
 	$(Q)install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/ballast && install -d -m 700 $(DESTDIR)$(SYSCONFDIR)/ballast/secrets
 	$(Q)$(call fill,packaging/50-ballast.json.in)
-	$(Q)$(call fill,packaging/podman-50-ballast.json.in)
+	$(Q)$(call fill,packaging/40-ballast-precreate.json.in)
 	$(Q)$(call fill,packaging/ballastd.service.in)
 	$(Q)$(call put,$(BUILD)/50-ballast.json,$(DATADIR)/containers/oci/hooks.d/50-ballast.json,644)
-	$(Q)$(call put,$(BUILD)/podman-50-ballast.json,$(DATADIR)/ballast/podman-hooks.d/50-ballast.json,644)
+	$(Q)$(call put,$(BUILD)/40-ballast-precreate.json,$(DATADIR)/ballast/podman-hooks.d/40-ballast-precreate.json,644)
 	$(Q)$(call put,$(BUILD)/ballastd.service,$(UNITDIR)/ballastd.service,644)
 	$(Q)$(foreach d,$(documents),$(call put,$(d),$(call document_at,$(d)),644) &&) true
 	$(Q)$(foreach m,$(man_pages),$(call put,$(m),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)),644) &&) true

@@ -138,10 +138,20 @@ podman_plain() {
 	podman_plain crun
 }
 
+# Where two directories have a file of one name, Podman takes the later only.
+installed_name() {
+	basename "$(ls "$TESTS/../packaging/"*"$1"*.json.in)" .in
+}
+
 podman_shim() {
 	podman_setup
+	# Two directories, as docs/runtimes/podman.md has it, and the names under which they are installed.
 	mkdir -p "$T/precreate.d"
-	hooks_json "$T/hooks.d/40-ballast-precreate.json" precreate precreate
+	rm "$T/hooks.d"/*
+	hooks_json "$T/hooks.d/$(installed_name 50)" createRuntime,poststop
+	hooks_json "$T/precreate.d/$(installed_name precreate)" precreate precreate
+	podman_in_test "--$1" info >/dev/null 2>&1
+	sed -i "s|hooks_dir = .*|hooks_dir = [\"$T/hooks.d\", \"$T/precreate.d\"]|" "$T"/containers*.conf
 	podman_run "$1" --annotation "$(weights)" \
 		--annotation "$(csv 'docker-server.ballast.dev={"start_command":"id -u; cat /models/a/model","run_as_user_id":1000}')" \
 		"$T/image" the-command-of-the-image

@@ -23,7 +23,7 @@ installed() { (cd "$1" && find . \( -type f -o -type l \) -printf '%m %p\n' | so
 	for wanted in '755 ./usr/libexec/oci/hooks.d/ballast-hook' '755 ./usr/libexec/ballast/ballast-shim' \
 		'755 ./usr/libexec/ballast/ballast-fetch' '755 ./usr/sbin/ballastd' '755 ./usr/bin/ballast' \
 		'644 ./usr/share/containers/oci/hooks.d/50-ballast.json' \
-		'644 ./usr/share/ballast/podman-hooks.d/50-ballast.json' \
+		'644 ./usr/share/ballast/podman-hooks.d/40-ballast-precreate.json' \
 		'644 ./usr/lib/systemd/system/ballastd.service' '644 ./usr/share/doc/ballast/ballastd.schema.json' \
 		'644 ./usr/share/bash-completion/completions/ballast' '644 ./usr/share/man/man8/ballastd.8'; do
 		assert_output "$wanted"
