@@ -246,3 +246,17 @@ teardown() { clean_up; }
 	assert_equal "$(origin_stats "$HUB" '.authorization | length')" 0
 	[ ! -e "$T/keys" ]
 }
+
+# The agent's share comes on top: 64 MiB are for both.
+@test "memory does not grow with the size of a model" {
+	[ "$BUILD" != "${BUILD%/san}" ] && skip "a sanitizer's memory is not ours"
+	truncate -s 1500000000 "$T/model/model.safetensors"
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	run /usr/bin/python3 -c 'import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)' "$BUILD/ballast-fetch" pull --quiet --config="$T/fetch.json" hf://owner/model "$T/out"
+	assert_status 0
+	[ "$output" -lt 49152 ] || fail "$output kB"
+}

@@ -169,7 +169,7 @@ start_squid() {
 
 # static_hub DIR FILE...: the Hub's answers as files below DIR, for servers that only serve files.
 static_hub() {
-	local root=$1 sha entries='[]' file
+	local root=$1 sha file
 	sha=$(printf 'a%.0s' {1..40})
 	shift
 	mkdir -p "$root/api/models/owner/model/revision" "$root/api/models/owner/model/tree" \
