@@ -41,7 +41,8 @@ struct bl_arrival {
 	char *etag;	   /* strong ETag seen first, ... */
 	char *etag_origin; /* ... from this origin; owned */
 
-	unsigned fails;	    /* tries in a row that brought no byte */
+	unsigned fails;	    /* times in a row that lanes failed, and none brought a byte */
+	int64_t failed_at;  /* ms of the last of them */
 	unsigned relocated; /* times in a row that it was located again */
 	unsigned way;	    /* counts them all: which way a lane went */
 	int64_t not_before; /* ms: no try before */

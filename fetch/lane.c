@@ -214,7 +214,7 @@ int bl_lane_start(struct bl_lane *lane, struct bl_arrival *file, int64_t from, i
 	lane->hops = 0;
 	lane->way = file->way;
 	lane->hedge = false;
-	lane->last_byte = bl_retry_now();
+	lane->began = lane->last_byte = bl_retry_now();
 	lane->on_direct = file->direct != NULL;
 	if (!file->location.url) {
 		lane->state = BL_LANE_LOCAL;

@@ -21,6 +21,7 @@ struct bl_lane {
 	struct bl_arrival *file; /* borrowed; NULL while idle */
 	int64_t from, at, to;	 /* the range, and how far it is */
 	int64_t asked_to;  /* where the request ends: beyond `to` once a part was given away */
+	int64_t began;	   /* ms */
 	int64_t last_byte; /* ms of the last byte, or of the start */
 	unsigned hops;	   /* redirects followed */
 	unsigned way;	   /* file->way when it began */

@@ -615,10 +615,16 @@ static int relocate(struct bl_transfer *transfer, const struct bl_lane *lane, in
 	return rc;
 }
 
-/* A failure that another try may mend; until there were too many in a row. */
-static int fail(struct bl_transfer *transfer, struct bl_arrival *file,
+/*
+ * A failure that another try may mend; until there were too many in a row. Lanes that were under way
+ * when one failed fail for the same reason: together they count once.
+ */
+static int fail(struct bl_transfer *transfer, struct bl_arrival *file, const struct bl_lane *lane,
 		const struct bl_http_headers *answer, int rc, struct bl_err *err)
 {
+	if (file->fails && lane->began <= file->failed_at)
+		return 0;
+	file->failed_at = transfer->now;
 	if (++file->fails > MAX_FAILS) {
 		bl_err_wrap(err, "'%.200s', tried %u times: ", file->entry->path, file->fails);
 		return rc;
@@ -632,16 +638,16 @@ static int fail(struct bl_transfer *transfer, struct bl_arrival *file,
 static int handle_busy(struct bl_transfer *transfer, struct bl_lane *lane, int status, int rc,
 		       struct bl_err *err)
 {
-	struct bl_arrival *file = lane->file;
-	int64_t before = file->not_before;
-	int failed = fail(transfer, file, &lane->wire.answer, rc, err);
+	int failed = fail(transfer, lane->file, lane, &lane->wire.answer, rc, err);
 
-	/* The origin speaks of all requests, not of this file. */
-	if (failed >= 0 && (status == 429 || status == 503) && transfer->not_before < before)
+	if (failed < 0 || (status != 429 && status != 503))
+		return failed;
+	/* The origin speaks of all requests, not of this file; of many such answers, once. */
+	if (transfer->not_before <= transfer->now)
 		bl_pace_limited(&transfer->pace, transfer->now);
-	if (status == 429 || status == 503)
-		transfer->not_before = file->not_before;
-	return failed;
+	if (lane->file->not_before > transfer->not_before)
+		transfer->not_before = lane->file->not_before;
+	return 0;
 }
 
 static int follow(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_err *err)
@@ -685,7 +691,7 @@ static int settle_lane(struct bl_transfer *transfer, struct bl_lane *lane, enum 
 	bool brought = lane->judged && lane->at > lane->from;
 	if ((failed = collect(transfer, lane, err)) < 0)
 		return failed;
-	if (end == BL_LANE_BROKEN && (failed = fail(transfer, file, NULL, rc, err)) < 0)
+	if (end == BL_LANE_BROKEN && (failed = fail(transfer, file, lane, NULL, rc, err)) < 0)
 		return failed;
 	if (end == BL_LANE_BROKEN && brought)
 		file->not_before = 0; /* it works in principle: go on at once */

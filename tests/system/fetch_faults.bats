@@ -26,7 +26,7 @@ mends() {
 # refuses FAULTS STATUS TEXT: it does not, says so in one line, and nothing wrong is published.
 refuses() {
 	origin_control "$HUB" faults "$1"
-	run fetch pull hf://owner/model "$T/out"
+	run fetch pull --quiet hf://owner/model "$T/out"
 	assert_status "$2"
 	assert_output "$3"
 	[ "${#lines[@]}" -eq 1 ] || fail "more than one line: $output"
@@ -85,6 +85,12 @@ refuses() {
 @test "429 and 503 with Retry-After are obeyed" {
 	mends '[{"match": "^GET /repos/", "kind": "status", "status": 503, "headers": {"Retry-After": "1"}, "times": 3},
 		{"match": "/tree/", "kind": "status", "status": 429, "headers": {"Retry-After": "0"}, "times": 2}]'
+}
+
+@test "all connections at once: broken, or told to come back" {
+	mends '[{"match": "^GET /repos/", "kind": "close", "after": 3, "times": 14}]'
+	rm -r "$T/out"
+	mends '[{"match": "^GET /repos/", "kind": "status", "status": 503, "headers": {"Retry-After": "0"}, "times": 14}]'
 }
 
 @test "500 for a while is lived through; for ever it is told" {
