@@ -146,9 +146,9 @@ static int bring(struct pull *pull, struct bl_session *session, bool quiet, stru
 
 static int pull_all(struct pull *pull, struct bl_session *session, bool quiet, struct bl_err *err)
 {
-	int rc = -ESTALE;
+	int rc = -ESTALE, look;
 
-	for (int look = 0; rc == -ESTALE && look < MAX_LOOKS; look++) {
+	for (look = 0; rc == -ESTALE && look < MAX_LOOKS; look++) {
 		/* its thread must be at rest before the list that its tasks point to goes */
 		bl_worker_free(&pull->worker);
 		rc = bl_worker_new(&pull->worker, err);
@@ -157,7 +157,7 @@ static int pull_all(struct pull *pull, struct bl_session *session, bool quiet, s
 	}
 	bl_worker_free(&pull->worker);
 	if (rc >= 0)
-		rc = bl_shelf_settle(&pull->shelf, session->manifest, err);
+		rc = bl_shelf_settle(&pull->shelf, session->manifest, look > 1, err);
 	bl_progress_clear(&pull->progress);
 	return rc;
 }

@@ -18,6 +18,7 @@
 
 #define MAX_RECORD  (32 * 1024 * 1024) /* bytes; a longer one is begun anew */
 #define MAX_LINE    (64 * 1024)	       /* bytes of a line of it, and of a journal */
+#define UNSETTLED   "unsettled"	       /* is there until all that was published is synced */
 #define NAME_LENGTH 80		       /* of a file in .ballast-fetch */
 #define SYNC_ALONE  (INT64_C(4) << 20) /* bytes from which a file is synced by itself */
 
@@ -54,6 +55,10 @@ int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err)
 		bl_sys_openat(fresh.work, "record", O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
 	if (fresh.record < 0)
 		return bl_err_sys(err, -fresh.record, "'%.200s/" BL_SHELF_NAME "/record'", dir);
+	auto_fd mark = bl_sys_openat(fresh.work, UNSETTLED, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (mark < 0 && mark != -EEXIST)
+		return bl_err_sys(err, -mark, "'%.200s/" BL_SHELF_NAME "/" UNSETTLED "'", dir);
+	fresh.unsettled = mark == -EEXIST;
 	*shelf = fresh;
 	fresh = BL_SHELF_INIT;
 	return 0;
@@ -302,6 +307,7 @@ int bl_shelf_publish(struct bl_shelf *shelf, const struct bl_entry *entry, struc
 struct settling {
 	const struct bl_shelf *shelf;
 	struct bl_manifest *manifest;
+	bool all;
 	atomic_size_t next; /* the entry that the next free thread takes */
 	pthread_mutex_t lock;
 	int rc; /* the first failure, and what it was; under the lock */
@@ -326,7 +332,7 @@ static void *sync_small_files(void *ctx)
 	while ((i = atomic_fetch_add(&settling->next, 1)) < bl_manifest_count(settling->manifest)) {
 		const struct bl_entry *entry = bl_manifest_at(settling->manifest, i);
 		struct bl_err err;
-		int rc = entry->unchanged || entry->size >= SYNC_ALONE
+		int rc = (entry->unchanged && !settling->all) || entry->size >= SYNC_ALONE
 				 ? 0
 				 : sync_beneath(settling->shelf, entry->path, &err);
 
@@ -379,7 +385,7 @@ static int sync_above(const struct bl_shelf *shelf, const char *path, size_t len
 	return rc;
 }
 
-static int sync_directories(const struct bl_shelf *shelf, struct bl_manifest *manifest,
+static int sync_directories(const struct bl_shelf *shelf, struct bl_manifest *manifest, bool all,
 			    struct bl_err *err)
 {
 	const char *before = "";
@@ -391,7 +397,7 @@ static int sync_directories(const struct bl_shelf *shelf, struct bl_manifest *ma
 		const char *slash = strrchr(entry->path, '/');
 		size_t len = slash ? (size_t)(slash - entry->path) : 0;
 
-		if (entry->unchanged)
+		if (entry->unchanged && !all)
 			continue;
 		/* The list is sorted, so the files of a directory mostly follow each other. */
 		if (len != before_len || memcmp(before, entry->path, len) != 0)
@@ -402,10 +408,13 @@ static int sync_directories(const struct bl_shelf *shelf, struct bl_manifest *ma
 	return rc;
 }
 
-int bl_shelf_settle(struct bl_shelf *shelf, struct bl_manifest *manifest, struct bl_err *err)
+int bl_shelf_settle(struct bl_shelf *shelf, struct bl_manifest *manifest, bool all,
+		    struct bl_err *err)
 {
-	struct settling settling = {
-		.shelf = shelf, .manifest = manifest, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct settling settling = {.shelf = shelf,
+				    .manifest = manifest,
+				    .all = all || shelf->unsettled,
+				    .lock = PTHREAD_MUTEX_INITIALIZER};
 	int rc;
 
 	sync_in_threads(&settling);
@@ -413,10 +422,11 @@ int bl_shelf_settle(struct bl_shelf *shelf, struct bl_manifest *manifest, struct
 		*err = settling.err;
 		return settling.rc;
 	}
-	rc = sync_directories(shelf, manifest, err);
+	rc = sync_directories(shelf, manifest, settling.all, err);
 	if (rc < 0)
 		return rc;
 	if ((rc = bl_sys_fsync(shelf->dir)) < 0 || (rc = bl_sys_fsync(shelf->record)) < 0)
 		return bl_err_sys(err, -rc, "sync the directory");
+	(void)bl_sys_unlinkat(shelf->work, UNSETTLED, 0);
 	return 0;
 }

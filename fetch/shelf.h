@@ -13,23 +13,26 @@
 #ifndef BL_FETCH_SHELF_H
 #define BL_FETCH_SHELF_H
 
+#include <stdbool.h>
+
 #include "fetch/manifest.h"
 #include "fetch/ranges.h"
 
 #define BL_SHELF_NAME ".ballast-fetch"
 
 struct bl_shelf {
-	int dir;    /* DIR */
-	int work;   /* DIR/.ballast-fetch */
-	int lock;   /* held */
-	int record; /* appended to */
+	int dir;	/* DIR */
+	int work;	/* DIR/.ballast-fetch */
+	int lock;	/* held */
+	int record;	/* appended to */
+	bool unsettled; /* an earlier pull ended before bl_shelf_settle() */
 };
 
 /* Makes what is missing. Another pull on the same directory is -EBUSY. */
 int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err);
 void bl_shelf_done(struct bl_shelf *shelf);
 #define auto_shelf    __attribute__((cleanup(bl_shelf_done))) struct bl_shelf
-#define BL_SHELF_INIT ((struct bl_shelf){-1, -1, -1, -1})
+#define BL_SHELF_INIT ((struct bl_shelf){-1, -1, -1, -1, false})
 
 /* Marks as unchanged what was brought before, has the same promise and still the same bytes. */
 int bl_shelf_compare(struct bl_shelf *shelf, struct bl_manifest *manifest, struct bl_err *err);
@@ -52,7 +55,12 @@ int bl_shelf_note(struct bl_shelf *shelf, const struct bl_entry *entry,
  */
 int bl_shelf_publish(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_err *err);
 
-/* Syncs what was published of this list (what is not `unchanged`), and every name of it. */
-int bl_shelf_settle(struct bl_shelf *shelf, struct bl_manifest *manifest, struct bl_err *err);
+/*
+ * Syncs what was published of this list (what is not `unchanged`), and every name of it. With `all`
+ * what is unchanged too, where an earlier look of the same pull may have brought it; so it is after
+ * a pull that was killed.
+ */
+int bl_shelf_settle(struct bl_shelf *shelf, struct bl_manifest *manifest, bool all,
+		    struct bl_err *err);
 
 #endif

@@ -260,3 +260,24 @@ sys.exit(status)' "$BUILD/ballast-fetch" pull --quiet --config="$T/fetch.json" h
 	assert_status 0
 	[ "$output" -lt 49152 ] || fail "$output kB"
 }
+
+@test "pull: small files are synced before it ends, those of a pull that was killed too" {
+	need strace
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	synced() { grep -c 'fsync(' "$T/trace"; }
+	strace -f -e trace=fsync -o "$T/trace" "$BUILD/ballast-fetch" pull --quiet --config="$T/fetch.json" \
+		hf://owner/model "$T/out"
+	# the large file by itself, two small ones, two directories, the record
+	[ "$(synced)" -ge 6 ] || fail "$(cat "$T/trace")"
+	[ ! -e "$T/out/.ballast-fetch/unsettled" ]
+	# as a kill leaves it
+	touch "$T/out/.ballast-fetch/unsettled"
+	strace -f -e trace=fsync -o "$T/trace" "$BUILD/ballast-fetch" pull --quiet --config="$T/fetch.json" \
+		hf://owner/model "$T/out"
+	[ "$(synced)" -ge 5 ] || fail "$(cat "$T/trace")"
+	[ ! -e "$T/out/.ballast-fetch/unsettled" ]
+	strace -f -e trace=fsync -o "$T/trace" "$BUILD/ballast-fetch" pull --quiet --config="$T/fetch.json" \
+		hf://owner/model "$T/out"
+	[ "$(synced)" -le 2 ]
+}
