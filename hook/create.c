@@ -271,15 +271,36 @@ static int check_host(struct bl_err *err)
 	return 0;
 }
 
-/* Many weights sets need many handles; the soft limit is the runtime's, and not ours to obey. */
-static void raise_descriptors(void)
+#define DESCRIPTORS 16384 /* several for each weights set and each directory that is made */
+
+/*
+ * Limits are the runtime's, and not ours to obey: as many descriptors as may be had, and no other
+ * soft limit in the way.
+ */
+static void raise_limits(void)
 {
+	static const int soft[] = {RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_CPU};
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+	for (size_t i = 0; i < sizeof(soft) / sizeof(*soft); i++) {
+		if (getrlimit(soft[i], &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+			continue;
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(soft[i], &limit);
+	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS)
 		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = DESCRIPTORS;
+	if (limit.rlim_max >= DESCRIPTORS) {
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+		return;
+	}
+	/* Above the hard limit only with CAP_SYS_RESOURCE. */
+	if (setrlimit(RLIMIT_NOFILE,
+		      &(struct rlimit){.rlim_cur = DESCRIPTORS, .rlim_max = DESCRIPTORS}) < 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
 }
 
 static int out_of_time(const struct bl_plan *plan, struct bl_err *err)
@@ -319,7 +340,7 @@ int bl_create_run(const struct bl_create *create, struct bl_err *err)
 		r = open_watched(create->state, &watched, err);
 	if (r < 0)
 		return r;
-	raise_descriptors();
+	raise_limits();
 	ask.start_time = watched.start_time;
 	agent.watch[agent.watch_count++] = watched.container;
 	if (watched.parent >= 0)

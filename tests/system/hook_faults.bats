@@ -207,6 +207,8 @@ same_under() {
 	same_under sh -c 'umask 0; exec "$@"' --
 	same_under sh -c 'umask 0777; exec "$@"' --
 	same_under sh -c 'ulimit -Sn 8; exec "$@"' --
+	same_under sh -c 'ulimit -Hn 64; exec "$@"' --
+	same_under sh -c 'ulimit -Sf 1; exec "$@"' --
 	same_under env --ignore-signal=CHLD --ignore-signal=TERM --ignore-signal=ALRM
 	same_under env --block-signal
 	same_under /usr/bin/python3 -c 'import os, sys
