@@ -273,21 +273,28 @@ static int check_host(struct bl_err *err)
 
 #define DESCRIPTORS 16384 /* several for each weights set and each directory that is made */
 
+/* A macro, since C libraries do not agree on a resource's type. */
+#define LIFT(resource)                                                                           \
+	do {                                                                                     \
+		struct rlimit lifted;                                                            \
+		if (getrlimit((resource), &lifted) == 0 && lifted.rlim_cur != lifted.rlim_max) { \
+			lifted.rlim_cur = lifted.rlim_max;                                       \
+			(void)setrlimit((resource), &lifted);                                    \
+		}                                                                                \
+	} while (0)
+
 /*
  * Limits are the runtime's, and not ours to obey: as many descriptors as may be had, and no other
  * soft limit in the way.
  */
 static void raise_limits(void)
 {
-	static const int soft[] = {RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_CPU};
 	struct rlimit limit;
 
-	for (size_t i = 0; i < sizeof(soft) / sizeof(*soft); i++) {
-		if (getrlimit(soft[i], &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-			continue;
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(soft[i], &limit);
-	}
+	LIFT(RLIMIT_FSIZE);
+	LIFT(RLIMIT_AS);
+	LIFT(RLIMIT_DATA);
+	LIFT(RLIMIT_CPU);
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS)
 		return;
 	limit.rlim_cur = DESCRIPTORS;
