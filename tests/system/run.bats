@@ -148,6 +148,24 @@ teardown() { clean_up; }
 	assert_equal "$output" 60000
 }
 
+@test "what a person built in a home of their own runs from there, and nobody else's shim does" {
+	local options
+	mkdir -m 700 "$T/home"
+	cp "$BUILD"/ballast "$BUILD"/ballastd "$BUILD"/ballast-* "$T/home/"
+	chown -R 1000:1000 "$T/home"
+	AGENT=$T/home/ballastd start_hub_and_agent
+	make_rootfs "$T/rootfs"
+	server 'cat /models/a/config.json'
+	mapfile -t options < <(run_options)
+	run "$T/home/ballast" "${options[@]}" --rootfs="$T/rootfs" "$CONFIG"
+	assert_status 0
+	assert_equal "$output" '{"model_type":"test"}'
+	chown 1001 "$T/home/ballast-shim"
+	run "$T/home/ballast" "${options[@]}" --rootfs="$T/rootfs" "$CONFIG"
+	assert_status 77
+	assert_output "ballast-shim"
+}
+
 @test "nothing to run is said before anything is started" {
 	config nothing <<<'weights: [{source: hf://team/model, mount_location: /models/a}]'
 	run_config
