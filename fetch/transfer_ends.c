@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How requests end: what came is kept, what did not is asked for again, and what will never come is
+ * said.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "fetch/retry.h"
+#include "fetch/transfer_impl.h"
+
+#define MAX_FAILS     6	   /* tries in a row of one file that bring no byte */
+#define MAX_RELOCATED 3	   /* times in a row that a location is refused */
+#define STALL	      8000 /* ms without a byte, then another connection */
+
+/* What of [from, to) is neither here nor asked for by another lane is to be asked for again. */
+static int put_back(struct bl_transfer *transfer, struct bl_arrival *file, int64_t from, int64_t to,
+		    struct bl_err *err)
+{
+	auto_ranges rest = {0};
+	int rc = bl_ranges_add(&rest, from, to, err);
+
+	for (size_t i = 0; rc >= 0 && i < file->arrived.count; i++)
+		rc = bl_ranges_remove(&rest, file->arrived.at[i].from, file->arrived.at[i].to, err);
+	for (size_t i = 0; rc >= 0 && i < BL_PACE_MAX_LANES; i++)
+		if (transfer->lanes[i].file == file)
+			rc = bl_ranges_remove(&rest, transfer->lanes[i].at, transfer->lanes[i].to,
+					      err);
+	for (size_t i = 0; rc >= 0 && i < rest.count; i++)
+		rc = bl_ranges_add(&file->unasked, rest.at[i].from, rest.at[i].to, err);
+	transfer->left += bl_ranges_total(&rest);
+	return rc;
+}
+
+/* Takes what a lane brought, and the lane off its file. */
+static int collect(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_err *err)
+{
+	struct bl_arrival *file = lane->file;
+	bool content = lane->judged || lane->state == BL_LANE_LOCAL;
+	int64_t from = lane->from, at = content ? lane->at : from, to = lane->to;
+
+	if (at > from)
+		file->fails = file->relocated = 0;
+	bl_transfer_set_idle(transfer, lane);
+	int rc = bl_ranges_add(&file->arrived, from, at, err);
+	return rc < 0 ? rc : put_back(transfer, file, at, to, err);
+}
+
+/* Lanes whose whole rest came by another lane are no longer needed; what they brought is. */
+static int stop_covered(struct bl_transfer *transfer, const struct bl_arrival *file,
+			struct bl_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && i < BL_PACE_MAX_LANES; i++) {
+		struct bl_lane *lane = &transfer->lanes[i];
+
+		for (size_t r = 0; lane->file == file && r < file->arrived.count; r++)
+			if (file->arrived.at[r].from <= lane->at &&
+			    file->arrived.at[r].to >= lane->to) {
+				rc = collect(transfer, lane, err);
+				break;
+			}
+	}
+	return rc;
+}
+
+/*
+ * The location was refused: first where redirects led is forgotten, then it is located anew. Many
+ * lanes go the same way: the first that is refused sees to it for all.
+ */
+static int relocate(struct bl_transfer *transfer, const struct bl_lane *lane, int rc,
+		    struct bl_err *err)
+{
+	struct bl_arrival *file = lane->file;
+	bool was_direct = file->direct != NULL;
+
+	if (lane->way != file->way)
+		return 0;
+	file->way++;
+	file->relocated++;
+	free(TAKE_PTR(file->direct));
+	if (file->relocated > MAX_RELOCATED || (lane->hops == 0 && file->relocated > 1)) {
+		if (transfer->ops->explain)
+			rc = transfer->ops->explain(transfer->state, file->entry, lane->wire.status,
+						    &lane->wire.answer, err);
+		return rc;
+	}
+	if (was_direct)
+		return 0;
+	bl_location_done(&file->location);
+	file->located = false;
+	rc = transfer->ops->locate(transfer->state, file->entry, true, &file->location, err);
+	file->located = rc >= 0;
+	return rc;
+}
+
+/*
+ * A failure that another try may mend; until there were too many in a row. Lanes that were under way
+ * when one failed fail for the same reason: together they count once.
+ */
+static int fail(struct bl_transfer *transfer, struct bl_arrival *file, const struct bl_lane *lane,
+		const struct bl_http_headers *answer, int rc, struct bl_err *err)
+{
+	if (file->fails && lane->began <= file->failed_at)
+		return 0;
+	file->failed_at = transfer->now;
+	if (++file->fails > MAX_FAILS) {
+		bl_err_wrap(err, "'%.200s', tried %u times: ", file->entry->path, file->fails);
+		return rc;
+	}
+	int64_t until = transfer->now + bl_retry_pause(file->fails, answer);
+	if (until > file->not_before)
+		file->not_before = until;
+	return 0;
+}
+
+static int handle_busy(struct bl_transfer *transfer, struct bl_lane *lane, int status, int rc,
+		       struct bl_err *err)
+{
+	int failed = fail(transfer, lane->file, lane, &lane->wire.answer, rc, err);
+
+	if (failed < 0 || (status != 429 && status != 503))
+		return failed;
+	/* The origin speaks of all requests, not of this file; of many such answers, once. */
+	if (transfer->not_before <= transfer->now)
+		bl_pace_limited(&transfer->pace, transfer->now);
+	if (lane->file->not_before > transfer->not_before)
+		transfer->not_before = lane->file->not_before;
+	return 0;
+}
+
+static int follow(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_err *err)
+{
+	int rc = 0;
+
+	if (lane->hops == 0 && transfer->ops->redirected)
+		rc = transfer->ops->redirected(transfer->state, lane->file->entry,
+					       &lane->wire.answer, err);
+	curl_multi_remove_handle(transfer->multi, lane->wire.easy);
+	if (rc < 0 || (rc = bl_lane_follow(lane, err)) < 0) {
+		lane->state = BL_LANE_IDLE; /* is no longer in the multi handle */
+		lane->file->lanes--;
+		lane->file = NULL;
+		transfer->busy--;
+		return rc;
+	}
+	return bl_transfer_launch(transfer, lane, err);
+}
+
+static int settle_lane(struct bl_transfer *transfer, struct bl_lane *lane, enum bl_lane_end end,
+		       int rc, struct bl_err *err)
+{
+	struct bl_arrival *file = lane->file;
+	int status = lane->wire.status, failed = 0;
+
+	if (end == BL_LANE_REDIRECT)
+		return follow(transfer, lane, err);
+	if (end == BL_LANE_FATAL && rc != -ENOSPC && rc != -ENOMEM && status >= 400 &&
+	    transfer->ops->explain)
+		rc = transfer->ops->explain(transfer->state, file->entry, status,
+					    &lane->wire.answer, err);
+	if (end == BL_LANE_FATAL)
+		failed = rc;
+	else if (end == BL_LANE_REFUSED)
+		failed = relocate(transfer, lane, rc, err);
+	else if (end == BL_LANE_BUSY)
+		failed = handle_busy(transfer, lane, status, rc, err);
+	if (failed < 0)
+		return failed;
+	bool brought = lane->judged && lane->at > lane->from;
+	if ((failed = collect(transfer, lane, err)) < 0)
+		return failed;
+	if (end == BL_LANE_BROKEN && (failed = fail(transfer, file, lane, NULL, rc, err)) < 0)
+		return failed;
+	if (end == BL_LANE_BROKEN && brought)
+		file->not_before = 0; /* it works in principle: go on at once */
+	/* Also what broke off may have brought the last piece, where another lane had the rest. */
+	if ((failed = stop_covered(transfer, file, err)) < 0 || !bl_arrival_is_complete(file))
+		return failed;
+	return bl_transfer_finish_file(transfer, file, err);
+}
+
+int bl_transfer_handle_finished(struct bl_transfer *transfer, struct bl_err *err)
+{
+	const CURLMsg *message;
+	int left, rc = 0;
+
+	while (rc >= 0 && (message = curl_multi_info_read(transfer->multi, &left))) {
+		void *private = NULL;
+		CURLcode code = message->data.result;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&private);
+		struct bl_lane *lane = private; /* as fetch/lane.c set it */
+		int why;
+		enum bl_lane_end end = bl_lane_finish(lane, code, &why, err);
+		rc = settle_lane(transfer, lane, end, why, err);
+	}
+	return rc;
+}
+
+int bl_transfer_copy_local(struct bl_transfer *transfer, struct bl_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && i < BL_PACE_MAX_LANES; i++) {
+		struct bl_lane *lane = &transfer->lanes[i];
+		int why;
+
+		if (lane->state != BL_LANE_LOCAL)
+			continue;
+		enum bl_lane_end end = bl_lane_copy(lane, &why, err);
+		if (end != BL_LANE_REDIRECT)
+			rc = settle_lane(transfer, lane, end, why, err);
+	}
+	return rc;
+}
+
+/* A connection that brings nothing is given up for another one. */
+int bl_transfer_replace_stalled(struct bl_transfer *transfer, struct bl_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc >= 0 && i < BL_PACE_MAX_LANES; i++) {
+		struct bl_lane *lane = &transfer->lanes[i];
+
+		if (lane->state != BL_LANE_ON_WIRE || transfer->now - lane->last_byte < STALL)
+			continue;
+		int why = bl_err_set(err, BL_EX_RETRY, EIO,
+				     "%.200s sends nothing for %d seconds; check that it is well",
+				     lane->wire.url.origin, STALL / 1000);
+		rc = settle_lane(transfer, lane, BL_LANE_BROKEN, why, err);
+	}
+	return rc;
+}
