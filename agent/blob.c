@@ -192,13 +192,42 @@ static int make_quiet(struct bl_partial *partial, struct bl_err *err)
 	return 0;
 }
 
+static bool is_unchanged(const struct stat *before, const struct stat *after)
+{
+	return before->st_ctim.tv_sec == after->st_ctim.tv_sec &&
+	       before->st_ctim.tv_nsec == after->st_ctim.tv_nsec;
+}
+
+/* The digest of the bytes, of which none changed while they were read: no change leaves the inode's
+ * own time, which nobody can set, as it was. */
+static int hash_at_rest(const struct bl_partial *partial, struct bl_digest *ret, uint64_t *ret_size,
+			struct bl_err *err)
+{
+	struct stat before;
+	struct stat after;
+	int r = bl_sys_fstat(partial->data, &before);
+
+	if (r < 0)
+		return bl_cachedir_err(err, -r, "stat a download");
+	r = bl_digest_file(partial->data, NULL, ret, ret_size, err);
+	if (r < 0)
+		return r;
+	r = bl_sys_fstat(partial->data, &after);
+	if (r < 0)
+		return bl_cachedir_err(err, -r, "stat a download");
+	return is_unchanged(&before, &after)
+		       ? 0
+		       : bl_err_set(err, BL_EX_RETRY, EBADMSG,
+				    "it was changed while it was read to be verified");
+}
+
 static int hash(struct bl_partial *partial, const struct bl_digest *promised, struct bl_digest *ret,
 		struct bl_err *err)
 {
 	char found[BL_DIGEST_HEX];
 	char wanted[BL_DIGEST_HEX];
 	uint64_t size;
-	int r = bl_digest_file(partial->data, NULL, ret, &size, err);
+	int r = hash_at_rest(partial, ret, &size, err);
 
 	if (r < 0)
 		return r;

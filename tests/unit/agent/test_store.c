@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache_fixture.h"
 
-#include <sys/wait.h>
+#include <pthread.h>
 
 static const struct text_file small[] = {
 	{"config.json", "{}"},
@@ -163,6 +163,61 @@ static void a_writer_left_is_seen(void **state)
 	assert_ok(cache, bl_blob_publish(&partial, NULL, &got, &is_new, &cache->err));
 	assert_true(is_new);
 	assert_int_equal(blobs_in(cache), 1);
+}
+
+struct meddler {
+	char path[256];
+	bool stop;
+};
+
+/* Root could open the file anew while it is hashed, and close it again before anybody looks. */
+static void *meddle(void *argument)
+{
+	struct meddler *meddler = argument;
+	unsigned char byte = 0;
+	struct stat st;
+
+	do {
+		if (stat(meddler->path, &st) < 0)
+			return NULL;
+	} while (st.st_mode & S_IWUSR);
+	while (!__atomic_load_n(&meddler->stop, __ATOMIC_RELAXED)) {
+		auto_fd fd = open(meddler->path, O_WRONLY);
+
+		byte++;
+		if (fd < 0 || pwrite(fd, &byte, 1, 0) != 1)
+			return NULL;
+	}
+	return NULL;
+}
+
+static void what_changes_while_it_is_read_is_refused(void **state)
+{
+	struct cache *cache = *state;
+	struct meddler meddler = {0};
+	auto_partial partial = NULL;
+	struct bl_digest got;
+	pthread_t thread;
+	bool is_new;
+	int r;
+
+	if (geteuid() != 0)
+		skip();
+	assert_ok(cache, bl_partial_open(bl_store_dirs(cache->store), "k", 32 * 1024 * 1024,
+					 &partial, &cache->err));
+	snprintf(meddler.path, sizeof(meddler.path), "%s/partial/%s.data", cache->path,
+		 partial->name);
+	assert_int_equal(pthread_create(&thread, NULL, meddle, &meddler), 0);
+	r = bl_blob_publish(&partial, NULL, &got, &is_new, &cache->err);
+	__atomic_store_n(&meddler.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	/* Where the other thread never ran meanwhile, what was published is what it says. */
+	if (r == 0)
+		r = bl_blob_verify(bl_store_dirs(cache->store), &got, NULL, &cache->err);
+	else
+		assert_true(r == -EBUSY || r == -EBADMSG);
+	assert_true(r == 0 || blobs_in(cache) == 0);
+	assert_int_equal(entries_in(cache, "quarantine"), 0);
 }
 
 static void a_planted_blob_is_quarantined(void **state)
@@ -834,6 +889,7 @@ int main(void)
 		WITH_CACHE(refuses_collisions),
 		WITH_CACHE(wrong_digest_is_not_published),
 		WITH_CACHE(a_writer_left_is_seen),
+		WITH_CACHE(what_changes_while_it_is_read_is_refused),
 		WITH_CACHE(a_planted_blob_is_quarantined),
 		WITH_CACHE(a_download_is_resumed),
 		WITH_CACHE(a_spoilt_journal_counts_up_to_there),
