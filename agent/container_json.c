@@ -168,20 +168,26 @@ static bool add_item(bl_json *list, const struct bl_container *container, size_t
 static bool add_ready(bl_json *json, const struct bl_container *container)
 {
 	const struct bl_containers *containers = container->containers;
-	const bl_json *environment = containers->config->environment;
 	bl_json *list;
 	char empty[PATH_MAX];
 
 	if (bl_store_empty_path(containers->store, empty) < 0 ||
-	    !bl_json_set_string(json, "empty", empty) ||
-	    !(environment ? bl_json_set_copy(json, "environment", environment)
-			  : bl_json_set_object(json, "environment")))
+	    !bl_json_set_string(json, "empty", empty))
 		return false;
 	list = bl_json_set_array(json, "weights");
 	for (size_t i = 0; list && i < container->weights.count; i++)
 		if (!add_item(list, container, i))
 			return false;
 	return list != NULL;
+}
+
+/* While pending too: a hook that defers writes the shim's orders then. */
+static bool add_environment(bl_json *json, const struct bl_container *container)
+{
+	const bl_json *environment = container->containers->config->environment;
+
+	return environment ? bl_json_set_copy(json, "environment", environment)
+			   : bl_json_set_object(json, "environment");
 }
 
 bl_json *bl_containers_answer(const struct bl_container *container)
@@ -191,6 +197,7 @@ bl_json *bl_containers_answer(const struct bl_container *container)
 
 	if (!json ||
 	    !bl_json_set_string(json, "state", bl_containers_state_name(container->state)) ||
+	    !add_environment(json, container) ||
 	    !(ready ? add_ready(json, container) : add_progress(json, container)))
 		return NULL;
 	return TAKE_PTR(json);

@@ -87,7 +87,7 @@ real_bundle() {
 slow_hub() {
 	make_model "$T/model"
 	start_hub --repo org/model="$T/model"
-	rm -f "$T/ballastd.json"
+	agent_config '.environment = {BDN_PROXY: "the proxy"}'
 	start_agent
 	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 640}]'
 }
@@ -105,7 +105,7 @@ until_deferred() {
 @test "late under crun: the shim waits, the agent restarts meanwhile, the server gets its weights" {
 	need_crun
 	slow_hub
-	make_bundle b sha256sum /models/a/model.safetensors
+	make_bundle b sh -c 'sha256sum /models/a/model.safetensors; echo "by $BDN_PROXY"'
 	annotate_weights hf://org/model /models/a
 	annotate docker-server.ballast.dev '{"no_build":true}'
 	annotate wait.ballast.dev '{"timeout":"1s","on_timeout":"defer"}'
@@ -119,6 +119,7 @@ until_deferred() {
 	let_come
 	wait "$crun"
 	run cat "$T/late.log"
+	assert_output "by the proxy"
 	assert_output "$(sha256sum <"$T/model/model.safetensors" | cut -d' ' -f1)"
 }
 
