@@ -229,8 +229,8 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 	int r = bl_config_load(options->config, !options->config_given, &agent->config, err);
 
 	if (r == 0)
-		r = bl_spawn_init(&agent->spawn, options->fetch, options->log_level == BL_LOG_DEBUG,
-				  err);
+		r = bl_spawn_init(&agent->spawn, options->fetch, agent->config.job,
+				  options->log_level == BL_LOG_DEBUG, err);
 	if (r < 0)
 		return r;
 	store.max_bytes = agent->config.cache_quota;
@@ -345,7 +345,8 @@ static int serve(struct bl_node *agent, const struct options *options, struct bl
 
 int main(int argc, char **argv)
 {
-	static struct bl_node agent = {.spawn = {.program = -1, .namespace = -1}, .pool.event = -1};
+	static struct bl_node agent = {.spawn = {.program = -1, .namespace = -1, .rules = -1},
+				       .pool.event = -1};
 	struct options options = {
 		.socket = BL_PATH_SOCKET,
 		.cache_dir = BL_PATH_CACHE,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  *   step in the child, in this order           why there
+ *   Landlock                                   first: its rules are a descriptor
  *   descriptors 0 to 3, the rest closed        nothing of the agent's is inherited
  *   setsid, signals as at boot                 a terminal's ^C is the agent's alone
  *   rlimits                                    need no privilege, bound all that follows
@@ -29,6 +30,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/confine.h"
 #include "agent/filter.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
@@ -58,12 +60,14 @@ static int open_sibling(void)
 	return bl_sys_openat(AT_FDCWD, path, O_PATH, 0);
 }
 
-int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struct bl_err *err)
+int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *job, bool noisy,
+		  struct bl_err *err)
 {
 	auto_fd fd = program ? bl_sys_openat(AT_FDCWD, program, O_PATH, 0) : open_sibling();
 	const struct passwd *user = getpwnam(FETCH_USER);
 	struct sock_fprog filter;
 	auto_fd namespace = -1;
+	auto_fd rules = -1;
 	struct stat st;
 	int r;
 
@@ -82,11 +86,15 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struc
 	namespace = bl_sys_openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY, 0);
 	if (namespace < 0)
 		return bl_err_sys(err, -namespace, "open '/proc/self/ns/pid'");
+	rules = bl_confine_build(fd, job, err);
+	if (rules < 0 && rules != -EOPNOTSUPP)
+		return rules;
 	r = bl_filter_build(&filter, err);
 	if (r < 0)
 		return r;
 	*spawn = (struct bl_spawn){.filter = filter,
 				   .namespace = TAKE_FD(namespace),
+				   .rules = TAKE_FD(rules),
 				   .program = TAKE_FD(fd),
 				   .uid = user ? user->pw_uid : NOBODY,
 				   .gid = user ? user->pw_gid : NOBODY,
@@ -98,8 +106,9 @@ void bl_spawn_done(struct bl_spawn *spawn)
 {
 	bl_filter_free(&spawn->filter);
 	bl_cleanup_fd(&spawn->namespace);
+	bl_cleanup_fd(&spawn->rules);
 	bl_cleanup_fd(&spawn->program);
-	spawn->namespace = spawn->program = -1;
+	spawn->namespace = spawn->rules = spawn->program = -1;
 }
 
 /* ---- In the child: nothing here allocates or takes a lock ---- */
@@ -187,6 +196,9 @@ static _Noreturn void child(const struct child *from)
 	char *argv[] = {name, verb, NULL};
 	char *envp[] = {NULL};
 
+	/* Root needs no no_new_privs for it; what is open already stays so. */
+	if (spawn->rules >= 0 && bl_sys_landlock_restrict(spawn->rules) < 0)
+		_exit(125);
 	if (lay_out(from->input, from->output, from->socket, spawn->program) < 0)
 		_exit(125);
 	(void)setsid();

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/json.h"
+
 struct bl_err;
 
 /* The program and whom it runs as; made once. */
@@ -20,13 +22,16 @@ struct bl_spawn {
 	int program; /* O_PATH descriptor: the way to it need not be open to that user */
 	uid_t uid;
 	gid_t gid;
-	int namespace;		  /* our own process namespace, to come back to */
+	int namespace; /* our own process namespace, to come back to */
+	int rules; /* what it can open (agent/confine.h); -1 where the kernel has no such rules */
 	struct sock_fprog filter; /* the system calls that it does without */
 	bool noisy; /* its stderr is ours (for people who look for a fault), else /dev/null */
 };
 
-/* Opens the program (NULL: beside our own, else BL_PATH_FETCH) and finds the user. */
-int bl_spawn_init(struct bl_spawn *spawn, const char *program, bool noisy, struct bl_err *err);
+/* Opens the program (NULL: beside our own, else BL_PATH_FETCH) and finds the user. job: the
+ * configuration of jobs. */
+int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *job, bool noisy,
+		  struct bl_err *err);
 void bl_spawn_done(struct bl_spawn *spawn);
 
 /* A running job. */

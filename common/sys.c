@@ -439,6 +439,52 @@ int bl_sys_fork(void)
 	RETURN_CALL("fork", syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L));
 }
 
+#ifdef SYS_landlock_create_ruleset
+int bl_sys_landlock_create(uint64_t access)
+{
+	/* struct landlock_ruleset_attr of its first version. */
+	const uint64_t attr = access;
+
+	RETURN_CALL("landlock", syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0));
+}
+
+int bl_sys_landlock_allow(int rules, int beneath, uint64_t access)
+{
+	/* struct landlock_path_beneath_attr; LANDLOCK_RULE_PATH_BENEATH is 1. */
+	const struct __attribute__((packed)) {
+		uint64_t allowed;
+		int32_t parent;
+	} attr = {.allowed = access, .parent = beneath};
+
+	RETURN_CALL("landlock", syscall(SYS_landlock_add_rule, rules, 1, &attr, 0));
+}
+
+int bl_sys_landlock_restrict(int rules)
+{
+	RETURN_CALL("landlock", syscall(SYS_landlock_restrict_self, rules, 0));
+}
+#else
+int bl_sys_landlock_create(uint64_t access)
+{
+	(void)access;
+	return -ENOSYS;
+}
+
+int bl_sys_landlock_allow(int rules, int beneath, uint64_t access)
+{
+	(void)rules;
+	(void)beneath;
+	(void)access;
+	return -ENOSYS;
+}
+
+int bl_sys_landlock_restrict(int rules)
+{
+	(void)rules;
+	return -ENOSYS;
+}
+#endif
+
 int bl_sys_close_from(unsigned first)
 {
 	struct rlimit limit;

@@ -100,6 +100,14 @@ int bl_sys_fchdir(int fd);
 int bl_sys_setfsids(uid_t uid, gid_t gid);
 /* fork(2) alone, without what the C library does around it: for a process without threads. */
 int bl_sys_fork(void);
+/*
+ * Landlock: a set of rules that handles `access` (LANDLOCK_ACCESS_FS_*), what is allowed beneath an
+ * O_PATH descriptor, and its application to this thread and what it executes. -ENOSYS, -EOPNOTSUPP
+ * where the kernel lacks it.
+ */
+int bl_sys_landlock_create(uint64_t access);
+int bl_sys_landlock_allow(int rules, int beneath, uint64_t access);
+int bl_sys_landlock_restrict(int rules);
 /* close_range(2) from first on; where the kernel lacks it, by /proc/self/fd or the rlimit. */
 int bl_sys_close_from(unsigned first);
 

@@ -85,6 +85,15 @@ evil() {
 	check_cache
 }
 
+@test "hostile fetch: it reads nothing of the host but the system, and writes nowhere" {
+	# landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION)
+	/usr/bin/python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, 0, 0, 1) < 1)' ||
+		skip "this kernel has no Landlock"
+	start_agent --fetch="$T/bin/evil"
+	evil roam
+	expect_code 200
+}
+
 # ---- Clients
 
 # raw TEXT: what the agent says to these bytes.
