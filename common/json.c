@@ -709,6 +709,14 @@ bl_json *bl_json_copy(const bl_json *json)
 
 /* ---- Writing ---- */
 
+/* How many bytes of `at` go out as they are: a whole character, or 0 for what is none. */
+static size_t plain_length(const char *at)
+{
+	const struct scan scan = {.text = (const unsigned char *)at, .len = strnlen(at, 4)};
+
+	return (unsigned char)*at < 0x80 ? 1 : utf8_length(&scan);
+}
+
 int bl_json_write_string(struct bl_buf *buf, const char *text, struct bl_err *err)
 {
 	static const char short_of[32] = {
@@ -718,15 +726,20 @@ int bl_json_write_string(struct bl_buf *buf, const char *text, struct bl_err *er
 
 	for (const char *at = text; r == 0; at++) {
 		unsigned char c = (unsigned char)*at;
+		size_t plain = plain_length(at);
 
-		if (c >= 0x20 && c != '"' && c != '\\')
+		if (plain > 0 && c >= 0x20 && c != '"' && c != '\\') {
+			at += plain - 1;
 			continue;
+		}
 		r = bl_buf_append(buf, run, (size_t)(at - run), err);
 		run = at + 1;
 		if (r < 0 || c == '\0')
 			break;
 		if (c == '"' || c == '\\')
 			r = bl_buf_putf(buf, err, "\\%c", c);
+		else if (c >= 0x80) /* a text that was cut: no reader would take the whole */
+			r = bl_buf_puts(buf, "\\ufffd", err);
 		else if (short_of[c])
 			r = bl_buf_putf(buf, err, "\\%c", short_of[c]);
 		else

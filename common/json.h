@@ -101,7 +101,7 @@ bl_json *bl_json_copy(const bl_json *json);
  * no integers are written as cJSON has them, which RFC 8785 does not promise; ours never are.
  */
 int bl_json_write(struct bl_buf *buf, const bl_json *json, struct bl_err *err);
-/* Appends text as a JSON string with its quotes. */
+/* Appends text as a JSON string with its quotes; what is no UTF-8 in it (it was cut) as U+FFFD. */
 int bl_json_write_string(struct bl_buf *buf, const char *text, struct bl_err *err);
 
 #endif

@@ -410,6 +410,28 @@ static void writing_bounded(void **state)
 	assert_int_equal(bl_json_write(&buf, json, &err), -EFBIG);
 }
 
+/* A text that was cut inside a character must not spoil the whole answer that it stands in. */
+static void written_as_utf8(void **state)
+{
+	static const struct {
+		const char *text, *written;
+	} cases[] = {
+		{"caf\xc3\xa9 \xf0\x9f\x9a\xa2", "\"caf\xc3\xa9 \xf0\x9f\x9a\xa2\""},
+		{"caf\xc3", "\"caf\\ufffd\""},
+		{"\xf0\x9f\x9a", "\"\\ufffd\\ufffd\\ufffd\""},
+		{"\xa9\"x", "\"\\ufffd\\\"x\""},
+		{"\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""},
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		auto_buf buf = BL_BUF_INIT(1024);
+
+		assert_int_equal(bl_json_write_string(&buf, cases[i].text, NULL), 0);
+		assert_string_equal(bl_buf_str(&buf), cases[i].written);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +449,7 @@ int main(void)
 		cmocka_unit_test(canonical_form),
 		cmocka_unit_test(made_and_changed),
 		cmocka_unit_test(writing_bounded),
+		cmocka_unit_test(written_as_utf8),
 	};
 
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
