@@ -179,6 +179,7 @@ static int resolve(struct hub *hub, bool *credential, struct bl_err *err)
 		url = NULL;
 		return bl_err_nomem(err);
 	}
+	*credential = hub->token != NULL;
 	if ((rc = get(hub, url, &answer, err)) < 0 ||
 	    (rc = bl_hf_answer_revision(bl_buf_str(&answer.body), answer.body.len, commit,
 					credential, err)) < 0)

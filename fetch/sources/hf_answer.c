@@ -34,7 +34,7 @@ int bl_hf_answer_revision(const char *text, size_t len, char commit[BL_HF_COMMIT
 	auto_json json = NULL;
 	const bl_json *gated = NULL;
 	const char *sha = NULL;
-	bool private = false;
+	bool private = *credential;
 	int rc = parse(text, len, &json, err);
 
 	if (rc < 0)

@@ -16,6 +16,7 @@
 #include "fetch/sources/azure_answer.h"
 #include "fetch/sources/bt_answer.h"
 #include "fetch/sources/gs_answer.h"
+#include "fetch/sources/hf_answer.h"
 
 #define TEXT(literal) (literal), sizeof(literal) - 1
 
@@ -216,13 +217,41 @@ static void times(void **state)
 	assert_int_equal(bl_oidc_parse_time("soon"), -1);
 }
 
+/* A mirror of the Hub may leave out what the Hub always says: then a token makes it private. */
+static void hub_revision(void **state)
+{
+#define COMMIT "\"sha\":\"0123456789012345678901234567890123456789\""
+	static const struct {
+		const char *answer;
+		bool token, credential;
+	} cases[] = {
+		{"{" COMMIT ",\"private\":false,\"gated\":false}", true, false},
+		{"{" COMMIT ",\"private\":false,\"gated\":\"auto\"}", false, true},
+		{"{" COMMIT ",\"private\":true}", false, true},
+		{"{" COMMIT "}", true, true},
+		{"{" COMMIT "}", false, false},
+	};
+	(void)state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		bool credential = cases[i].token;
+		char commit[BL_HF_COMMIT_SIZE];
+
+		assert_int_equal(bl_hf_answer_revision(cases[i].answer, strlen(cases[i].answer),
+						       commit, &credential, NULL),
+				 0);
+		assert_int_equal(credential, cases[i].credential);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(azure_page), cmocka_unit_test(azure_pages_that_are_none),
-		cmocka_unit_test(gs_page),    cmocka_unit_test(gs_pages_that_are_none),
-		cmocka_unit_test(bt_files),   cmocka_unit_test(bt_picks),
-		cmocka_unit_test(sts_answer), cmocka_unit_test(times),
+		cmocka_unit_test(azure_page),	cmocka_unit_test(azure_pages_that_are_none),
+		cmocka_unit_test(gs_page),	cmocka_unit_test(gs_pages_that_are_none),
+		cmocka_unit_test(bt_files),	cmocka_unit_test(bt_picks),
+		cmocka_unit_test(sts_answer),	cmocka_unit_test(times),
+		cmocka_unit_test(hub_revision),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
