@@ -136,6 +136,21 @@ static struct bl_pull *new_pull(struct bl_pulls *pulls, const char *tenant, cons
 	return pull;
 }
 
+/* Whether one more may be known: the oldest that has ended is forgotten for it, before its time. */
+static bool make_room(struct bl_pulls *pulls)
+{
+	struct bl_pull *oldest = NULL;
+
+	if (pulls->count < BL_PULLS_MAX)
+		return true;
+	for (struct bl_pull *at = pulls->first; at; at = at->next)
+		if (at->state != BL_PULL_PENDING)
+			oldest = at;
+	if (oldest)
+		free_pull(oldest);
+	return oldest != NULL;
+}
+
 int bl_pulls_start(struct bl_pulls *pulls, const char *tenant, const bl_json *list, bool refresh,
 		   struct bl_pull **ret, struct bl_problem *problem)
 {
@@ -147,7 +162,7 @@ int bl_pulls_start(struct bl_pulls *pulls, const char *tenant, const bl_json *li
 		bl_problem_set(problem, BL_JOB_CONFIG, "'%s' is no tenant's name", tenant);
 		return -EINVAL;
 	}
-	if (pulls->count >= BL_PULLS_MAX) {
+	if (!make_room(pulls)) {
 		bl_problem_set(problem, BL_JOB_SPACE, "too many pulls at once; wait for some");
 		problem->status = 429;
 		return -EAGAIN;

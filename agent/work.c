@@ -120,9 +120,22 @@ static enum bl_ref_authority authority_of(const struct bl_works *works, const st
 				(int64_t)works->config->authorisation_grace);
 }
 
+#define SHOWN 160 /* bytes of a source in a message */
+
+/* The source as messages and the log may show it: what is signed, or a key, stands in a query. */
+static const char *shown_source(const struct bl_weights_item *item, char to[SHOWN + 1])
+{
+	const char *text = item->source.text;
+	size_t len = item->source.scheme == BL_SCHEME_HTTPS ? strcspn(text, "?") : strlen(text);
+
+	(void)snprintf(to, SHOWN + 1, "%.*s", len < SHOWN ? (int)len : SHOWN, text);
+	return to;
+}
+
 int bl_works_check_pin(const struct bl_weights_item *item, const struct bl_digest *tree,
 		       struct bl_problem *problem)
 {
+	char source[SHOWN + 1];
 	char hex[BL_DIGEST_HEX];
 
 	bl_digest_to_hex(tree, hex);
@@ -132,7 +145,7 @@ int bl_works_check_pin(const struct bl_weights_item *item, const struct bl_diges
 		problem, BL_JOB_CONFIG,
 		"%s: its content is manifest sha256:%s, the item pins sha256:%s; correct the "
 		"pin, or the revision in the source",
-		item->source.text, hex, item->manifest);
+		shown_source(item, source), hex, item->manifest);
 	return -EINVAL;
 }
 
@@ -233,13 +246,13 @@ void bl_work_settle(struct bl_work *work, const struct bl_problem *problem)
 
 static void settle_with(struct bl_work *work, const char *class, const char *detail)
 {
-	const char *source = bl_work_item(work)->source.text;
+	char source[SHOWN + 1];
 	struct bl_problem problem;
 
-	if (strstr(detail, source))
+	if (strstr(detail, shown_source(bl_work_item(work), source)))
 		bl_problem_set(&problem, class, "%s", detail);
 	else
-		bl_problem_set(&problem, class, "%.160s: %s", source, detail);
+		bl_problem_set(&problem, class, "%s: %s", source, detail);
 	bl_work_settle(work, &problem);
 }
 

@@ -150,6 +150,13 @@ void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *
 	auto_fd fd = -1;
 	int r;
 
+	/* Neither the quota nor the room was looked at for what is only asked about. */
+	if (!work->admitted) {
+		bl_work_fail(work, BL_JOB_INTERNAL,
+			     "the fetch process brings a file where it was only to ask, and was "
+			     "stopped; report this, with the agent's log");
+		return;
+	}
 	if (file->has_sha256) {
 		bl_job_send_skip(job, file);
 		return;

@@ -26,6 +26,15 @@ void bl_work_unhold(struct bl_work *work)
 	}
 }
 
+/* Whether only a credential opens it: the job says so, or a source of that kind is never public. */
+static bool is_private(const struct bl_work *work)
+{
+	enum bl_scheme scheme = bl_work_item(work)->source.scheme;
+
+	return bl_job_credential(work->job) ||
+	       (scheme != BL_SCHEME_HF && scheme != BL_SCHEME_HTTPS && scheme != BL_SCHEME_FILE);
+}
+
 static int save_ref(struct bl_work *work, const char *tenant, struct bl_err *err)
 {
 	struct bl_manifest *manifest = bl_job_manifest(work->job);
@@ -36,9 +45,9 @@ static int save_ref(struct bl_work *work, const char *tenant, struct bl_err *err
 		.source = bl_work_item(work)->source.text,
 		.revision = (char *)revision,
 		.manifest = work->tree,
-		.credential = bl_job_credential(work->job),
+		.credential = is_private(work),
 		.resolved_at = now,
-		.authorised_at = bl_job_credential(work->job) ? now : 0,
+		.authorised_at = is_private(work) ? now : 0,
 		.files = manifest->count,
 		.bytes = manifest->bytes,
 	};
@@ -61,7 +70,7 @@ static void publish_run(struct bl_task *task)
 	 * Content that was brought without any credential is what anybody would have been given:
 	 * nothing of the tenant went into it, so it is shared.
 	 */
-	if (work->result == 0 && !bl_job_credential(work->job) &&
+	if (work->result == 0 && !is_private(work) &&
 	    bl_work_item(work)->auth_method == BL_AUTH_NONE &&
 	    !bl_work_item(work)->auth_secret_name)
 		work->result = save_ref(work, "", &err);

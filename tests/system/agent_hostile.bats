@@ -94,6 +94,34 @@ evil() {
 	expect_code 200
 }
 
+@test "hostile fetch: where it is only to ask, it brings nothing" {
+	agent_config '.authorisation_ttl = "0s" | .authorisation_grace = "0s"'
+	start_agent --fetch="$T/bin/evil"
+	new_process
+	put c1 default "$(items hf://evil/eager)"
+	expect_code 200
+	new_process
+	put c2 default "$(items hf://evil/eager)"
+	expect_code 500
+	assert_output "only to ask"
+	assert_equal "$(find "$T/cache/partial" -type f | wc -l)" 0
+}
+
+@test "hostile fetch: it cannot make public what is of a kind that never is" {
+	agent_config '.identity_dir = $dir' --arg dir "$T/ids"
+	mkdir -p "$T/ids/team-a"
+	printf key >"$T/ids/team-a/bt"
+	chmod -R go-rwx "$T/ids"
+	start_agent --fetch="$T/bin/evil"
+	new_process
+	put c1 team-a "$(items bt://evil/good)"
+	expect_code 200
+	new_process
+	put c2 team-b "$(items bt://evil/good)"
+	expect_code 422
+	assert_output "no bt identity token"
+}
+
 # ---- Clients
 
 # raw TEXT: what the agent says to these bytes.
@@ -186,4 +214,35 @@ raw() {
 	until grep -q '^ballast_api_connections 1$' <<<"$output"; do agent GET /metrics; done
 	origin_control "$CDN" release
 	wait_state c1 ready
+}
+
+@test "hostile client: a message that is cut stays an answer, and shows no query" {
+	start_agent
+	local part pad
+	part=$(printf 'é%.0s' {1..100})
+	for pad in '' x; do
+		new_process
+		put "cut$pad" default "$(items "file:///$pad$part/$part/$part")"
+		expect_code 403
+		iconv -f UTF-8 -t UTF-8 <<<"$output" >/dev/null
+		# One container's failure must not spoil the list of all.
+		agent GET /v1/containers
+		iconv -f UTF-8 -t UTF-8 <<<"$output" >/dev/null
+	done
+	new_process
+	put query default "$(items 'https://127.0.0.1:1/a/b?sig=canary')"
+	expect_code 403
+	assert_output "https://127.0.0.1:1/a/b"
+	refute_output canary
+	assert_equal "$(grep -c canary "$T/agent.log")" 0
+}
+
+@test "hostile client: pulls that are over keep nobody from another" {
+	start_agent
+	local i
+	for i in {1..1030}; do
+		printf 'unix-socket = "%s"\nurl = "http://agent/v1/pulls"\nrequest = POST\nsilent\noutput = /dev/null\n' "$T/agent.sock"
+		printf 'data = "{\\"tenant\\":\\"a\\",\\"weights\\":[]}"\nwrite-out = "%%{http_code}\\n"\nnext\n'
+	done | sed '$d' >"$T/pulls"
+	assert_equal "$(curl --config "$T/pulls" | sort | uniq -c | xargs)" "1030 202"
 }
