@@ -192,33 +192,19 @@ static int make_quiet(struct bl_partial *partial, struct bl_err *err)
 	return 0;
 }
 
-static bool is_unchanged(const struct stat *before, const struct stat *after)
+/* No change of the bytes leaves the inode's own time, which nobody can set, as it was. */
+static int check_unchanged(const struct bl_partial *partial, const struct stat *before,
+			   struct bl_err *err)
 {
-	return before->st_ctim.tv_sec == after->st_ctim.tv_sec &&
-	       before->st_ctim.tv_nsec == after->st_ctim.tv_nsec;
-}
-
-/* The digest of the bytes, of which none changed while they were read: no change leaves the inode's
- * own time, which nobody can set, as it was. */
-static int hash_at_rest(const struct bl_partial *partial, struct bl_digest *ret, uint64_t *ret_size,
-			struct bl_err *err)
-{
-	struct stat before;
-	struct stat after;
-	int r = bl_sys_fstat(partial->data, &before);
+	struct stat now;
+	int r = bl_sys_fstat(partial->data, &now);
 
 	if (r < 0)
 		return bl_cachedir_err(err, -r, "stat a download");
-	r = bl_digest_file(partial->data, NULL, ret, ret_size, err);
-	if (r < 0)
-		return r;
-	r = bl_sys_fstat(partial->data, &after);
-	if (r < 0)
-		return bl_cachedir_err(err, -r, "stat a download");
-	return is_unchanged(&before, &after)
-		       ? 0
-		       : bl_err_set(err, BL_EX_RETRY, EBADMSG,
-				    "it was changed while it was read to be verified");
+	if (before->st_ctim.tv_sec == now.st_ctim.tv_sec &&
+	    before->st_ctim.tv_nsec == now.st_ctim.tv_nsec)
+		return 0;
+	return bl_err_set(err, BL_EX_RETRY, EBADMSG, "it was changed while it was being verified");
 }
 
 static int hash(struct bl_partial *partial, const struct bl_digest *promised, struct bl_digest *ret,
@@ -227,7 +213,7 @@ static int hash(struct bl_partial *partial, const struct bl_digest *promised, st
 	char found[BL_DIGEST_HEX];
 	char wanted[BL_DIGEST_HEX];
 	uint64_t size;
-	int r = hash_at_rest(partial, ret, &size, err);
+	int r = bl_digest_file(partial->data, NULL, ret, &size, err);
 
 	if (r < 0)
 		return r;
@@ -305,16 +291,17 @@ static int sync_directory_of(const struct bl_cachedir *dirs, const struct bl_dig
 	return r < 0 ? bl_cachedir_err(err, -r, "fsync of 'blobs/sha256/%s'", path) : 0;
 }
 
-/* From hashed bytes to a durable name. The blob is held. */
-static int publish_hashed(struct bl_partial *partial, const struct bl_digest *digest, bool *ret_new,
-			  struct bl_err *err)
+/* From hashed bytes, which were as `before`, to a durable name. The blob is held. */
+static int publish_hashed(struct bl_partial *partial, const struct stat *before,
+			  const struct bl_digest *digest, bool *ret_new, struct bl_err *err)
 {
-	int r;
+	int r = bl_partial_sync(partial, err);
 
-	seal(partial->data);
-	r = bl_partial_sync(partial, err);
+	if (r == 0)
+		r = check_unchanged(partial, before, err);
 	if (r < 0)
 		return r;
+	seal(partial->data);
 	bl_sys_point("blob-synced");
 	r = give_name(partial, digest, ret_new, err);
 	if (r < 0)
@@ -331,12 +318,16 @@ int bl_blob_publish(struct bl_partial **partial, const struct bl_digest *promise
 {
 	struct bl_cachedir *dirs = (*partial)->dirs;
 	struct bl_digest digest;
+	struct stat before;
 	bool is_new = false;
 	int r = make_quiet(*partial, err);
 
 	if (r < 0)
 		return r;
 	bl_sys_point("blob-quiet");
+	r = bl_sys_fstat((*partial)->data, &before);
+	if (r < 0)
+		return bl_cachedir_err(err, -r, "stat a download");
 	r = hash(*partial, promised, &digest, err);
 	if (r == -EBADMSG)
 		bl_partial_discard(partial);
@@ -347,11 +338,13 @@ int bl_blob_publish(struct bl_partial **partial, const struct bl_digest *promise
 	r = bl_cachedir_hold(dirs, &digest, err);
 	if (r < 0)
 		return r;
-	r = publish_hashed(*partial, &digest, &is_new, err);
-	if (r < 0) {
+	r = publish_hashed(*partial, &before, &digest, &is_new, err);
+	if (r < 0)
 		bl_cachedir_unhold(dirs, &digest);
+	if (r == -EBADMSG)
+		bl_partial_discard(partial);
+	if (r < 0)
 		return r;
-	}
 	bl_partial_discard(partial);
 	bl_sys_point("blob-clean");
 	*ret = digest;
