@@ -10,7 +10,7 @@
 #include "common/contract.h"
 #include "common/err.h"
 
-#define BROKEN	     -1 /* in the place of a status: the connection ends without an answer */
+#define BROKEN	     (-1) /* in the place of a status: the connection ends without an answer */
 #define JSON_TYPE    "application/json"
 #define PROBLEM_TYPE "application/problem+json"
 
