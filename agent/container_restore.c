@@ -27,12 +27,15 @@ static int restore_one(struct bl_containers *containers, const struct bl_store_l
 	int r;
 
 	/* A copy: putting the lease anew replaces the one that is looked at. */
-	if (pidfd < 0 || !extra || bl_json_get_array(extra, "defer", &deferred, NULL) < 0 ||
-	    bl_container_from_json(extra, &request, NULL) < 0)
+	if (pidfd < 0)
 		return -ESRCH;
+	/* Only death ends a lease, not a word in it that this version does not take. */
+	if (!extra || bl_json_get_array(extra, "defer", &deferred, NULL) < 0 ||
+	    bl_container_from_json(extra, &request, NULL) < 0)
+		return 0;
 	container = bl_container_new(containers, &request, NULL);
 	if (!container)
-		return -ESRCH;
+		return 0;
 	container->pidfd = TAKE_FD(pidfd);
 	/* What it has mounted is its own: nobody is asked again. */
 	container->leased = lease->tree_count == container->weights.count;

@@ -209,6 +209,26 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	expect_code 409
 }
 
+@test "agent: a lease that another version wrote protects for as long as its process lives" {
+	put c1 default "$MODEL"
+	tree=$(answer '.weights[0].manifest')
+	stop_agent
+	local lease
+	lease=$(find "$T/cache/leases" -type f)
+	jq -c '.extra.weights[0].source = "later://word"' "$lease" >"$T/lease"
+	cat "$T/lease" >"$lease"
+	agent_config '.lease_grace = "0s"'
+	start_agent
+	assert_equal "$(jq .ended_at "$lease")" 0
+	agent DELETE "/v1/cache/$tree"
+	expect_code 409
+	stop_agent
+	end_process "$PID"
+	start_agent
+	agent DELETE "/v1/cache/$tree"
+	expect_code 204
+}
+
 @test "agent: DELETE ends the lease of the dead alone" {
 	put c1 default "$MODEL"
 	agent DELETE /v1/containers/c1
