@@ -740,7 +740,7 @@ int bl_json_write_string(struct bl_buf *buf, const char *text, struct bl_err *er
 			r = bl_buf_putf(buf, err, "\\%c", c);
 		else if (c >= 0x80) /* a text that was cut: no reader would take the whole */
 			r = bl_buf_puts(buf, "\\ufffd", err);
-		else if (short_of[c])
+		else if (c < sizeof(short_of) && short_of[c])
 			r = bl_buf_putf(buf, err, "\\%c", short_of[c]);
 		else
 			r = bl_buf_putf(buf, err, "\\u%04x", c);
