@@ -212,7 +212,8 @@ static void drop_child(struct bl_late *late)
 	bl_loop_unwatch(late->owner.loop, &late->child_gone);
 	bl_loop_cancel(&late->child_overdue);
 	if (late->child > 0) {
-		(void)bl_sys_pidfd_send_signal(late->child_fd, SIGKILL);
+		/* By its number, which is its own until it is reaped: it may have no pidfd yet. */
+		(void)kill(late->child, SIGKILL);
 		(void)waitpid(late->child, NULL, 0);
 	}
 	late->child = 0;
