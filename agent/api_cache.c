@@ -101,29 +101,18 @@ static void answer_change(struct bl_request *request, int r, const struct bl_err
 		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed", err->msg);
 }
 
-static void tree_collected(struct bl_collect *collect, const struct bl_gc_result *result,
-			   int failure, const char *message)
-{
-	(void)result;
-	(void)failure;
-	(void)message;
-	free(collect);
-}
-
 void bl_api_tree_delete(struct bl_request *request, void *data)
 {
 	struct bl_node *agent = data;
 	struct bl_digest tree;
 	struct bl_err err = {0};
-	struct bl_collect *collect;
 	int r;
 
 	if (parse_tree(request, &tree) < 0)
 		return;
 	r = bl_store_tree_remove(agent->store, &tree, &err);
-	collect = r == 0 ? calloc(1, sizeof(*collect)) : NULL;
-	if (collect)
-		bl_collector_want(&agent->collector, collect, false, tree_collected, NULL);
+	if (r == 0)
+		bl_collector_sweep(&agent->collector);
 	answer_change(request, r, &err);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/collector.h"
 
+#include <stdlib.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,6 +106,27 @@ void bl_collector_forget(struct bl_collector *collector, struct bl_collect *coll
 		at = at->next;
 	take_out(at ? &collector->wishes : &collector->served, collect);
 	collect->wanted = false;
+}
+
+static void swept(struct bl_collect *collect, const struct bl_gc_result *result, int failure,
+		  const char *message)
+{
+	(void)result;
+	(void)failure;
+	(void)message;
+	free(collect);
+}
+
+void bl_collector_sweep(struct bl_collector *collector)
+{
+	/* A wish of its own: a run that has begun already may have passed what was taken out. */
+	struct bl_collect *collect = calloc(1, sizeof(*collect));
+
+	/* Without memory the next collect does it. */
+	if (!collect)
+		return;
+	bl_collector_want(collector, collect, false, swept, NULL);
+	collect->swept = true;
 }
 
 static void own_done(struct bl_collect *collect, const struct bl_gc_result *result, int failure,
@@ -233,6 +256,13 @@ void bl_collector_start(struct bl_collector *collector)
 			      collector);
 }
 
+static void give_up(struct bl_collector *collector, struct bl_collect *collect)
+{
+	bl_collector_forget(collector, collect);
+	if (collect->swept)
+		free(collect);
+}
+
 void bl_collector_stop(struct bl_collector *collector)
 {
 	collector->stopping = true;
@@ -240,7 +270,7 @@ void bl_collector_stop(struct bl_collector *collector)
 	bl_loop_cancel(&collector->scrub_timer);
 	bl_loop_cancel(&collector->tidy_timer);
 	while (collector->wishes)
-		bl_collector_forget(collector, collector->wishes);
+		give_up(collector, collector->wishes);
 	while (collector->served)
-		bl_collector_forget(collector, collector->served);
+		give_up(collector, collector->served);
 }

@@ -30,6 +30,7 @@ struct bl_collect {
 	void *data;
 	bool wanted; /* it waits */
 	bool all;    /* what no tree has and nobody has open goes whatever its age */
+	bool swept;  /* of bl_collector_sweep(): the collector frees it */
 };
 
 struct bl_collector {
@@ -71,6 +72,9 @@ void bl_collector_want(struct bl_collector *collector, struct bl_collect *collec
 		       bl_collect_fn *done, void *data);
 /* Nothing happens where it does not wait. */
 void bl_collector_forget(struct bl_collector *collector, struct bl_collect *collect);
+
+/* Something was taken out of the cache: its room is given back soon, and nobody waits for it. */
+void bl_collector_sweep(struct bl_collector *collector);
 
 /* Leases were written: they are synced soon. */
 void bl_collector_sync(struct bl_collector *collector);

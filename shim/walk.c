@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -58,8 +59,9 @@ struct bl_walk {
 	gid_t gid;
 	size_t root_count;
 	struct bl_walk_root roots[BL_WALK_ROOTS];
-	bool linked; /* pass two: only what has several names */
-	bool alone;  /* no helper, or none any more */
+	struct timespec began; /* by the clock that file systems take their times from */
+	bool linked;	       /* pass two: only what has several names */
+	bool alone;	       /* no helper, or none any more */
 	struct worker workers[2];
 };
 
@@ -73,6 +75,7 @@ struct bl_walk *bl_walk_new(const struct bl_walk_root *roots, size_t n, uid_t ui
 		(void)bl_err_nomem(err);
 		return NULL;
 	}
+	(void)clock_gettime(CLOCK_REALTIME_COARSE, &walk->began);
 	walk->uid = uid;
 	walk->gid = gid;
 	walk->root_count = n;
@@ -130,6 +133,17 @@ static bool has_names_elsewhere(struct bl_walk *walk, const struct stat *st)
 	return count != (uint64_t)st->st_nlink;
 }
 
+/*
+ * Whether a name of it may have come, gone or moved since the walk began: each of these sets the
+ * inode's ctime. A name that was moved while it was counted may have been counted twice.
+ */
+static bool has_changed(const struct bl_walk *walk, const struct stat *st)
+{
+	return st->st_ctim.tv_sec != walk->began.tv_sec
+		       ? st->st_ctim.tv_sec > walk->began.tv_sec
+		       : st->st_ctim.tv_nsec >= walk->began.tv_nsec;
+}
+
 /* Gives what the handle is, if it is the kind of thing that is given in this pass. */
 static void give(struct bl_walk *walk, struct worker *worker, int fd, const struct stat *st)
 {
@@ -146,7 +160,7 @@ static void give(struct bl_walk *walk, struct worker *worker, int fd, const stru
 	}
 	if (several != walk->linked || (st->st_uid == walk->uid && st->st_gid == walk->gid))
 		return;
-	if (several && has_names_elsewhere(walk, st)) {
+	if (several && (has_changed(walk, st) || has_names_elsewhere(walk, st))) {
 		worker->result.linked++;
 		return;
 	}

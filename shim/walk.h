@@ -5,8 +5,8 @@
  * in its place meanwhile is not touched.
  *
  * An inode that has several names is given only where all of them lie in the trees: pass one counts
- * the names, pass two gives. (On overlayfs each name has to be given by itself.) Device nodes are
- * never given.
+ * the names, pass two gives what has not changed since the walk began. (On overlayfs each name has
+ * to be given by itself.) Device nodes are never given.
  */
 #ifndef BL_SHIM_WALK_H
 #define BL_SHIM_WALK_H
