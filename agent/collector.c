@@ -122,10 +122,8 @@ void bl_collector_sweep(struct bl_collector *collector)
 	struct bl_collect *collect = calloc(1, sizeof(*collect));
 
 	/* Without memory the next collect does it. */
-	if (!collect)
-		return;
-	bl_collector_want(collector, collect, false, swept, NULL);
-	collect->swept = true;
+	if (collect)
+		bl_collector_want(collector, collect, false, swept, NULL);
 }
 
 static void own_done(struct bl_collect *collect, const struct bl_gc_result *result, int failure,
@@ -258,7 +256,7 @@ void bl_collector_start(struct bl_collector *collector)
 static void give_up(struct bl_collector *collector, struct bl_collect *collect)
 {
 	bl_collector_forget(collector, collect);
-	if (collect->swept)
+	if (collect->done == swept)
 		free(collect);
 }
 

@@ -30,7 +30,6 @@ struct bl_collect {
 	void *data;
 	bool wanted; /* it waits */
 	bool all;    /* what no tree has and nobody has open goes whatever its age */
-	bool swept;  /* of bl_collector_sweep(): the collector frees it */
 };
 
 struct bl_collector {
