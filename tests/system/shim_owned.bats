@@ -256,7 +256,8 @@ of() {
 		run_on_runc
 		assert_status 0
 		assert_equal "$(stat -c %u:%g outside outside/dir outside/dir/f outside/g | sort -u)" 0:0
-		chown -hR 0:0 app
+		# Only so that there is something to give again: the swaps may trip chown, too.
+		chown -hR 0:0 app 2>/dev/null || true
 	done
 	kill "$(tail -1 "$T/pids")"
 }
