@@ -25,9 +25,7 @@ void bl_api_pulls_post(struct bl_request *request, void *data)
 	static const char *const keys[] = {"tenant", "weights", "refresh", NULL};
 	struct bl_node *agent = data;
 	auto_json body = bl_api_parse_body(request, keys);
-	const bl_json *list = NULL;
-	const char *tenant = NULL;
-	bool refresh = false;
+	struct bl_pull_request asked = {.uid = request->peer->uid};
 	struct bl_problem problem;
 	struct bl_pull *pull;
 	struct bl_err err = {0};
@@ -35,18 +33,18 @@ void bl_api_pulls_post(struct bl_request *request, void *data)
 
 	if (!body)
 		return;
-	r = bl_json_get_string(body, "tenant", &tenant, &err);
+	r = bl_json_get_string(body, "tenant", &asked.tenant, &err);
 	if (r >= 0)
-		r = bl_json_get_array(body, "weights", &list, &err);
+		r = bl_json_get_array(body, "weights", &asked.list, &err);
 	if (r >= 0)
-		r = bl_json_get_bool(body, "refresh", &refresh, &err);
-	if (r >= 0 && (!tenant || !list))
+		r = bl_json_get_bool(body, "refresh", &asked.refresh, &err);
+	if (r >= 0 && (!asked.tenant || !asked.list))
 		r = bl_err_config(&err, "tenant and weights are required");
 	if (r < 0)
 		bl_api_bad_request(request, err.msg);
-	else if (!may(request, agent, tenant))
+	else if (!may(request, agent, asked.tenant))
 		refuse_tenant(request);
-	else if (bl_pulls_start(&agent->pulls, tenant, list, refresh, &pull, &problem) < 0)
+	else if (bl_pulls_start(&agent->pulls, &asked, &pull, &problem) < 0)
 		bl_api_problem(request, &problem);
 	else
 		bl_pulls_reply(pull, request);

@@ -16,8 +16,10 @@
 #include "agent/request.h"
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/sys.h"
 
 #define GROUPS_MAX 1024
+#define STARVED_MS 1000
 
 static void client_overdue(struct bl_timer *timer)
 {
@@ -78,35 +80,86 @@ static void client_drop(struct bl_client *client)
 	if (client->next)
 		client->next->prev = client->prev;
 	http->count--;
-	if (!client->peer.root)
+	if (client->peer.tcp)
+		http->tcps--;
+	else if (!client->peer.root)
 		http->others--;
 	free(client);
 }
 
-static void listener_ready(struct bl_watch *watch, uint32_t events);
+static void listen_for(struct bl_http *http, struct bl_watch *listener, bool wanted)
+{
+	struct epoll_event event = {.events = wanted ? EPOLLIN : 0, .data.ptr = listener};
+
+	if (listener->fd >= 0)
+		(void)epoll_ctl(http->loop->epoll, EPOLL_CTL_MOD, listener->fd, &event);
+}
 
 /* Clients wait in the kernel's queue while there are too many; root's are never turned away. */
 static void watch_local(struct bl_http *http)
 {
 	bool full = http->count >= BL_HTTP_CLIENTS;
-	struct epoll_event event = {.events = full ? 0 : EPOLLIN, .data.ptr = &http->local};
 
 	if (full == http->full)
 		return;
 	http->full = full;
-	(void)epoll_ctl(http->loop->epoll, EPOLL_CTL_MOD, http->local.fd, &event);
+	if (!http->starved)
+		listen_for(http, &http->local, !full);
+}
+
+static void breathe(struct bl_http *http)
+{
+	if (!http->starved)
+		return;
+	http->starved = false;
+	bl_loop_cancel(&http->breath);
+	listen_for(http, &http->local, !http->full);
+	listen_for(http, &http->tcp, true);
+}
+
+static void breath_over(struct bl_timer *timer)
+{
+	breathe(timer->data);
+}
+
+/*
+ * No descriptor is left, or no memory: who waits in the kernel's queue would wake us again and
+ * again. A connection that ends makes room; so may a download, which nobody tells us of.
+ */
+static void starve(struct bl_http *http)
+{
+	http->starved = true;
+	listen_for(http, &http->local, false);
+	listen_for(http, &http->tcp, false);
+	bl_loop_after(http->loop, &http->breath, STARVED_MS, breath_over, http);
+}
+
+/* Whether there is room for one more like this. */
+static bool may_come(const struct bl_http *http, const struct bl_peer *peer)
+{
+	size_t own = 0;
+
+	if (peer->root)
+		return true;
+	if (peer->tcp)
+		return http->tcps < BL_HTTP_TCP;
+	if (http->others >= BL_HTTP_OTHERS)
+		return false;
+	for (const struct bl_client *at = http->clients; at; at = at->next)
+		own += !at->peer.tcp && at->peer.uid == peer->uid;
+	return own < BL_HTTP_USER;
 }
 
 static void client_accept(struct bl_http *http, int listener, bool tcp)
 {
-	auto_fd fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	auto_fd fd = bl_sys_accept(listener);
 	struct sockaddr address = {.sa_family = AF_UNIX};
 	struct bl_client *client;
 	struct bl_peer peer;
 
-	if (fd < 0 || !identify(http, fd, tcp, &peer))
-		return;
-	if (!peer.root && http->others >= BL_HTTP_OTHERS)
+	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM)
+		starve(http);
+	if (fd < 0 || !identify(http, fd, tcp, &peer) || !may_come(http, &peer))
 		return;
 	client = calloc(1, sizeof(*client));
 	if (!client)
@@ -116,7 +169,8 @@ static void client_accept(struct bl_http *http, int listener, bool tcp)
 		client->next->prev = client;
 	http->clients = client;
 	http->count++;
-	http->others += !peer.root;
+	http->tcps += peer.tcp;
+	http->others += !peer.tcp && !peer.root;
 	/* client_connected() finds it by its descriptor: the head of the list. */
 	bl_http_expect(client, BL_HTTP_REQUEST_MS);
 	if (MHD_add_connection(http->daemon, TAKE_FD(fd), &address, sizeof(address)) != MHD_YES) {
@@ -156,6 +210,7 @@ static void client_connected(void *data, struct MHD_Connection *connection, void
 		client_drop(*slot);
 		*slot = NULL;
 		watch_local(http);
+		breathe(http);
 	}
 }
 
@@ -217,7 +272,7 @@ static struct MHD_Daemon *start_engine(struct bl_http *http)
 		bl_request_access, http, MHD_OPTION_NOTIFY_CONNECTION, client_connected, http,
 		MHD_OPTION_NOTIFY_COMPLETED, request_completed, http, MHD_OPTION_UNESCAPE_CALLBACK,
 		keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)BL_HTTP_HEADERS,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)(BL_HTTP_CLIENTS + BL_HTTP_OTHERS + 8),
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)(BL_HTTP_CLIENTS + BL_HTTP_TCP + 8),
 		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
@@ -262,6 +317,7 @@ void bl_http_stop(struct bl_http *http)
 	bl_loop_unwatch(http->loop, &http->local);
 	bl_loop_unwatch(http->loop, &http->tcp);
 	bl_loop_unwatch(http->loop, &http->engine);
+	bl_loop_cancel(&http->breath);
 	http->loop->prepare = NULL;
 	/*
 	 * A suspended connection must not be there when the daemon stops. Who waits gets no answer: a

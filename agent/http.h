@@ -9,7 +9,9 @@
  * its client goes away.
  *
  *   what is bounded                  by
- *   connections, all and not root's  BL_HTTP_CLIENTS, BL_HTTP_OTHERS
+ *   connections in all               BL_HTTP_CLIENTS
+ *     not root's, and a user's        BL_HTTP_OTHERS, BL_HTTP_USER
+ *     of the TCP socket              BL_HTTP_TCP
  *   request line and headers         BL_HTTP_HEADERS bytes
  *   a body                           BL_MAX_API_BODY bytes
  *   a request's arrival              BL_HTTP_REQUEST_MS from its connection's start or last answer
@@ -35,6 +37,8 @@ struct MHD_Daemon;
 
 #define BL_HTTP_CLIENTS	   2048
 #define BL_HTTP_OTHERS	   128
+#define BL_HTTP_USER	   64
+#define BL_HTTP_TCP	   32
 #define BL_HTTP_HEADERS	   (16 * 1024)
 #define BL_HTTP_REQUEST_MS 15000
 #define BL_HTTP_ANSWER_MS  30000
@@ -103,8 +107,10 @@ struct bl_http {
 	struct bl_watch local, tcp;
 	bool resumed; /* a request goes on that was held */
 	bool full;    /* the local socket is not watched: too many clients */
+	bool starved; /* neither listening socket is: there was no descriptor for a client */
+	struct bl_timer breath; /* until they are watched again */
 	struct bl_client *clients;
-	size_t count, others;
+	size_t count, others, tcps; /* others: on the local socket, not root's */
 	gid_t group;
 	bool has_group;
 	void (*answered)(const struct bl_request *request,

@@ -13,15 +13,14 @@ static void pull_all(struct bl_timer *timer)
 	const bl_json *entry = bl_json_first(prefetch->config->prefetch);
 
 	for (; entry; entry = bl_json_next(entry)) {
-		const char *tenant = "default";
-		const bl_json *list = NULL;
+		struct bl_pull_request asked = {.tenant = "default"};
 		struct bl_problem problem;
 		struct bl_pull *pull;
 
-		if (bl_json_get_string(entry, "tenant", &tenant, NULL) < 0 ||
-		    bl_json_get_array(entry, "weights", &list, NULL) <= 0)
+		if (bl_json_get_string(entry, "tenant", &asked.tenant, NULL) < 0 ||
+		    bl_json_get_array(entry, "weights", &asked.list, NULL) <= 0)
 			continue;
-		if (bl_pulls_start(prefetch->pulls, tenant, list, false, &pull, &problem) < 0)
+		if (bl_pulls_start(prefetch->pulls, &asked, &pull, &problem) < 0)
 			prefetch->tell(problem.detail);
 	}
 	bl_loop_after(prefetch->loop, &prefetch->timer, AGAIN_MS, pull_all, prefetch);

@@ -109,7 +109,7 @@ static int make_id(struct bl_pull *pull)
 	return 0;
 }
 
-static struct bl_pull *new_pull(struct bl_pulls *pulls, const char *tenant, const bl_json *list,
+static struct bl_pull *new_pull(struct bl_pulls *pulls, const struct bl_pull_request *request,
 				struct bl_err *err)
 {
 	struct bl_pull *pull = calloc(1, sizeof(*pull));
@@ -119,12 +119,17 @@ static struct bl_pull *new_pull(struct bl_pulls *pulls, const char *tenant, cons
 		(void)bl_err_nomem(err);
 		return NULL;
 	}
-	*pull = (struct bl_pull){.pulls = pulls, .next = pulls->first, .tenant = strdup(tenant)};
+	*pull = (struct bl_pull){.pulls = pulls,
+				 .next = pulls->first,
+				 .tenant = strdup(request->tenant),
+				 .uid = request->uid,
+				 .refresh = request->refresh};
 	if (pulls->first)
 		pulls->first->prev = pull;
 	pulls->first = pull;
 	pulls->count++;
-	r = pull->tenant ? bl_weights_from_json(list, &pull->weights, err) : bl_err_nomem(err);
+	r = pull->tenant ? bl_weights_from_json(request->list, &pull->weights, err)
+			 : bl_err_nomem(err);
 	if (r == 0)
 		pull->items = calloc(pull->weights.count + 1, sizeof(*pull->items));
 	if (r == 0 && (!pull->items || make_id(pull) < 0))
@@ -136,44 +141,83 @@ static struct bl_pull *new_pull(struct bl_pulls *pulls, const char *tenant, cons
 	return pull;
 }
 
-/* Whether one more may be known: the oldest that has ended is forgotten for it, before its time. */
-static bool make_room(struct bl_pulls *pulls)
+/* Of the pulls that are chosen, whether there are `most`: the oldest that has ended is forgotten for a
+ * new one, before its time. */
+static bool make_room(struct bl_pulls *pulls, size_t most,
+		      bool (*counts)(const struct bl_pull *, const struct bl_pull_request *),
+		      const struct bl_pull_request *request)
 {
 	struct bl_pull *oldest = NULL;
+	size_t count = 0;
 
-	if (pulls->count < BL_PULLS_MAX)
-		return true;
-	for (struct bl_pull *at = pulls->first; at; at = at->next)
+	for (struct bl_pull *at = pulls->first; at; at = at->next) {
+		if (!counts(at, request))
+			continue;
+		count++;
 		if (at->state != BL_PULL_PENDING)
 			oldest = at;
+	}
+	if (count < most)
+		return true;
 	if (oldest)
 		free_pull(oldest);
 	return oldest != NULL;
 }
 
-int bl_pulls_start(struct bl_pulls *pulls, const char *tenant, const bl_json *list, bool refresh,
+static bool is_any(const struct bl_pull *pull, const struct bl_pull_request *request)
+{
+	(void)pull;
+	(void)request;
+	return true;
+}
+
+static bool is_others(const struct bl_pull *pull, const struct bl_pull_request *request)
+{
+	(void)request;
+	return pull->uid != 0;
+}
+
+static bool is_users(const struct bl_pull *pull, const struct bl_pull_request *request)
+{
+	return pull->uid == request->uid;
+}
+
+static bool is_tenants(const struct bl_pull *pull, const struct bl_pull_request *request)
+{
+	return pull->uid != 0 && strcmp(pull->tenant, request->tenant) == 0;
+}
+
+static bool may_begin(struct bl_pulls *pulls, const struct bl_pull_request *request)
+{
+	if (request->uid != 0 && !(make_room(pulls, BL_PULLS_USER, is_users, request) &&
+				   make_room(pulls, BL_PULLS_TENANT, is_tenants, request) &&
+				   make_room(pulls, BL_PULLS_OTHERS, is_others, request)))
+		return false;
+	return make_room(pulls, BL_PULLS_MAX, is_any, request);
+}
+
+int bl_pulls_start(struct bl_pulls *pulls, const struct bl_pull_request *request,
 		   struct bl_pull **ret, struct bl_problem *problem)
 {
 	struct bl_err err = {0};
 	struct bl_pull *pull;
 	int r = 0;
 
-	if (!bl_secrets_is_tenant(tenant)) {
-		bl_problem_set(problem, BL_JOB_CONFIG, "'%s' is no tenant's name", tenant);
+	if (!bl_secrets_is_tenant(request->tenant)) {
+		bl_problem_set(problem, BL_JOB_CONFIG, "'%s' is no tenant's name", request->tenant);
 		return -EINVAL;
 	}
-	if (!make_room(pulls)) {
+	if (!may_begin(pulls, request)) {
 		bl_problem_set(problem, BL_JOB_SPACE, "too many pulls at once; wait for some");
 		problem->status = 429;
 		return -EAGAIN;
 	}
-	pull = new_pull(pulls, tenant, list, &err);
+	pull = new_pull(pulls, request, &err);
 	if (!pull) {
 		bl_problem_set(problem, err.code == BL_EX_CONFIG ? BL_JOB_CONFIG : BL_JOB_INTERNAL,
 			       "%s", err.msg);
 		return -EINVAL;
 	}
-	pull->refresh = refresh;
 	for (size_t i = 0; r == 0 && i < pull->weights.count; i++)
 		r = start_item(pull, i, problem);
 	if (r < 0) {

@@ -21,8 +21,11 @@ struct bl_err;
 struct bl_pull;
 struct bl_pulls;
 
-#define BL_PULLS_MAX 1024 /* known at once */
-#define BL_PULL_ID   17	  /* bytes of an id, with its NUL */
+#define BL_PULLS_MAX	1024 /* known at once */
+#define BL_PULLS_OTHERS 768  /* of them not root's ... */
+#define BL_PULLS_TENANT 256  /* ... of these for one tenant ... */
+#define BL_PULLS_USER	64   /* ... and of one user */
+#define BL_PULL_ID	17   /* bytes of an id, with its NUL */
 
 enum bl_pull_state { BL_PULL_PENDING, BL_PULL_READY, BL_PULL_FAILED };
 
@@ -38,6 +41,7 @@ struct bl_pull {
 	struct bl_pull *prev, *next;
 	char id[BL_PULL_ID];
 	char *tenant;
+	uid_t uid; /* who asked */
 	bool refresh;
 	struct bl_weights weights;
 	struct bl_pull_item *items;
@@ -56,8 +60,20 @@ struct bl_pulls {
 	void (*tell)(const struct bl_pull *pull, const char *what);
 };
 
-/* Begins to bring the list's items. Problems: 422, 429 (too many pulls), 5xx. */
-int bl_pulls_start(struct bl_pulls *pulls, const char *tenant, const bl_json *list, bool refresh,
+/* What a POST says, and who asks; all is borrowed. */
+struct bl_pull_request {
+	uid_t uid;
+	const char *tenant;
+	const bl_json *list;
+	bool refresh;
+};
+
+/*
+ * Begins to bring the list's items. Problems: 422, 5xx, 429 (too many pulls). Root may have as many as
+ * there may be; of others a user, and all of them for one tenant, have a share only, so that nobody
+ * keeps the rest out by pulls that never end.
+ */
+int bl_pulls_start(struct bl_pulls *pulls, const struct bl_pull_request *request,
 		   struct bl_pull **ret, struct bl_problem *problem);
 struct bl_pull *bl_pulls_find(const struct bl_pulls *pulls, const char *id);
 /* Gives it up, whatever its state, and forgets it. */

@@ -14,6 +14,7 @@
 #include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -270,6 +271,21 @@ int bl_sys_fchownat(int dirfd, const char *name, uid_t uid, gid_t gid, int flags
 	RETURN_CALL("fchownat", fchownat(dirfd, name, uid, gid, flags));
 }
 
+int bl_sys_readdir(DIR *dir, const struct dirent **ret)
+{
+	const struct dirent *entry;
+
+	FAULT("readdir");
+	do {
+		errno = 0;
+		entry = readdir(dir);
+	} while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+	if (!entry)
+		return -errno;
+	*ret = entry;
+	return 1;
+}
+
 int bl_sys_getdents(int dirfd, void *entries, size_t len)
 {
 	RETURN_CALL("getdents", syscall(SYS_getdents64, dirfd, entries, len));
@@ -385,6 +401,11 @@ int bl_sys_fallocate(int fd, int mode, off_t offset, off_t length)
 
 /* ---- Processes and namespaces ---- */
 
+int bl_sys_accept(int listener)
+{
+	RETURN_CALL("accept", accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
 int bl_sys_pidfd_open(pid_t pid)
 {
 	RETURN_CALL("pidfd_open", syscall(SYS_pidfd_open, pid, 0));
@@ -484,6 +505,35 @@ int bl_sys_landlock_restrict(int rules)
 	return -ENOSYS;
 }
 #endif
+
+/* With this thread's real ids those of the user for the moment: that is all that the kernel compares. */
+static int prlimit_as(pid_t pid, uid_t uid, gid_t gid, const struct rlimit *limit)
+{
+	uid_t user, any_user;
+	gid_t group, any_group;
+	int r;
+
+	if (getresuid(&user, &any_user, &any_user) < 0 ||
+	    getresgid(&group, &any_group, &any_group) < 0 ||
+	    syscall(SYS_setresgid, gid, -1, -1) < 0)
+		return -errno;
+	r = syscall(SYS_setresuid, uid, -1, -1) < 0 ? -errno : 0;
+	if (r == 0 && prlimit(pid, RLIMIT_FSIZE, limit, NULL) < 0)
+		r = -errno;
+	if (syscall(SYS_setresuid, user, -1, -1) < 0 || syscall(SYS_setresgid, group, -1, -1) < 0)
+		r = -errno;
+	return r;
+}
+
+int bl_sys_limit_file_size(pid_t pid, uid_t uid, gid_t gid, uint64_t bytes)
+{
+	const struct rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
+
+	FAULT("prlimit");
+	if (prlimit(pid, RLIMIT_FSIZE, &limit, NULL) == 0)
+		return 0;
+	return errno == EPERM ? prlimit_as(pid, uid, gid, &limit) : -errno;
+}
 
 int bl_sys_close_from(unsigned first)
 {

@@ -15,6 +15,7 @@
 #ifndef BL_SYS_H
 #define BL_SYS_H
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -70,6 +71,9 @@ int bl_sys_fstatat(int dirfd, const char *name, struct stat *ret, int flags);
 int bl_sys_fstat(int fd, struct stat *ret);
 int bl_sys_fchmod(int fd, mode_t mode);
 int bl_sys_fchownat(int dirfd, const char *name, uid_t uid, gid_t gid, int flags);
+/* The next entry but "." and "..": 1 and *ret, 0 at the end, or -errno: the end must be told from a
+ * disk that fails. */
+int bl_sys_readdir(DIR *dir, const struct dirent **ret);
 int bl_sys_getdents(int dirfd, void *entries, size_t len); /* bytes of struct linux_dirent64 */
 /* The id of the mount that a path lies on (statx(2), STATX_MNT_ID; it may be used again later). */
 int bl_sys_mount_id(int dirfd, const char *path, uint64_t *ret);
@@ -88,6 +92,8 @@ int bl_sys_fallocate(int fd, int mode, off_t offset, off_t length);
 
 /* ---- Processes and namespaces ---- */
 
+/* accept4(2), non-blocking and close-on-exec. */
+int bl_sys_accept(int listener);
 int bl_sys_pidfd_open(pid_t pid);
 int bl_sys_pidfd_send_signal(int pidfd, int signal);
 int bl_sys_setns(int fd, int nstype);
@@ -108,6 +114,8 @@ int bl_sys_fork(void);
 int bl_sys_landlock_create(uint64_t access);
 int bl_sys_landlock_allow(int rules, int beneath, uint64_t access);
 int bl_sys_landlock_restrict(int rules);
+/* Lowers RLIMIT_FSIZE of another process, which is that user's, with CAP_SYS_RESOURCE or without. */
+int bl_sys_limit_file_size(pid_t pid, uid_t uid, gid_t gid, uint64_t bytes);
 /* close_range(2) from first on; where the kernel lacks it, by /proc/self/fd or the rlimit. */
 int bl_sys_close_from(unsigned first);
 
