@@ -43,6 +43,11 @@ static const char *const denied[] = {
 	"io_uring_setup",
 	"io_uring_enter",
 	"io_uring_register",
+	/* Room on the disk and in memory that no limit of its counts. */
+	"fallocate",
+	"memfd_create",
+	"memfd_secret",
+	"shmget",
 	"keyctl",
 	"add_key",
 	"request_key",

@@ -479,12 +479,12 @@ uint64_t bl_job_rate(struct bl_job *job)
 	return job->rate;
 }
 
-void bl_job_limit_files(const struct bl_job *job)
+int bl_job_limit_files(const struct bl_job *job, const struct bl_spawn *spawn)
 {
 	uint64_t largest = 0;
 
 	for (size_t i = 0; i < job->manifest.count; i++)
 		if (job->manifest.files[i].size > largest)
 			largest = job->manifest.files[i].size;
-	bl_spawn_limit_file_size(job->process.pid, largest);
+	return bl_spawn_limit_file_size(spawn, job->process.pid, largest);
 }

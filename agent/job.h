@@ -68,8 +68,8 @@ bool bl_job_is_unchanged(const struct bl_job *job, const struct bl_manifest_file
 uint64_t bl_job_arrived(const struct bl_job *job); /* bytes, as it says */
 uint64_t bl_job_rate(struct bl_job *job);	   /* bytes per second, lately */
 bool bl_job_is_listed(const struct bl_job *job);
-/* No file may be written beyond what the largest one has. */
-void bl_job_limit_files(const struct bl_job *job);
+/* No file may be written beyond what the largest one has. -ESRCH where the process is gone. */
+int bl_job_limit_files(const struct bl_job *job, const struct bl_spawn *spawn);
 
 /* Lets the opens come. */
 void bl_job_go(struct bl_job *job);

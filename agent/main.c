@@ -233,6 +233,10 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 				  options->log_level == BL_LOG_DEBUG, err);
 	if (r < 0)
 		return r;
+	if (agent->spawn.rules < 0)
+		bl_log(BL_LOG_WARNING,
+		       "this kernel has no Landlock (or it is not in its lsm= list): "
+		       "fetch processes can open what any user of the host can");
 	store.max_bytes = agent->config.cache_quota;
 	store.high_percent = (unsigned)agent->config.high_water;
 	store.low_percent = (unsigned)agent->config.low_water;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,11 +112,27 @@ static int read_head(int fd, struct bl_buf *text, off_t *ret_files, struct bl_er
 	return bl_buf_puts(text, "}", err);
 }
 
-static char *copy_member(const bl_json *head, const char *key, struct bl_err *err)
+/* 1 and a copy, 0 where there is no such member. */
+static int copy_member(const bl_json *head, const char *key, char **ret, struct bl_err *err)
 {
 	const char *value = NULL;
+	int r = bl_json_get_string(head, key, &value, err);
 
-	return bl_json_get_string(head, key, &value, err) > 0 ? strdup(value) : NULL;
+	if (r <= 0)
+		return r;
+	*ret = strdup(value);
+	return *ret ? 1 : -ENOMEM;
+}
+
+static int copy_texts(const bl_json *head, struct bl_ref *ref, struct bl_err *err)
+{
+	int tenant = copy_member(head, "tenant", &ref->tenant, err);
+	int source = copy_member(head, "source", &ref->source, err);
+	int revision = copy_member(head, "revision", &ref->revision, err);
+
+	if (tenant == -ENOMEM || source == -ENOMEM || revision == -ENOMEM)
+		return bl_err_nomem(err);
+	return tenant > 0 && source > 0 && revision >= 0 ? 0 : malformed(err);
 }
 
 static int parse_head(const bl_json *head, struct bl_ref *ref, struct bl_err *err)
@@ -124,12 +141,12 @@ static int parse_head(const bl_json *head, struct bl_ref *ref, struct bl_err *er
 	int64_t schema = 0;
 	int64_t files = 0;
 	int64_t bytes = 0;
+	int r = copy_texts(head, ref, err);
 
-	ref->tenant = copy_member(head, "tenant", err);
-	ref->source = copy_member(head, "source", err);
-	ref->revision = copy_member(head, "revision", err);
-	if (bl_json_get_int(head, "schema", SCHEMA, SCHEMA, &schema, err) <= 0 || !ref->tenant ||
-	    !ref->source || bl_json_get_string(head, "manifest", &manifest, err) <= 0 ||
+	if (r < 0)
+		return r;
+	if (bl_json_get_int(head, "schema", SCHEMA, SCHEMA, &schema, err) <= 0 ||
+	    bl_json_get_string(head, "manifest", &manifest, err) <= 0 ||
 	    bl_digest_from_hex(manifest, &ref->manifest) < 0 ||
 	    bl_json_get_bool(head, "credential", &ref->credential, err) <= 0 ||
 	    bl_json_get_int(head, "resolved_at", 0, BL_JSON_INT_MAX, &ref->resolved_at, err) <= 0 ||
@@ -152,8 +169,10 @@ static int load_from(int fd, struct bl_ref *ref, off_t *ret_files, struct bl_err
 
 	if (r < 0)
 		return r;
-	if (bl_json_parse(bl_buf_str(&text), text.len, &limits, &head, err) < 0 ||
-	    !bl_json_is_object(head))
+	r = bl_json_parse(bl_buf_str(&text), text.len, &limits, &head, err);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0 || !bl_json_is_object(head))
 		return malformed(err);
 	return parse_head(head, ref, err);
 }
@@ -223,7 +242,8 @@ static int parse_files(int fd, off_t files, bl_json **ret, struct bl_err *err)
 		return r;
 	if (text.len < 2 || text.data[text.len - 1] != '}')
 		return malformed(err);
-	return bl_json_parse(text.data, text.len - 1, &limits, ret, err) < 0 ? malformed(err) : 0;
+	r = bl_json_parse(text.data, text.len - 1, &limits, ret, err);
+	return r < 0 && r != -ENOMEM ? malformed(err) : r;
 }
 
 int bl_ref_load_promises(struct bl_cachedir *dirs, const char *name, bl_json **ret,
@@ -344,6 +364,27 @@ static int write_ref(int fd, const struct bl_ref *ref, const struct bl_manifest 
 	return r < 0 ? bl_cachedir_err(err, -r, "fsync") : 0;
 }
 
+/* Gives the new file the ref's name. Where it was made of an old one (old >= 0) and that has been
+ * replaced meanwhile, what replaced it stays. */
+static int replace(struct bl_cachedir *dirs, const char *temporary, const char *file, int old)
+{
+	static pthread_mutex_t replacing = PTHREAD_MUTEX_INITIALIZER;
+	struct stat was;
+	struct stat is;
+	int r = old < 0 ? 0 : bl_sys_fstat(old, &was);
+
+	(void)pthread_mutex_lock(&replacing);
+	if (r == 0 && old >= 0) {
+		r = bl_sys_fstatat(dirs->refs, file, &is, AT_SYMLINK_NOFOLLOW);
+		if (r == 0 && (is.st_ino != was.st_ino || is.st_dev != was.st_dev))
+			r = -ESTALE;
+	}
+	if (r == 0)
+		r = bl_sys_renameat2(dirs->partial, temporary, dirs->refs, file, 0);
+	(void)pthread_mutex_unlock(&replacing);
+	return r;
+}
+
 static int save(struct bl_cachedir *dirs, const struct bl_ref *ref,
 		const struct bl_manifest *promises, int old, off_t at, struct bl_err *err)
 {
@@ -360,7 +401,7 @@ static int save(struct bl_cachedir *dirs, const struct bl_ref *ref,
 	r = write_ref(fd, ref, promises, old, at, err);
 	bl_sys_point("ref-synced");
 	if (r == 0) {
-		r = bl_sys_renameat2(dirs->partial, temporary, dirs->refs, file, 0);
+		r = replace(dirs, temporary, file, old);
 		if (r < 0)
 			(void)bl_cachedir_err(err, -r, "rename");
 	}

@@ -161,6 +161,8 @@ static void reset_signals(void)
 
 	for (int signal_number = 1; signal_number < NSIG; signal_number++)
 		(void)signal(signal_number, SIG_DFL);
+	/* A write beyond bl_spawn_limit_file_size() fails, and is not a crash: its log is a file, too. */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -276,9 +278,7 @@ int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct 
 	return 0;
 }
 
-void bl_spawn_limit_file_size(pid_t pid, uint64_t bytes)
+int bl_spawn_limit_file_size(const struct bl_spawn *spawn, pid_t pid, uint64_t bytes)
 {
-	const struct rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
-
-	(void)prlimit(pid, RLIMIT_FSIZE, &limit, NULL);
+	return bl_sys_limit_file_size(pid, spawn->uid, spawn->gid, bytes);
 }

@@ -45,8 +45,7 @@ struct bl_process {
 /* Starts `program job`. The descriptors in *ret are the caller's. */
 int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct bl_err *err);
 
-/* From now on it may not write beyond that offset of any file, where we may say so (it takes
- * CAP_SYS_RESOURCE). */
-void bl_spawn_limit_file_size(pid_t pid, uint64_t bytes);
+/* From now on it may not write beyond that offset of any file. */
+int bl_spawn_limit_file_size(const struct bl_spawn *spawn, pid_t pid, uint64_t bytes);
 
 #endif

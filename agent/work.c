@@ -262,6 +262,7 @@ static void job_listed(struct bl_job *job, void *data)
 {
 	struct bl_work *work = data;
 	const char *revision = bl_job_revision(job);
+	int r;
 
 	if (work->resolving) {
 		bl_job_go(job);
@@ -269,8 +270,12 @@ static void job_listed(struct bl_job *job, void *data)
 	}
 	if (revision && !work->revision)
 		work->revision = strdup(revision);
-	bl_job_limit_files(job);
-	bl_work_prepare(work);
+	r = bl_job_limit_files(job, work->works->spawn);
+	if (r < 0 && r != -ESRCH)
+		bl_work_fail(work, BL_JOB_INTERNAL,
+			     "the fetch process cannot be limited to its files");
+	else
+		bl_work_prepare(work);
 }
 
 static void job_ended(struct bl_job *job, const struct bl_job_end *end, void *data)
@@ -384,20 +389,12 @@ static void clear_job(struct bl_work *work)
 	work->files_done = 0;
 }
 
-/* The origin has said whether the tenant may have what the ref names. */
-static void resolved(struct bl_work *work)
+/* What the origin has said is on record. */
+static void act_on_answer(struct bl_work *work)
 {
-	struct bl_cachedir *dirs = bl_store_dirs(work->works->store);
 	bool good = work->end.good;
-	bool away = !good && (strcmp(work->end.class, BL_JOB_ORIGIN) == 0 ||
-			      strcmp(work->end.class, BL_JOB_INTERNAL) == 0);
 
-	clear_job(work);
-	if (good)
-		(void)bl_ref_authorise(dirs, work->ref.name, wall_clock(), NULL);
-	else if (!away)
-		(void)bl_ref_authorise(dirs, work->ref.name, 0, NULL);
-	if ((good || (away && work->authority == BL_REF_GRACE)) && use_old_tree(work)) {
+	if ((good || work->authority == BL_REF_GRACE) && use_old_tree(work)) {
 		bl_work_settle(work, NULL);
 	} else if (good) {
 		work->resolving = false;
@@ -407,6 +404,48 @@ static void resolved(struct bl_work *work)
 	} else {
 		settle_with(work, work->end.class, work->end.detail);
 	}
+}
+
+static void record_run(struct bl_task *task)
+{
+	struct bl_work *work = task->data;
+
+	/* Where it cannot be written the origin is asked again the next time. */
+	(void)bl_ref_authorise(bl_store_dirs(work->works->store), work->ref.name,
+			       work->end.good ? wall_clock() : 0, NULL);
+}
+
+static void record_done(struct bl_task *task)
+{
+	struct bl_work *work = task->data;
+	struct bl_works *works = work->works;
+
+	work->tasks--;
+	if (works->stopping)
+		return;
+	if (work->cancelled) {
+		free_work(work);
+		start_waiting(works);
+	} else {
+		act_on_answer(work);
+	}
+}
+
+/* The origin has said whether the tenant may have what the ref names, or is away. */
+static void resolved(struct bl_work *work)
+{
+	bool away = !work->end.good && (strcmp(work->end.class, BL_JOB_ORIGIN) == 0 ||
+					strcmp(work->end.class, BL_JOB_INTERNAL) == 0);
+
+	clear_job(work);
+	if (away) {
+		act_on_answer(work);
+		return;
+	}
+	if (!work->end.good)
+		work->authority = BL_REF_NONE;
+	work->tasks++;
+	bl_pool_run(work->works->pool, &work->task, record_run, record_done, work);
 }
 
 static void failed(struct bl_work *work)

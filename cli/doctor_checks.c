@@ -45,6 +45,7 @@ void bl_doctor_check_kernel(struct bl_doctor *doctor)
 	auto_fd tree = -1;
 	auto_fd beneath = -1;
 	auto_fd pid = -1;
+	auto_fd landlock = -1;
 
 	(void)uname(&name);
 	beneath = bl_sys_openat2(AT_FDCWD, ".", O_PATH, 0, BL_RESOLVE_NO_MAGICLINKS);
@@ -69,6 +70,11 @@ void bl_doctor_check_kernel(struct bl_doctor *doctor)
 		bl_doctor_find(doctor, BL_FINDING_NOTE, "mounts",
 			       "not tried: run it as root to see all");
 	}
+	landlock = bl_sys_landlock_create(1);
+	if (landlock < 0)
+		bl_doctor_find(doctor, BL_FINDING_NOTE, "landlock",
+			       "not there: fetch processes can open what any user of the host can "
+			       "(add landlock to the kernel's lsm= list)");
 	if (!has_filesystem("overlay"))
 		bl_doctor_find(
 			doctor, BL_FINDING_NOTE, "overlay",

@@ -48,13 +48,16 @@ evil() {
 @test "hostile fetch: bytes never get a name that is not theirs, and never change" {
 	start_agent --fetch="$T/bin/evil"
 	local what
-	for what in wrong-bytes keep-writer keep-mapping short-file long-file; do
+	for what in wrong-bytes keep-writer keep-mapping short-file; do
 		evil "$what"
 		[ "$status_code" -ge 400 ] || fail "$what: $status_code $output"
 		assert_equal "$(find "$T/cache/trees" -mindepth 1 | wc -l)" 0
 	done
 	evil unchanged
 	[ "$status_code" -ge 400 ]
+	# It cannot make the file longer than it is listed to be.
+	evil long-file
+	[ "$status_code" -ge 400 ] || assert_equal "$(cat "$(answer '.weights[0].path')/f")" abcdefghijklmnopqrstuvwxyz012345
 	# It may start no other process, and so has only itself to hold the file open.
 	evil keep-child
 	[ "$status_code" -ge 400 ] || assert_equal "$(cat "$(answer '.weights[0].path')/f")" abcdefghijklmnopqrstuvwxyz012345
@@ -91,6 +94,12 @@ evil() {
 		skip "this kernel has no Landlock"
 	start_agent --fetch="$T/bin/evil"
 	evil roam
+	expect_code 200
+}
+
+@test "hostile fetch: it writes nothing beyond the files that it has listed" {
+	start_agent --fetch="$T/bin/evil"
+	evil beyond
 	expect_code 200
 }
 
