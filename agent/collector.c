@@ -13,7 +13,8 @@
 
 #define MEMO_AGE    (7 * 24 * 3600)  /* seconds */
 #define TIDY_MOST   30		     /* seconds between two looks at leases */
-#define SCRUB_FIRST (60 * 1000)	     /* ms from the start to the first look */
+#define SYNC_DELAY  1000	     /* ms from a lease to its sync, and so between two syncs */
+#define SCRUB_FIRST 1000	     /* ms from the start to the first look */
 #define SCRUB_PAUSE 20		     /* ms between two blobs */
 #define SCRUB_ROUND (10 * 60 * 1000) /* ms between two rounds */
 
@@ -54,7 +55,7 @@ static void collect_done(struct bl_task *task)
 	struct bl_collector *collector = task->data;
 	struct bl_gc_result result = collector->result;
 
-	bl_store_collected(collector->store, result.freed);
+	bl_store_collected(collector->store, &result);
 	while (collector->served) {
 		struct bl_collect *collect = collector->served;
 
@@ -134,6 +135,8 @@ static void own_done(struct bl_collect *collect, const struct bl_gc_result *resu
 
 	if (failure < 0 && failure != -ECANCELED)
 		collector->tell(message);
+	else if (failure == 0)
+		bl_collector_trim(collector); /* it may have waited for the count */
 	if (result->freed == 0)
 		return;
 	(void)snprintf(line, sizeof(line), "made room: %llu bytes, %llu trees, %llu blobs",
@@ -172,13 +175,26 @@ static void sync_done(struct bl_task *task)
 		bl_collector_sync(collector);
 }
 
-void bl_collector_sync(struct bl_collector *collector)
+static void sync_now(struct bl_timer *timer)
 {
-	collector->sync_again = collector->syncing;
-	if (collector->syncing || collector->stopping)
-		return;
+	struct bl_collector *collector = timer->data;
+
 	collector->syncing = true;
 	bl_pool_run(collector->pool, &collector->sync_task, sync_run, sync_done, collector);
+}
+
+/*
+ * While a filesystem commits what is synced, whoever changes the same directory waits for the disk:
+ * the next container's lease would. So leases are synced together, now and then.
+ */
+void bl_collector_sync(struct bl_collector *collector)
+{
+	if (collector->stopping)
+		return;
+	collector->sync_again = collector->syncing;
+	if (!collector->syncing && !bl_loop_is_set(&collector->sync_timer))
+		bl_loop_after(collector->loop, &collector->sync_timer, SYNC_DELAY, sync_now,
+			      collector);
 }
 
 /* ---- The scrub ---- */
@@ -266,6 +282,9 @@ void bl_collector_stop(struct bl_collector *collector)
 	__atomic_store_n(&collector->stop, true, __ATOMIC_RELAXED);
 	bl_loop_cancel(&collector->scrub_timer);
 	bl_loop_cancel(&collector->tidy_timer);
+	if (bl_loop_is_set(&collector->sync_timer))
+		sync_now(&collector->sync_timer);
+	bl_loop_cancel(&collector->sync_timer);
 	while (collector->wishes)
 		give_up(collector, collector->wishes);
 	while (collector->served)

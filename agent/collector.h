@@ -54,6 +54,7 @@ struct bl_collector {
 	struct bl_digest scrub_bad;
 	int scrub_result;
 	struct bl_task sync_task;
+	struct bl_timer sync_timer;
 	bool syncing, sync_again;
 	bool stop;	  /* read by the threads with __atomic_load_n */
 	uint64_t damaged; /* blobs found wrong, since the start */

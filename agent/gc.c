@@ -45,6 +45,8 @@ static DIR *list(int dirfd, const char *path)
 	int fd = bl_sys_openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
+	if (fd < 0)
+		errno = -fd;
 	if (!dir)
 		bl_cleanup_fd(&fd);
 	return dir;
@@ -260,6 +262,56 @@ static void sweep_quarantine(struct sweep *sweep)
 	}
 }
 
+/* ---- Measuring ---- */
+
+static int measure_in(DIR *dir, uint64_t *bytes)
+{
+	const struct dirent *entry;
+	int r;
+
+	while ((r = bl_sys_readdir(dir, &entry)) > 0) {
+		struct stat st;
+
+		if (bl_sys_fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
+			*bytes += (uint64_t)st.st_blocks * 512;
+	}
+	return r;
+}
+
+static int measure_at(int dirfd, const char *name, uint64_t *bytes, struct bl_err *err)
+{
+	auto_dir dir = list(dirfd, name);
+	int r = dir ? measure_in(dir, bytes) : -errno;
+
+	return r < 0 ? bl_cachedir_err(err, -r, "read '%s'", name) : 0;
+}
+
+static int measure(struct bl_cachedir *dirs, const bool *stop, uint64_t *ret, struct bl_err *err)
+{
+	uint64_t bytes = 0;
+	int r = measure_at(dirs->partial, ".", &bytes, err);
+
+	for (unsigned i = 0; i < 256 && r == 0; i++) {
+		char fan[3];
+
+		if (stop && __atomic_load_n(stop, __ATOMIC_RELAXED))
+			return bl_err_set(err, BL_EX_RETRY, ECANCELED, "stopped");
+		(void)snprintf(fan, sizeof(fan), "%02x", i);
+		r = measure_at(dirs->blobs, fan, &bytes, err);
+	}
+	if (r == 0)
+		*ret = bytes;
+	return r;
+}
+
+int bl_gc_measure(struct bl_cachedir *dirs, uint64_t *ret_bytes, struct bl_err *err)
+{
+	return measure(dirs, NULL, ret_bytes, err);
+}
+
+/* ---- All of it ---- */
+
 int bl_gc_collect(struct bl_cachedir *dirs, const struct bl_gc_options *options,
 		  struct bl_gc_result *ret, struct bl_err *err)
 {
@@ -287,44 +339,11 @@ int bl_gc_collect(struct bl_cachedir *dirs, const struct bl_gc_options *options,
 	}
 	if (sweep.options->quarantine_before > 0)
 		sweep_quarantine(&sweep);
+	if (sweep.options->count) {
+		int r = measure(dirs, sweep.options->stop, &ret->bytes, &found);
+
+		ret->counted = r == 0;
+		note(&sweep, r, &found);
+	}
 	return sweep.failed;
-}
-
-/* ---- Measuring ---- */
-
-static uint64_t measure_in(DIR *dir)
-{
-	const struct dirent *entry;
-	uint64_t bytes = 0;
-
-	while ((entry = readdir(dir))) {
-		struct stat st;
-
-		if (bl_sys_fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode))
-			bytes += (uint64_t)st.st_blocks * 512;
-	}
-	return bytes;
-}
-
-int bl_gc_measure(struct bl_cachedir *dirs, uint64_t *ret_bytes, struct bl_err *err)
-{
-	uint64_t bytes = 0;
-	auto_dir partial = list(dirs->partial, ".");
-
-	if (!partial)
-		return bl_err_sys(err, errno, "read 'partial'");
-	bytes += measure_in(partial);
-	for (unsigned i = 0; i < 256; i++) {
-		char fan[3];
-		auto_dir dir = NULL;
-
-		(void)snprintf(fan, sizeof(fan), "%02x", i);
-		dir = list(dirs->blobs, fan);
-		if (!dir)
-			return bl_err_sys(err, errno, "read 'blobs/sha256/%s'", fan);
-		bytes += measure_in(dir);
-	}
-	*ret_bytes = bytes;
-	return 0;
 }

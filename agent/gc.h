@@ -14,6 +14,8 @@ struct bl_cachedir;
 struct bl_gc_result {
 	uint64_t freed; /* bytes */
 	uint64_t trees, blobs, partials, leftovers;
+	uint64_t bytes; /* with `counted`: what is there in the end (bl_gc_measure()) */
+	bool counted;
 };
 
 /* Times are unix seconds: what was last changed before them goes; 0: nothing, INT64_MAX: all. */
@@ -22,6 +24,7 @@ struct bl_gc_options {
 	int64_t partials_before;   /* downloads that nobody has open */
 	int64_t quarantine_before; /* what was put into quarantine/ */
 	const bool *stop;	   /* as in struct bl_digest_pace; may be NULL */
+	bool count;		   /* what is there is to be measured */
 };
 
 /*

@@ -397,6 +397,7 @@ static int make_new(struct bl_cachedir *dirs, const char *key, uint64_t size,
 		       (unsigned long long)partial->nonce);
 	r = make_files(partial);
 	if (r == 0) {
+		partial->is_new = true;
 		bl_sys_point("partial-made");
 		*ret = partial;
 		return 0;

@@ -45,6 +45,7 @@ struct bl_partial {
 	size_t range_count;
 	uint64_t records; /* in the journal */
 	bool spoilt;
+	bool is_new; /* made, not taken up: its room has been allocated just now */
 };
 
 /*

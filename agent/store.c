@@ -20,8 +20,9 @@
 #include "common/fs.h"
 #include "common/sys.h"
 
-#define INDEX_MAX (4U * 1024 * 1024)
-#define BUCKETS	  16384U /* a power of two; a chain has one or two of ten thousand trees */
+#define INDEX_MAX  (4U * 1024 * 1024)
+#define BUCKETS	   16384U /* a power of two; a chain has one or two of ten thousand trees */
+#define NOTE_AGAIN 1000	  /* milliseconds between two notes of a tree's use on disk */
 
 /* ---- Entries ---- */
 
@@ -106,10 +107,12 @@ static void manifest_name(const struct bl_digest *tree, char name[BL_CACHEDIR_NA
 /*
  * Uses are told apart by their order alone: each is later than every one before it, also when the
  * clock has gone back since. So no clock that was ten years off makes a tree the newest for good.
+ * On disk a tree that is used all the time has the order of its seconds.
  */
 void bl_store_touch(struct bl_store *store, struct bl_store_entry *entry)
 {
 	int64_t now = bl_store_now(store, CLOCK_REALTIME) * 1000000LL;
+	int64_t boot = bl_store_now(store, CLOCK_BOOTTIME);
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
 	char name[BL_CACHEDIR_NAME];
 
@@ -117,8 +120,9 @@ void bl_store_touch(struct bl_store *store, struct bl_store_entry *entry)
 		now = store->last_use + 1;
 	store->last_use = now;
 	entry->used = now;
-	if (!entry->present)
+	if (!entry->present || (entry->noted_at && boot - entry->noted_at < NOTE_AGAIN))
 		return;
+	entry->noted_at = boot;
 	times[1] = (struct timespec){now / BL_STORE_SECOND, now % BL_STORE_SECOND};
 	manifest_name(&entry->name, name);
 	/* Lost, it costs an eviction out of order. */
@@ -155,14 +159,15 @@ static int add_size(void *context, const struct bl_manifest_entry *file, struct 
 void bl_store_entry_size(struct bl_store *store, struct bl_store_entry *entry)
 {
 	char name[BL_CACHEDIR_NAME];
+	int r;
 
 	if (entry->sized || !entry->present)
 		return;
 	manifest_name(&entry->name, name);
 	entry->files = entry->bytes = 0;
+	r = bl_manifest_walk(store->dirs->manifests, name, NULL, add_size, entry, NULL);
 	/* A manifest that is damaged shows when the tree is used. */
-	(void)bl_manifest_walk(store->dirs->manifests, name, NULL, add_size, entry, NULL);
-	entry->sized = true;
+	entry->sized = r == 0 || r == -EBADMSG || r == -ENOENT;
 }
 
 /* ---- Opening ---- */
@@ -191,26 +196,21 @@ static int load_trees(struct bl_store *store, struct bl_err *err)
 	int copy = bl_sys_openat(store->dirs->trees, ".", O_RDONLY | O_DIRECTORY, 0);
 	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *file;
+	int r;
 
 	if (!dir)
 		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'trees'");
-	while ((file = readdir(dir))) {
+	while ((r = bl_sys_readdir(dir, &file)) > 0) {
 		struct bl_digest name;
-		int r;
 
-		if (bl_digest_from_hex(file->d_name, &name) < 0) {
-			if (strcmp(file->d_name, ".") != 0 && strcmp(file->d_name, "..") != 0)
-				return bl_err_refuse(err,
-						     "'trees' holds '%s', which is no tree: "
-						     "remove it",
-						     file->d_name);
-			continue;
-		}
+		if (bl_digest_from_hex(file->d_name, &name) < 0)
+			return bl_err_refuse(err, "'trees' holds '%s', which is no tree: remove it",
+					     file->d_name);
 		r = load_tree(store, &name, err);
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return r < 0 ? bl_err_sys(err, -r, "read 'trees'") : 0;
 }
 
 static int load_pins(struct bl_store *store, struct bl_err *err)
@@ -575,14 +575,14 @@ static int remove_refs_to(struct bl_store *store, const struct bl_digest *name, 
 	int copy = bl_sys_openat(store->dirs->refs, ".", O_RDONLY | O_DIRECTORY, 0);
 	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *file;
+	int r;
 
 	if (!dir)
 		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'refs'");
-	while ((file = readdir(dir))) {
+	while ((r = bl_sys_readdir(dir, &file)) > 0) {
 		auto_ref ref = {0};
 		char hex[BL_DIGEST_HEX];
 		struct bl_digest digest;
-		int r;
 
 		(void)snprintf(hex, sizeof(hex), "%.64s", file->d_name);
 		if (bl_digest_from_hex(hex, &digest) < 0 ||
@@ -593,7 +593,7 @@ static int remove_refs_to(struct bl_store *store, const struct bl_digest *name, 
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return r < 0 ? bl_err_sys(err, -r, "read 'refs'") : 0;
 }
 
 int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)

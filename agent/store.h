@@ -35,6 +35,7 @@
 struct bl_err;
 struct bl_cachedir;
 struct bl_gc_options;
+struct bl_gc_result;
 struct bl_store;
 
 struct bl_store_options {
@@ -127,6 +128,8 @@ struct bl_store_lease {
 	bl_json *extra;	  /* the caller's own object, kept with the record; or NULL */
 	int64_t ended_at; /* unix seconds, 0 while it lives */
 	int64_t seen_at;  /* seconds of CLOCK_BOOTTIME when the end was seen, ours */
+	size_t place;	  /* the store's own, as is `next` */
+	struct bl_store_lease *next;
 };
 
 /* This boot's id, as it stands in a lease. */
@@ -149,7 +152,8 @@ int bl_store_leases_sync(struct bl_cachedir *dirs, struct bl_err *err);
 /* The living lease of that label, else the one that ended last, else NULL. Valid until the next
  * call of bl_store_lease_put(), _end(), _drop() or _expire(). */
 const struct bl_store_lease *bl_store_lease_find(const struct bl_store *store, const char *id);
-/* Every lease once, in no order; as with bl_store_tree_next(). */
+/* Every lease once, in no order; as with bl_store_tree_next(). Between two calls leases may be put and
+ * ended, but none may expire. */
 const struct bl_store_lease *bl_store_lease_next(const struct bl_store *store, size_t *position);
 
 /* Its process is dead: from now on the grace runs. Trees stay protected until it is over. Nothing
@@ -195,10 +199,10 @@ void bl_store_unreserve(struct bl_store *store, uint64_t bytes);
  * begins with it and ends with bl_store_collected(), on the loop's thread. */
 void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret);
 
-/* A partial was opened: its bytes count. */
+/* A partial was made: its bytes count. */
 void bl_store_grew(struct bl_store *store, uint64_t bytes);
-/* A collect is over, and this is what it freed. */
-void bl_store_collected(struct bl_store *store, uint64_t freed);
+/* A collect is over, and this is what it did. */
+void bl_store_collected(struct bl_store *store, const struct bl_gc_result *result);
 
 /* Retires trees above the high mark. 1: run bl_gc_collect() on a worker; 0: nothing to do. */
 int bl_store_trim(struct bl_store *store, struct bl_err *err);

@@ -8,7 +8,8 @@
 
 #include "agent/store.h"
 
-#define BL_STORE_SECOND 1000000000LL
+#define BL_STORE_SECOND	       1000000000LL
+#define BL_STORE_LEASE_BUCKETS 1024 /* a power of two */
 
 struct bl_store_entry {
 	struct bl_store_entry *next; /* of the same bucket */
@@ -16,6 +17,7 @@ struct bl_store_entry {
 	size_t position;       /* in store->list */
 	uint64_t files, bytes; /* valid with sized */
 	int64_t used;	       /* nanoseconds, by the order of uses: see bl_store_touch() */
+	int64_t noted_at;      /* when a use was last noted on disk, milliseconds of this boot */
 	unsigned leases, holds;
 	unsigned round; /* of the last look at a tenant's trees that found it, see store_tenant.c */
 	bool others;	/* ... and whether another tenant has it too */
@@ -41,12 +43,15 @@ struct bl_store {
 
 	struct bl_store_lease **leases;
 	size_t lease_count, lease_room;
+	struct bl_store_lease *lease_buckets[BL_STORE_LEASE_BUCKETS]; /* by pid and start time */
 
 	uint64_t bytes, reserved; /* bytes: valid with measured */
+	uint64_t grown;		  /* by downloads that were opened since the last collect began */
 	uint64_t evictions, evicted_bytes;
 	bool measured, drifted; /* drifted: added to and taken from since it was counted */
 	int64_t measured_at;	/* milliseconds of CLOCK_BOOTTIME */
-	bool counted_midway;	/* since the last collect began */
+	/* A shortage wants a count; the collect that runs has one for it; there was one. */
+	bool recount, recounting, recounted;
 	unsigned tenant_round;
 	/* Retired trees are counted, so that a collect that began before one is not taken for its. */
 	uint64_t retired, collecting, collected; /* in all; when the last collect began, ended */

@@ -31,28 +31,33 @@ static int ask_filesystem(const struct bl_store *store, uint64_t *ret, struct bl
 	return 0;
 }
 
+/* Whether what was added and taken away since the last count makes another one worth while. */
+static bool is_due(const struct bl_store *store)
+{
+	return store->measured && store->drifted &&
+	       bl_store_now(store, CLOCK_BOOTTIME) - store->measured_at >= COUNT_AGAIN;
+}
+
+/* Only before the first collect, which counts, is over: a walk over all blobs takes its time. */
 static int measure(struct bl_store *store, struct bl_err *err)
 {
-	int64_t now = bl_store_now(store, CLOCK_BOOTTIME);
-	int r;
+	int r = store->measured ? 0 : bl_gc_measure(store->dirs, &store->bytes, err);
 
-	if (store->measured && (!store->drifted || now - store->measured_at < COUNT_AGAIN))
-		return 0;
-	r = bl_gc_measure(store->dirs, &store->bytes, err);
-	if (r < 0)
+	if (r < 0 || store->measured)
 		return r;
 	store->measured = true;
-	store->measured_at = now;
-	store->counted_midway = true;
+	store->measured_at = bl_store_now(store, CLOCK_BOOTTIME);
 	store->drifted = false;
 	return 0;
 }
 
-/* Before anything is evicted or refused the bytes are counted anew, unless they just were. */
+/* Before anything is evicted or refused a collect counts the bytes anew, unless one just has. */
 static bool must_count(struct bl_store *store)
 {
-	store->measured = !store->drifted;
-	return store->drifted;
+	if (!store->drifted || (store->recounted && !is_due(store)))
+		return false;
+	store->recount = true;
+	return true;
 }
 
 static uint64_t less(uint64_t from, uint64_t what)
@@ -208,8 +213,7 @@ static int refuse(struct bl_store *store, uint64_t bytes, uint64_t missing, stru
 	char wanted[32];
 	char lacking[32];
 
-	store->short_of_room = false;
-	store->swept = false;
+	store->short_of_room = store->swept = store->recounted = false;
 	bl_store_size_text(bytes, wanted);
 	bl_store_size_text(missing, lacking);
 	return bl_err_set(
@@ -250,15 +254,12 @@ int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err)
 	uint64_t left = 0;
 	int r = room(store, &left, err);
 
-	if (r == 0 && bytes > left && must_count(store))
-		r = room(store, &left, err);
 	if (r < 0)
 		return r;
 	if (bytes > left)
-		return make_room(store, bytes, bytes - left, err);
+		return must_count(store) ? 1 : make_room(store, bytes, bytes - left, err);
 	store->reserved += bytes;
-	store->short_of_room = false;
-	store->swept = false;
+	store->short_of_room = store->swept = store->recounted = false;
 	return 0;
 }
 
@@ -277,7 +278,10 @@ void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret)
 		.quarantine_before = now - 30 * 24 * 3600,
 	};
 	store->collecting = store->retired;
-	store->counted_midway = false;
+	ret->count = store->recount || !store->measured || is_due(store);
+	store->recounting = store->recount;
+	store->recount = false;
+	store->grown = 0;
 	store->sweeping = store->short_of_room;
 	if (store->short_of_room)
 		ret->orphans_before = ret->partials_before = ret->quarantine_before = INT64_MAX;
@@ -286,17 +290,26 @@ void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret)
 void bl_store_grew(struct bl_store *store, uint64_t bytes)
 {
 	/* As the disk has it, in blocks: what is freed is counted so too. */
-	store->bytes += (bytes + BLOCK - 1) / BLOCK * BLOCK;
+	bytes = (bytes + BLOCK - 1) / BLOCK * BLOCK;
+	store->bytes += bytes;
+	store->grown += bytes;
 	store->drifted = true;
 }
 
-void bl_store_collected(struct bl_store *store, uint64_t freed)
+void bl_store_collected(struct bl_store *store, const struct bl_gc_result *result)
 {
-	/* A count that was made meanwhile has part of it already: then too much is on the books, and
-	 * the next shortage counts again. */
-	if (!store->counted_midway)
-		store->bytes = less(store->bytes, freed);
-	store->drifted = true;
+	/* What was opened meanwhile may be part of the count: then too much is on the books, and the
+	 * next shortage counts again. */
+	if (result->counted)
+		store->bytes = result->bytes + store->grown;
+	else
+		store->bytes = less(store->bytes, result->freed);
+	store->drifted = !result->counted || store->grown > 0;
+	if (result->counted || is_due(store))
+		store->measured_at = bl_store_now(store, CLOCK_BOOTTIME);
+	store->measured = store->measured || result->counted;
+	store->recounted = store->recounted || store->recounting;
+	store->recounting = false;
 	store->collected = store->collecting;
 	store->swept = store->sweeping && store->short_of_room;
 }
@@ -309,17 +322,17 @@ int bl_store_trim(struct bl_store *store, struct bl_err *err)
 	size_t count;
 	int r;
 
-	if (store->collected != store->retired)
+	if (store->collected != store->retired || is_due(store))
 		return 1;
 	if (store->options.high_percent == 0)
 		return 0;
 	r = limit_of(store, &all, err);
-	if (r == 0 && store->bytes > all / 100 * store->options.high_percent && must_count(store))
-		r = limit_of(store, &all, err);
 	if (r < 0)
 		return r;
 	if (store->bytes <= all / 100 * store->options.high_percent)
 		return 0;
+	if (must_count(store))
+		return 1;
 	r = candidates(store, &list, &count, &evictable, err);
 	if (r < 0)
 		return r;

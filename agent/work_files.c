@@ -132,14 +132,16 @@ static void fail_disk(struct bl_work *work, int r, const char *message)
 	bl_work_fail(work, full ? BL_JOB_SPACE : BL_JOB_INTERNAL, detail);
 }
 
-/* Room was reserved for the file; from now on the disk itself has it. */
-static void allocated(struct bl_work *work, uint64_t size)
+/* Room was reserved for the file; from now on the disk itself has it. What is taken up again has been
+ * counted since it was made. */
+static void allocated(struct bl_work *work, const struct bl_partial *partial)
 {
-	uint64_t part = size < work->reserved ? size : work->reserved;
+	uint64_t part = partial->size < work->reserved ? partial->size : work->reserved;
 
 	bl_store_unreserve(work->works->store, part);
 	work->reserved -= part;
-	bl_store_grew(work->works->store, size);
+	if (partial->is_new)
+		bl_store_grew(work->works->store, partial->size);
 }
 
 void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *data)
@@ -164,7 +166,7 @@ void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *
 	r = open_flight(work, file, &flight, &err);
 	if (r == 0) {
 		flight->written = bl_partial_have(flight->partial);
-		allocated(work, file->size);
+		allocated(work, flight->partial);
 		fd = bl_partial_writer(flight->partial, &err);
 		r = fd < 0 ? fd : 0;
 	}

@@ -605,7 +605,7 @@ static void collect(struct cache *cache)
 	bl_store_gc_options(cache->store, &options);
 	assert_ok(cache,
 		  bl_gc_collect(bl_store_dirs(cache->store), &options, &result, &cache->err));
-	bl_store_collected(cache->store, result.freed);
+	bl_store_collected(cache->store, &result);
 }
 
 static int reserve(struct cache *cache, uint64_t bytes)
@@ -735,8 +735,11 @@ static void marks_are_kept(void **state)
 		names[i] = publish_large(cache, (char)('a' + i), 100);
 	assert_int_equal(bl_store_trim(cache->store, &cache->err), 0);
 	names[3] = publish_large(cache, 'd', 100);
-	assert_int_equal(bl_store_trim(cache->store, &cache->err), 1);
-	collect(cache);
+	/* Once for a count, once for what is evicted. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(bl_store_trim(cache->store, &cache->err), 1);
+		collect(cache);
+	}
 	assert_int_equal(bl_store_trim(cache->store, &cache->err), 0);
 	assert_false(is_there(cache, &names[0]) || is_there(cache, &names[1]));
 	assert_true(is_there(cache, &names[2]) && is_there(cache, &names[3]));
