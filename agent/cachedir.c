@@ -293,13 +293,16 @@ static int check_empty(const struct bl_cachedir *dirs, struct bl_err *err)
 	int copy = bl_sys_openat(dirs->empty, ".", O_RDONLY | O_DIRECTORY, 0);
 	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
+	int r;
 
 	if (!dir)
 		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'empty'");
-	while ((entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			return bl_err_refuse(err, "'empty' must be empty and holds '%s': remove it",
-					     entry->d_name);
+	r = bl_sys_readdir(dir, &entry);
+	if (r < 0)
+		return bl_err_sys(err, -r, "read 'empty'");
+	if (r > 0)
+		return bl_err_refuse(err, "'empty' must be empty and holds '%s': remove it",
+				     entry->d_name);
 	return 0;
 }
 
@@ -337,9 +340,8 @@ static int check_index(const struct bl_cachedir *dirs, struct bl_err *err)
 /* Whether a directory without an index holds anything that is not ours to fill. */
 static int check_fresh(const struct bl_cachedir *dirs, struct bl_err *err)
 {
-	static const char *const ours[] = {".",		"..",	      "blobs",	   "trees",
-					   "manifests", "refs",	      "leases",	   "partial",
-					   "empty",	"quarantine", "lost+found"};
+	static const char *const ours[] = {"blobs",   "trees", "manifests",  "refs",	  "leases",
+					   "partial", "empty", "quarantine", "lost+found"};
 	int copy = bl_sys_openat(dirs->root, ".", O_RDONLY | O_DIRECTORY, 0);
 	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
@@ -351,7 +353,7 @@ static int check_fresh(const struct bl_cachedir *dirs, struct bl_err *err)
 	r = bl_sys_fstatat(dirs->root, "index.json", &st, AT_SYMLINK_NOFOLLOW);
 	if (r != -ENOENT)
 		return r < 0 ? bl_err_sys(err, -r, "stat 'index.json'") : 0;
-	while ((entry = readdir(dir))) {
+	while ((r = bl_sys_readdir(dir, &entry)) > 0) {
 		bool known = strncmp(entry->d_name, ".index.json.", 12) == 0;
 
 		for (size_t i = 0; !known && i < sizeof(ours) / sizeof(*ours); i++)
@@ -362,7 +364,7 @@ static int check_fresh(const struct bl_cachedir *dirs, struct bl_err *err)
 					     "an empty directory",
 					     entry->d_name);
 	}
-	return 0;
+	return r < 0 ? bl_err_sys(err, -r, "read") : 0;
 }
 
 static int open_root(struct bl_cachedir *dirs, const char *path, struct bl_err *err)

@@ -11,7 +11,9 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 
-static int restore_one(struct bl_containers *containers, const struct bl_store_lease *lease)
+/* -ESRCH where its process is dead. */
+static int restore_one(struct bl_containers *containers, const struct bl_store_lease *lease,
+		       struct bl_err *err)
 {
 	struct bl_container_request request = {
 		.id = lease->id,
@@ -27,8 +29,11 @@ static int restore_one(struct bl_containers *containers, const struct bl_store_l
 	int r;
 
 	/* A copy: putting the lease anew replaces the one that is looked at. */
-	if (pidfd < 0)
+	if (pidfd == -ESRCH)
 		return -ESRCH;
+	if (pidfd < 0)
+		return bl_err_sys(err, -pidfd, "look at process %d of container '%s'",
+				  (int)lease->pid, lease->id);
 	/* Only death ends a lease, not a word in it that this version does not take. */
 	if (!extra || bl_json_get_array(extra, "defer", &deferred, NULL) < 0 ||
 	    bl_container_from_json(extra, &request, NULL) < 0)
@@ -50,7 +55,7 @@ static int restore_one(struct bl_containers *containers, const struct bl_store_l
 		/* It keeps its lease; a hook that waits for it asks again. */
 		container->state = BL_CONTAINER_FAILED;
 		container->problem = problem;
-		r = bl_container_watch(container, NULL);
+		r = bl_container_watch(container, err);
 	}
 	bl_container_tell(container, "taken up after a restart");
 	if (deferred && bl_container_begin_late(container, deferred, NULL) == 0)
@@ -60,41 +65,26 @@ static int restore_one(struct bl_containers *containers, const struct bl_store_l
 
 int bl_containers_restore(struct bl_containers *containers, struct bl_err *err)
 {
-	size_t position = 0;
-	size_t count = 0;
+	struct bl_store *store = containers->store;
 	const struct bl_store_lease *lease;
-	struct key {
-		char boot_id[40];
-		pid_t pid;
-		uint64_t start_time;
-	};
-	auto_free struct key *keys = NULL;
+	size_t position = 0;
+	int r;
 
-	/* The walk must not be disturbed by what restoring writes: first who there is. */
-	while ((lease = bl_store_lease_next(containers->store, &position))) {
-		struct key *more;
+	/* What restoring writes replaces a lease where it stands, and removes none. */
+	while ((lease = bl_store_lease_next(store, &position))) {
+		bool ours = strcmp(lease->boot_id, bl_store_boot_id(store)) == 0;
+		pid_t pid = lease->pid;
+		uint64_t start_time = lease->start_time;
+		char boot_id[40];
 
 		if (lease->ended_at)
 			continue;
-		more = reallocarray(keys, count + 1, sizeof(*keys));
-		if (!more)
-			return bl_err_nomem(err);
-		keys = more;
-		keys[count] = (struct key){.pid = lease->pid, .start_time = lease->start_time};
-		memcpy(keys[count++].boot_id, lease->boot_id, sizeof(lease->boot_id));
-	}
-	for (size_t i = 0; i < count; i++) {
-		bool ours = strcmp(keys[i].boot_id, bl_store_boot_id(containers->store)) == 0;
-
-		position = 0;
-		while ((lease = bl_store_lease_next(containers->store, &position)))
-			if (lease->pid == keys[i].pid && lease->start_time == keys[i].start_time &&
-			    strcmp(lease->boot_id, keys[i].boot_id) == 0)
-				break;
-		if (!lease || (ours && restore_one(containers, lease) == 0))
-			continue;
-		(void)bl_store_lease_end(containers->store, keys[i].boot_id, keys[i].pid,
-					 keys[i].start_time, NULL);
+		memcpy(boot_id, lease->boot_id, sizeof(boot_id));
+		r = ours ? restore_one(containers, lease, err) : -ESRCH;
+		if (r == -ESRCH)
+			(void)bl_store_lease_end(store, boot_id, pid, start_time, NULL);
+		else if (r < 0)
+			return r;
 	}
 	return 0;
 }

@@ -50,7 +50,8 @@ int bl_container_start(struct bl_container *container, struct bl_problem *proble
 int bl_container_watch(struct bl_container *container, struct bl_err *err);
 /* The lease with the trees that are there, on disk. */
 int bl_container_put_lease(struct bl_container *container, struct bl_err *err);
-/* A pidfd of exactly that process; -ESRCH where it is gone, or the number is another's now. */
+/* A pidfd of exactly that process; -ESRCH where it is gone, or the number is another's now; another
+ * -errno says nothing of it. */
 int bl_container_open_process(pid_t pid, uint64_t start_time);
 /* Fills *problem with a 409. */
 int bl_container_conflict(struct bl_problem *problem, const char *detail);

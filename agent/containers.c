@@ -61,23 +61,28 @@ static void count_wait(struct bl_container *container)
 
 /* ---- Processes ---- */
 
-/* Field 22 of /proc/PID/stat; 0 where there is no such process. */
-static uint64_t read_start_time(pid_t pid)
+/* Field 22 of /proc/PID/stat. -ESRCH where there is no such process. */
+static int read_start_time(pid_t pid, uint64_t *ret)
 {
 	auto_buf text = BL_BUF_INIT(4096);
 	char path[32];
 	const char *at;
 	auto_fd fd = -1;
+	int r;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = bl_sys_openat(AT_FDCWD, path, O_RDONLY, 0);
-	if (fd < 0 || bl_buf_read(&text, fd, NULL) < 0)
-		return 0;
+	if (fd < 0)
+		return fd == -ENOENT ? -ESRCH : fd;
+	r = bl_buf_read(&text, fd, NULL);
+	if (r < 0)
+		return r;
 	/* The name in parentheses may hold anything: field 3 follows the last of them. */
 	at = strrchr(bl_buf_str(&text), ')');
 	for (int field = 2; at && field < 22; field++)
 		at = strchr(at + 1, ' ');
-	return at ? strtoull(at + 1, NULL, 10) : 0;
+	*ret = at ? strtoull(at + 1, NULL, 10) : 0;
+	return 0;
 }
 
 static bool is_dead(int pidfd)
@@ -87,17 +92,19 @@ static bool is_dead(int pidfd)
 	return poll(&wait, 1, 0) != 0;
 }
 
-/* A pidfd of exactly that process; -ESRCH where it is gone, or the number is another's now. */
 int bl_container_open_process(pid_t pid, uint64_t start_time)
 {
 	auto_fd fd = bl_sys_pidfd_open(pid);
+	uint64_t found = 0;
+	int r;
 
 	if (fd < 0)
-		return fd;
+		return fd == -EINVAL ? -ESRCH : fd; /* a thread's number, by now */
 	/* The descriptor first: if it still lives afterwards, the start time was its own. */
-	if (read_start_time(pid) != start_time || is_dead(fd))
-		return -ESRCH;
-	return TAKE_FD(fd);
+	r = read_start_time(pid, &found);
+	if (r < 0)
+		return r;
+	return found == start_time && !is_dead(fd) ? TAKE_FD(fd) : -ESRCH;
 }
 
 /* ---- Life and death ---- */
@@ -458,6 +465,11 @@ int bl_containers_put(struct bl_containers *containers, const struct bl_containe
 	if (r < 0)
 		return r;
 	pidfd = bl_container_open_process(request->pid, request->start_time);
+	if (pidfd < 0 && pidfd != -ESRCH) {
+		bl_problem_set(problem, BL_JOB_INTERNAL,
+			       "look at the container's process: %s; try again", strerror(-pidfd));
+		return pidfd;
+	}
 	if (pidfd < 0)
 		return bl_container_conflict(
 			problem, "the container's process is not there (any more); create "

@@ -26,14 +26,14 @@ static int next_in(struct bl_cachedir *dirs, const char *fan, const struct bl_di
 	auto_dir dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
 	bool found = false;
+	int r;
 
 	if (!dir) {
-		int r = fd < 0 ? -fd : errno;
-
+		r = fd < 0 ? -fd : errno;
 		bl_cleanup_fd(&fd);
 		return bl_err_sys(err, r, "read 'blobs/sha256/%s'", fan);
 	}
-	while ((entry = readdir(dir))) {
+	while ((r = bl_sys_readdir(dir, &entry)) > 0) {
 		struct bl_digest digest;
 
 		if (bl_digest_from_hex(entry->d_name, &digest) < 0 ||
@@ -43,7 +43,7 @@ static int next_in(struct bl_cachedir *dirs, const char *fan, const struct bl_di
 		*ret = digest;
 		found = true;
 	}
-	return found;
+	return r < 0 ? bl_err_sys(err, -r, "read 'blobs/sha256/%s'", fan) : found;
 }
 
 static int next(struct bl_scrub *scrub, struct bl_cachedir *dirs, struct bl_digest *ret,

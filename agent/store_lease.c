@@ -74,15 +74,42 @@ static bool is_same(const struct bl_store_lease *lease, const char *boot_id, pid
 	       strcmp(lease->boot_id, boot_id) == 0;
 }
 
+static size_t bucket_of(pid_t pid, uint64_t start_time)
+{
+	return ((size_t)pid * 31 + (size_t)start_time) & (BL_STORE_LEASE_BUCKETS - 1);
+}
+
 /* Its place in store->leases, or lease_count. */
 static size_t place_of(const struct bl_store *store, const char *boot_id, pid_t pid,
 		       uint64_t start_time)
 {
-	size_t i = 0;
+	const struct bl_store_lease *lease = store->lease_buckets[bucket_of(pid, start_time)];
 
-	while (i < store->lease_count && !is_same(store->leases[i], boot_id, pid, start_time))
-		i++;
-	return i;
+	while (lease && !is_same(lease, boot_id, pid, start_time))
+		lease = lease->next;
+	return lease ? lease->place : store->lease_count;
+}
+
+/* The lease stands at that place, in stead of what stood there (or NULL). */
+static void put_at(struct bl_store *store, size_t place, struct bl_store_lease *lease)
+{
+	struct bl_store_lease **bucket =
+		&store->lease_buckets[bucket_of(lease->pid, lease->start_time)];
+
+	lease->place = place;
+	lease->next = *bucket;
+	*bucket = lease;
+	store->leases[place] = lease;
+}
+
+static void take_from_bucket(struct bl_store *store, const struct bl_store_lease *lease)
+{
+	struct bl_store_lease **link =
+		&store->lease_buckets[bucket_of(lease->pid, lease->start_time)];
+
+	while (*link != lease)
+		link = &(*link)->next;
+	*link = lease->next;
 }
 
 /* ---- On disk ---- */
@@ -257,37 +284,58 @@ static int copy_string(const bl_json *json, const char *key, char **ret)
 	return *ret ? 0 : -ENOMEM;
 }
 
-/* NULL where it is no lease of ours. */
-static struct bl_store_lease *from_json(const bl_json *json)
+static int read_numbers(const bl_json *json, struct bl_store_lease *lease)
 {
-	auto_lease lease = calloc(1, sizeof(*lease));
-	const bl_json *trees = NULL;
-	const bl_json *extra = NULL;
 	const char *boot_id = NULL;
 	int64_t schema;
 	int64_t pid = 0;
 	int64_t start_time = 0;
 
-	if (!lease || !bl_json_is_object(json) || copy_string(json, "id", &lease->id) < 0 ||
-	    copy_string(json, "tenant", &lease->tenant) < 0 ||
-	    copy_string(json, "container", &lease->container) < 0 ||
-	    bl_json_get_int(json, "schema", SCHEMA, SCHEMA, &schema, NULL) <= 0 ||
+	if (bl_json_get_int(json, "schema", SCHEMA, SCHEMA, &schema, NULL) <= 0 ||
 	    bl_json_get_string(json, "boot_id", &boot_id, NULL) <= 0 ||
 	    bl_json_get_int(json, "pid", 0, INT32_MAX, &pid, NULL) <= 0 ||
 	    bl_json_get_int(json, "start_time", 0, BL_JSON_INT_MAX, &start_time, NULL) <= 0 ||
-	    bl_json_get_int(json, "ended_at", 0, BL_JSON_INT_MAX, &lease->ended_at, NULL) <= 0 ||
-	    bl_json_get_strings(json, "trees", &trees, NULL) <= 0 || read_trees(trees, lease) < 0 ||
-	    bl_json_get(json, "extra", &extra, NULL) < 0)
-		return NULL;
-	if (extra) {
-		lease->extra = bl_json_copy(extra);
-		if (!lease->extra)
-			return NULL;
-	}
+	    bl_json_get_int(json, "ended_at", 0, BL_JSON_INT_MAX, &lease->ended_at, NULL) <= 0)
+		return -EINVAL;
 	(void)snprintf(lease->boot_id, sizeof(lease->boot_id), "%s", boot_id);
 	lease->pid = (pid_t)pid;
 	lease->start_time = (uint64_t)start_time;
-	return TAKE_PTR(lease);
+	return 0;
+}
+
+/* -EINVAL where it is no lease of ours, -ENOMEM. */
+static int from_json(const bl_json *json, struct bl_store_lease **ret)
+{
+	auto_lease lease = calloc(1, sizeof(*lease));
+	const bl_json *trees = NULL;
+	const bl_json *extra = NULL;
+	int r;
+
+	if (!lease)
+		return -ENOMEM;
+	if (!bl_json_is_object(json))
+		return -EINVAL;
+	r = read_numbers(json, lease);
+	if (r == 0)
+		r = copy_string(json, "id", &lease->id);
+	if (r == 0)
+		r = copy_string(json, "tenant", &lease->tenant);
+	if (r == 0)
+		r = copy_string(json, "container", &lease->container);
+	if (r == 0 && (bl_json_get_strings(json, "trees", &trees, NULL) <= 0 ||
+		       bl_json_get(json, "extra", &extra, NULL) < 0))
+		r = -EINVAL;
+	if (r == 0)
+		r = read_trees(trees, lease);
+	if (r < 0)
+		return r;
+	if (extra) {
+		lease->extra = bl_json_copy(extra);
+		if (!lease->extra)
+			return -ENOMEM;
+	}
+	*ret = TAKE_PTR(lease);
+	return 0;
 }
 
 /* ---- In memory ---- */
@@ -314,19 +362,19 @@ static int make_entries(struct bl_store *store, const struct bl_store_lease *lea
 	return 0;
 }
 
-static int append(struct bl_store *store, struct bl_store_lease *lease)
+/* Room for one more. */
+static int make_place(struct bl_store *store)
 {
-	if (store->lease_count == store->lease_room) {
-		size_t room = store->lease_room ? store->lease_room * 2 : 64;
-		struct bl_store_lease **leases =
-			reallocarray(store->leases, room, sizeof(struct bl_store_lease *));
+	size_t room = store->lease_room ? store->lease_room * 2 : 64;
+	struct bl_store_lease **leases;
 
-		if (!leases)
-			return -ENOMEM;
-		store->leases = leases;
-		store->lease_room = room;
-	}
-	store->leases[store->lease_count++] = lease;
+	if (store->lease_count < store->lease_room)
+		return 0;
+	leases = reallocarray(store->leases, room, sizeof(struct bl_store_lease *));
+	if (!leases)
+		return -ENOMEM;
+	store->leases = leases;
+	store->lease_room = room;
 	return 0;
 }
 
@@ -335,7 +383,9 @@ static void remove_at(struct bl_store *store, size_t place)
 	struct bl_store_lease *lease = store->leases[place];
 
 	protect(store, lease, -1);
+	take_from_bucket(store, lease);
 	store->leases[place] = store->leases[--store->lease_count];
+	store->leases[place]->place = place;
 	lease_free(&lease);
 }
 
@@ -369,18 +419,36 @@ static void place_end(const struct bl_store *store, struct bl_store_lease *lease
 	lease->seen_at -= gone > 0 ? gone : 0;
 }
 
-static int load_one(struct bl_store *store, const char *name, struct bl_err *err)
+/*
+ * 0 and the lease (NULL where the file went meanwhile), -EINVAL where the content is none of ours, or
+ * what keeps it from being read: who knows whether a container uses the trees that it names?
+ */
+static int read_lease(const struct bl_store *store, const char *name, struct bl_store_lease **ret,
+		      struct bl_err *err)
 {
 	const struct bl_json_limits limits = {.max_bytes = LEASE_MAX, .fractions = true};
 	auto_buf text = BL_BUF_INIT(LEASE_MAX);
 	auto_json json = NULL;
-	auto_lease lease = NULL;
 	int r = bl_fs_read_file(store->dirs->leases, name, &text, err);
 
+	if (r == -ENOENT)
+		return 0;
+	/* A link, no regular file, or longer than any lease. */
+	if (r == -ELOOP || r == -EPERM || r == -EFBIG)
+		return -EINVAL;
 	if (r == 0)
 		r = bl_json_parse(bl_buf_str(&text), text.len, &limits, &json, err);
-	lease = r == 0 ? from_json(json) : NULL;
-	if (!lease) {
+	if (r == 0)
+		r = from_json(json, ret);
+	return r == -ENOMEM ? bl_err_nomem(err) : r;
+}
+
+static int load_one(struct bl_store *store, const char *name, struct bl_err *err)
+{
+	auto_lease lease = NULL;
+	int r = read_lease(store, name, &lease, err);
+
+	if (r == -EINVAL) {
 		char to[BL_CACHEDIR_NAME];
 
 		/* Not ours, or of a version to come: it must not keep the node from starting. */
@@ -388,11 +456,20 @@ static int load_one(struct bl_store *store, const char *name, struct bl_err *err
 		(void)bl_sys_renameat2(store->dirs->leases, name, store->dirs->quarantine, to, 0);
 		return 0;
 	}
+	if (r < 0) {
+		bl_err_wrap(err,
+			    "lease '%s' cannot be read, and what it protects must not go; "
+			    "start again, or look at the cache's disk: ",
+			    name);
+		return r;
+	}
+	if (!lease)
+		return 0;
 	place_end(store, lease);
-	if (make_entries(store, lease) < 0 || append(store, lease) < 0)
+	if (make_entries(store, lease) < 0 || make_place(store) < 0)
 		return bl_err_nomem(err);
 	protect(store, lease, 1);
-	lease = NULL;
+	put_at(store, store->lease_count++, TAKE_PTR(lease));
 	return 0;
 }
 
@@ -401,18 +478,16 @@ int bl_store_leases_load(struct bl_store *store, struct bl_err *err)
 	int copy = bl_sys_openat(store->dirs->leases, ".", O_RDONLY | O_DIRECTORY, 0);
 	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *file;
+	int r;
 
 	if (!dir)
 		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'leases'");
-	while ((file = readdir(dir))) {
-		int r = strcmp(file->d_name, ".") == 0 || strcmp(file->d_name, "..") == 0
-				? 0
-				: load_one(store, file->d_name, err);
-
+	while ((r = bl_sys_readdir(dir, &file)) > 0) {
+		r = load_one(store, file->d_name, err);
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return r < 0 ? bl_err_sys(err, -r, "read 'leases'") : 0;
 }
 
 void bl_store_leases_free(struct bl_store *store)
@@ -453,19 +528,24 @@ int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *leas
 					  "a tree of the lease is not in the cache");
 	}
 	copy->ended_at = 0;
+	if (make_place(store) < 0)
+		return bl_err_nomem(err);
 	r = save(store, copy, err);
 	if (r < 0)
 		return r;
-	if (place == store->lease_count && append(store, NULL) < 0)
-		return bl_err_nomem(err);
 	/* First the new, then the old: what both name is protected throughout. */
 	protect(store, copy, 1);
 	touch_trees(store, copy);
-	if (store->leases[place]) {
-		protect(store, store->leases[place], -1);
-		lease_free(&store->leases[place]);
+	if (place < store->lease_count) {
+		struct bl_store_lease *old = store->leases[place];
+
+		protect(store, old, -1);
+		take_from_bucket(store, old);
+		lease_free(&old);
+	} else {
+		store->lease_count++;
 	}
-	store->leases[place] = TAKE_PTR(copy);
+	put_at(store, place, TAKE_PTR(copy));
 	return 0;
 }
 

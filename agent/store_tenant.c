@@ -36,13 +36,14 @@ static int mark_all(struct bl_store *store, const char *tenant, struct bl_err *e
 	int copy = bl_sys_openat(store->dirs->refs, ".", O_RDONLY | O_DIRECTORY, 0);
 	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *file;
+	int r;
 
 	if (!dir)
 		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'refs'");
 	store->tenant_round++;
 	for (size_t i = 0; i < store->count; i++)
 		store->list[i]->others = false;
-	while ((file = readdir(dir))) {
+	while ((r = bl_sys_readdir(dir, &file)) > 0) {
 		auto_ref ref = {0};
 		char hex[BL_DIGEST_HEX];
 		struct bl_digest digest;
@@ -52,7 +53,7 @@ static int mark_all(struct bl_store *store, const char *tenant, struct bl_err *e
 		    bl_ref_load(store->dirs, hex, &ref, NULL) == 0)
 			mark(store, tenant, &ref);
 	}
-	return 0;
+	return r < 0 ? bl_err_sys(err, -r, "read 'refs'") : 0;
 }
 
 int bl_store_check_tenant(struct bl_store *store, const char *tenant, uint64_t quota,

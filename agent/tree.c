@@ -305,15 +305,13 @@ static int count_entries(int fd, unsigned depth, uint64_t *count, struct bl_err 
 	int copy = bl_sys_openat(fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
+	int r;
 
 	if (!dir)
 		return bl_cachedir_err(err, copy < 0 ? -copy : errno, "read directory");
-	while ((entry = readdir(dir))) {
+	while ((r = bl_sys_readdir(dir, &entry)) > 0) {
 		auto_fd sub = -1;
-		int r;
 
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
 		sub = depth == 0 || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN)
 			      ? -ENOTDIR
 			      : bl_sys_openat(fd, entry->d_name,
@@ -328,7 +326,7 @@ static int count_entries(int fd, unsigned depth, uint64_t *count, struct bl_err 
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return r < 0 ? bl_cachedir_err(err, -r, "read directory") : 0;
 }
 
 static int open_tree(const struct bl_cachedir *dirs, const struct bl_digest *tree,

@@ -45,6 +45,11 @@ labels() {
 	assert_status 0
 }
 
+@test "what is held stays held when a start cannot read it: it refuses to start, and puts nothing aside" {
+	run "$DRIVER" starts "$CACHE/c"
+	assert_status 0
+}
+
 @test "a filesystem without hard links, without room for one more link, or without fallocate" {
 	run "$DRIVER" lacks "$CACHE/c"
 	assert_status 0
