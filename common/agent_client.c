@@ -382,7 +382,7 @@ static int read_answer(const struct bl_agent *agent, int fd, struct bl_agent_ans
 {
 	static const struct bl_json_limits limits = {.max_bytes = BL_MAX_API_ANSWER,
 						     .fractions = true};
-	struct bl_agent_head head;
+	struct bl_agent_head head = {0};
 	int r = read_head(agent, fd, &head, &ret->body, err);
 
 	while (r == 0 && ret->body.len < head.length) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Strict JSON (RFC 8259) over cJSON; no other file calls cJSON. Refused, beyond what cJSON
- * refuses: trailing bytes, bytes that are no UTF-8, control characters and NUL in strings, lone
- * surrogates, numbers that are not of JSON's grammar or that overflow, duplicate keys, too many
- * values, too much depth. Members are looked up by their exact key; where an object also has the
- * key in another case the look-up fails, since Go's decoder (and so runc) would take that one.
+ * Strict JSON (RFC 8259). Refused, among what else is none: trailing bytes, bytes that are no UTF-8,
+ * control characters and NUL in strings, lone surrogates, numbers that are not of JSON's grammar or
+ * that overflow, duplicate keys, too many values, too much depth. Members are looked up by their
+ * exact key; where an object also has the key in another case the look-up fails, since Go's decoder
+ * (and so runc) would take that one.
  *
  * Integers are read only where they are written as integers (not 1e9, not 1.0) and only within
  * +-(2^53 - 1), the range in which none is rounded.
@@ -21,7 +21,7 @@
 struct bl_buf;
 struct bl_err;
 
-typedef struct cJSON bl_json;
+typedef struct bl_json bl_json;
 
 #define BL_JSON_INT_MAX 9007199254740991LL
 
@@ -98,7 +98,7 @@ bl_json *bl_json_copy(const bl_json *json);
 
 /*
  * Appends the canonical form (RFC 8785: keys in UTF-16 order, no white space). Numbers that are
- * no integers are written as cJSON has them, which RFC 8785 does not promise; ours never are.
+ * no integers are written with 17 digits, which RFC 8785 does not promise; ours never are.
  */
 int bl_json_write(struct bl_buf *buf, const bl_json *json, struct bl_err *err);
 /* Appends text as a JSON string with its quotes; what is no UTF-8 in it (it was cut) as U+FFFD. */

@@ -7,7 +7,7 @@
  *
  * Policy is compiled on the host: the shim gets masks, a BPF program and finished text. An unknown
  * or repeated record (but for those marked "many") is a refusal, so that an old shim never runs a
- * newer policy in part. This file and spec.c use neither cJSON nor any library: the shim is static
+ * newer policy in part. This file and spec.c use neither JSON nor any library: the shim is static
  * and small.
  */
 #ifndef BL_SPEC_H

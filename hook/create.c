@@ -44,7 +44,8 @@ static int open_container(const struct bl_state *state, struct watched *watched,
 {
 	if (state->pid <= 0)
 		return bl_err_config(err, "state: pid: is missing, and without the container's "
-					  "process its mount namespace cannot be found");
+					  "process its mount namespace cannot be found: register "
+					  "the hook as prestart (youki) or createRuntime");
 	if (state->pid == getpid() || state->pid == getppid() || state->pid == 1)
 		return bl_err_refuse(err, "state: pid: %d is no container's process",
 				     (int)state->pid);

@@ -2,6 +2,7 @@
 #include "hook/seccomp.h"
 
 #include <asm/ioctls.h>
+#include <asm/unistd.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -11,7 +12,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "common/buf.h"
 #include "common/err.h"
@@ -41,67 +41,67 @@ static const struct rule {
 	int number;
 	int answer;
 } rules[] = {
-	{SYS_clone, LOOK_AT_FLAGS},
-	{SYS_unshare, LOOK_AT_FLAGS},
-	{SYS_ioctl, LOOK_AT_REQUEST},
+	{__NR_clone, LOOK_AT_FLAGS},
+	{__NR_unshare, LOOK_AT_FLAGS},
+	{__NR_ioctl, LOOK_AT_REQUEST},
 	/* mounts and roots */
-	{SYS_mount, EPERM},
-	{SYS_umount2, EPERM},
-	{SYS_pivot_root, EPERM},
-	{SYS_chroot, EPERM},
-	{SYS_open_tree, EPERM},
-	{SYS_move_mount, EPERM},
-	{SYS_fsopen, EPERM},
-	{SYS_fsconfig, EPERM},
-	{SYS_fsmount, EPERM},
-	{SYS_fspick, EPERM},
-	{SYS_mount_setattr, EPERM},
+	{__NR_mount, EPERM},
+	{__NR_umount2, EPERM},
+	{__NR_pivot_root, EPERM},
+	{__NR_chroot, EPERM},
+	{__NR_open_tree, EPERM},
+	{__NR_move_mount, EPERM},
+	{__NR_fsopen, EPERM},
+	{__NR_fsconfig, EPERM},
+	{__NR_fsmount, EPERM},
+	{__NR_fspick, EPERM},
+	{__NR_mount_setattr, EPERM},
 	{NR_OPEN_TREE_ATTR, EPERM},
-	{SYS_setns, EPERM},
+	{__NR_setns, EPERM},
 	/* Its flags are in memory, where a filter cannot look: the C libraries then use clone. */
-	{SYS_clone3, ENOSYS},
+	{__NR_clone3, ENOSYS},
 	/* the kernel itself */
-	{SYS_init_module, EPERM},
-	{SYS_finit_module, EPERM},
-	{SYS_delete_module, EPERM},
-	{SYS_kexec_load, EPERM},
-#ifdef SYS_kexec_file_load
-	{SYS_kexec_file_load, EPERM},
+	{__NR_init_module, EPERM},
+	{__NR_finit_module, EPERM},
+	{__NR_delete_module, EPERM},
+	{__NR_kexec_load, EPERM},
+#ifdef __NR_kexec_file_load
+	{__NR_kexec_file_load, EPERM},
 #endif
-	{SYS_reboot, EPERM},
-	{SYS_swapon, EPERM},
-	{SYS_swapoff, EPERM},
-	{SYS_acct, EPERM},
-	{SYS_quotactl, EPERM},
-	{SYS_quotactl_fd, EPERM},
-	{SYS_syslog, EPERM},
-	{SYS_settimeofday, EPERM},
-	{SYS_clock_settime, EPERM},
-	{SYS_sethostname, EPERM},
-	{SYS_setdomainname, EPERM},
-	{SYS_vhangup, EPERM},
-	{SYS_nfsservctl, ENOSYS},
-	{SYS_lookup_dcookie, ENOSYS},
+	{__NR_reboot, EPERM},
+	{__NR_swapon, EPERM},
+	{__NR_swapoff, EPERM},
+	{__NR_acct, EPERM},
+	{__NR_quotactl, EPERM},
+	{__NR_quotactl_fd, EPERM},
+	{__NR_syslog, EPERM},
+	{__NR_settimeofday, EPERM},
+	{__NR_clock_settime, EPERM},
+	{__NR_sethostname, EPERM},
+	{__NR_setdomainname, EPERM},
+	{__NR_vhangup, EPERM},
+	{__NR_nfsservctl, ENOSYS},
+	{__NR_lookup_dcookie, ENOSYS},
 	/* ways in that have often been holes */
-	{SYS_bpf, EPERM},
-	{SYS_perf_event_open, EPERM},
-	{SYS_userfaultfd, EPERM},
-	{SYS_add_key, ENOSYS},
-	{SYS_request_key, ENOSYS},
-	{SYS_keyctl, ENOSYS},
-	{SYS_open_by_handle_at, EPERM},
-	{SYS_fanotify_init, EPERM},
+	{__NR_bpf, EPERM},
+	{__NR_perf_event_open, EPERM},
+	{__NR_userfaultfd, EPERM},
+	{__NR_add_key, ENOSYS},
+	{__NR_request_key, ENOSYS},
+	{__NR_keyctl, ENOSYS},
+	{__NR_open_by_handle_at, EPERM},
+	{__NR_fanotify_init, EPERM},
 #if defined(__x86_64__)
-	{SYS_iopl, EPERM},
-	{SYS_ioperm, EPERM},
-	{SYS_modify_ldt, ENOSYS},
-	{SYS_create_module, ENOSYS},
-	{SYS_query_module, ENOSYS},
-	{SYS_get_kernel_syms, ENOSYS},
-	{SYS_uselib, ENOSYS},
-	{SYS__sysctl, ENOSYS},
-	{SYS_sysfs, ENOSYS},
-	{SYS_ustat, ENOSYS},
+	{__NR_iopl, EPERM},
+	{__NR_ioperm, EPERM},
+	{__NR_modify_ldt, ENOSYS},
+	{__NR_create_module, ENOSYS},
+	{__NR_query_module, ENOSYS},
+	{__NR_get_kernel_syms, ENOSYS},
+	{__NR_uselib, ENOSYS},
+	{__NR__sysctl, ENOSYS},
+	{__NR_sysfs, ENOSYS},
+	{__NR_ustat, ENOSYS},
 #endif
 };
 
@@ -161,7 +161,7 @@ static void refuse_foreign(struct program *p)
 static void leaf_flags(struct program *p, int number)
 {
 	load(p, argument(0));
-	if_any_bit(p, NEW_NAMESPACES | (number == SYS_unshare ? NEW_TIME : 0), 1);
+	if_any_bit(p, NEW_NAMESPACES | (number == __NR_unshare ? NEW_TIME : 0), 1);
 	answer(p, failure(EPERM));
 	answer(p, SECCOMP_RET_ALLOW);
 }

@@ -17,7 +17,7 @@ fixture() {
 	# shellcheck disable=SC2016
 	spawn box unshare --mount --propagation private sh -c 'mount --bind "$1" "$1" && echo ready && exec sleep 1000' \
 		-- "$BUNDLE/rootfs"
-	STATE=$(jq '.pid = $pid | if .bundle != "/" then .bundle = $b else . end
+	STATE=$(jq 'if .pid then .pid = $pid else . end | if .bundle != "/" then .bundle = $b else . end
 		| if .root and .root != "rootfs" then .root = $b + "/rootfs" else . end' \
 		--argjson pid "$(cat "$T/box.pid")" --arg b "$BUNDLE" "$from/state.json")
 	if [ -e "$from/config.json" ]; then

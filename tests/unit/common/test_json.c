@@ -306,6 +306,10 @@ static void integers_not_rounded(void **state)
 		{"18446744073709551616", -EINVAL, 0},
 		{"0.5", -EINVAL, 0},
 		{"1e300", -EINVAL, 0},
+		{"1.0", -EINVAL, 0},
+		{"1e3", -EINVAL, 0},
+		{"-9007199254740992", -EINVAL, 0},
+		{"999999999999999999999999999999999999999999999999999999999999999", -EINVAL, 0},
 		{"\"1\"", -EINVAL, 0},
 		{"true", -EINVAL, 0},
 	};
@@ -393,11 +397,15 @@ static void made_and_changed(void **state)
 	assert_non_null(bl_json_set_null(list, NULL));
 	assert_non_null(bl_json_set_string(bl_json_set_object(json, "o"), "k", "v"));
 	assert_non_null(bl_json_set_copy(json, "twin", list));
+	assert_non_null(bl_json_set_bool(json, "last", true));
 	bl_json_remove(json, "absent");
+	bl_json_remove(json, "last");
 	bl_json_remove(json, "list");
+	assert_non_null(bl_json_set_int(json, "x", -5));
 	copy = bl_json_copy(json);
 	assert_int_equal(bl_json_write(&buf, copy, &err), 0);
-	assert_string_equal(bl_buf_str(&buf), "{\"o\":{\"k\":\"v\"},\"twin\":[-5,false,null]}");
+	assert_string_equal(bl_buf_str(&buf),
+			    "{\"o\":{\"k\":\"v\"},\"twin\":[-5,false,null],\"x\":-5}");
 }
 
 static void writing_bounded(void **state)
