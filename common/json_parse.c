@@ -162,12 +162,12 @@ static void unescape(const unsigned char *from, const unsigned char *end, char *
 		int point;
 
 		if (*from != '\\') {
-			*to++ = (char)*from++;
+			memcpy(to++, from++, 1);
 			continue;
 		}
 		if (from[1] != 'u') {
 			name = strchr(names, from[1]);
-			*to++ = name ? meant[name - names] : (char)from[1];
+			memcpy(to++, name ? (const void *)&meant[name - names] : &from[1], 1);
 			from += 2;
 			continue;
 		}

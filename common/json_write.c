@@ -50,7 +50,7 @@ static const char *keep(struct bl_json_pool *pool, const char *text)
 	size_t len = strlen(text);
 	char *to = bl_json_pool_text(pool, len);
 
-	return to ? memcpy(to, text, len) : NULL;
+	return to ? memcpy(to, text, len + 1) : NULL;
 }
 
 /* A new value at the container's end. */
