@@ -9,7 +9,7 @@
  *   its whole promise is that of the same path in a ref of      path and promise
  *   this very source, and this tenant may have that ref's
  *   content: its own, public, or the origin has just
- *   accepted this tenant's credential for this source
+ *   shown that it gives this tenant what it lists
  *   it was published for this very work before a restart        the memo
  *
  * A digest that a listing merely claims opens nothing else: a listing must not be a way to get at
@@ -154,6 +154,18 @@ static int visit(void *context, const struct bl_manifest_entry *entry, struct bl
 	return 0;
 }
 
+/*
+ * Whether the job's listing shows that its files may be read: the Hub is asked for one of them, and
+ * an https source is the file. In an object store the right to list is not the right to read.
+ */
+static bool listing_proves(const struct bl_work *work)
+{
+	enum bl_scheme scheme = bl_work_item(work)->source.scheme;
+
+	return bl_job_credential(work->job) &&
+	       (scheme == BL_SCHEME_HF || scheme == BL_SCHEME_HTTPS);
+}
+
 /* What the ref's content may be used for. */
 static void look_at_ref(struct spare *spare, const char *name)
 {
@@ -170,7 +182,7 @@ static void look_at_ref(struct spare *spare, const char *name)
 	       bl_ref_authority(&ref, (int64_t)time(NULL), (int64_t)config->authorisation_ttl,
 				(int64_t)config->authorisation_grace) != BL_REF_NONE);
 	spare->same_source = strcmp(ref.source, bl_work_item(work)->source.text) == 0 &&
-			     (may || bl_job_credential(work->job));
+			     (may || listing_proves(work));
 	spare->by_digest = may || spare->same_source;
 	if (!spare->by_digest)
 		return;

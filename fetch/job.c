@@ -29,6 +29,7 @@ struct job {
 		const struct bl_entry *entry;
 	} requests[MAX_REQUESTS]; /* a ring: the agent answers in order */
 	size_t first, count;
+	int64_t arrived; /* bytes from the origin, of the whole job once it is over */
 };
 
 /* ---- Messages ---- */
@@ -160,9 +161,10 @@ static int sink_done(void *ctx, struct bl_transfer *transfer, const struct bl_en
 
 static int sink_progress(void *ctx, int64_t bytes, struct bl_err *err)
 {
+	struct job *job = ctx;
 	auto_json message = new_message("progress");
 
-	(void)ctx;
+	job->arrived = bytes;
 	if (!message || !bl_json_set_int(message, "bytes", bytes))
 		return bl_err_nomem(err);
 	return send_json(message, err);
@@ -341,7 +343,9 @@ static int bring(struct bl_session *session, struct bl_err *err)
 	int rc = bl_transfer_new(session->http, session->ops, session->state, session->manifest,
 				 &sink, &transfer, err);
 
-	return rc < 0 ? rc : bl_transfer_run(transfer, err);
+	if (rc >= 0)
+		rc = bl_transfer_run(transfer, err);
+	return rc < 0 || job.arrived > 0 ? rc : bl_session_prove(session, err);
 }
 
 static int work(struct bl_err *err)
@@ -356,7 +360,7 @@ static int work(struct bl_err *err)
 	    (rc = bl_json_get_string(input, "mode", &mode, err)) < 0)
 		return rc;
 	if (mode && strcmp(mode, "resolve") == 0)
-		return 0;
+		return bl_session_prove(&session, err);
 	return bring(&session, err);
 }
 

@@ -77,3 +77,36 @@ int bl_session_list(struct bl_session *session, bl_manifest_watch *watch, void *
 	session->credential = credential || session->ops->always_private;
 	return 0;
 }
+
+int bl_session_prove(struct bl_session *session, struct bl_err *err)
+{
+	const struct bl_source_ops *ops = session->ops;
+	const struct bl_entry *entry = NULL;
+	auto_location location = BL_LOCATION_INIT;
+	auto_answer answer = {0};
+	int rc;
+
+	if (!ops->list_is_not_read)
+		return 0;
+	for (size_t i = 0; !entry && i < bl_manifest_count(session->manifest); i++)
+		if (bl_manifest_at(session->manifest, i)->size > 0)
+			entry = bl_manifest_at(session->manifest, i);
+	if (!entry)
+		return 0;
+	if ((rc = ops->locate(session->state, entry, false, &location, err)) < 0 ||
+	    (rc = bl_http_headers_add(&location.headers, "Range", "bytes=0-0", err)) < 0)
+		return rc;
+	struct bl_http_request request = {
+		.url = location.url,
+		.headers = &location.headers,
+		.auth = location.auth,
+		.head_only = true,
+	};
+	if ((rc = bl_http_perform(session->http, &request, &answer, err)) < 0)
+		return rc;
+	if (answer.status == 200 || answer.status == 206)
+		return 0;
+	return ops->explain
+		       ? ops->explain(session->state, entry, answer.status, &answer.headers, err)
+		       : bl_source_explain(entry->path, answer.status, true, err);
+}

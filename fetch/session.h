@@ -34,4 +34,11 @@ void bl_session_done(struct bl_session *session);
 int bl_session_list(struct bl_session *session, bl_manifest_watch *watch, void *ctx,
 		    struct bl_err *err);
 
+/*
+ * Asks for the first byte of a listed file where the listing alone does not show that the origin
+ * lets this credential read. For a job that brings no byte: the agent gives the tenant what is
+ * there on the strength of it. The origin's refusal is the error, as source.h has it.
+ */
+int bl_session_prove(struct bl_session *session, struct bl_err *err);
+
 #endif

@@ -356,6 +356,7 @@ static int azure_locate(void *state, const struct bl_entry *entry, bool again,
 const struct bl_source_ops bl_source_azure = {
 	.scheme = BL_SCHEME_AZURE,
 	.always_private = true,
+	.list_is_not_read = true,
 	.open = azure_open,
 	.close = azure_close,
 	.list = azure_list,

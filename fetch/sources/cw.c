@@ -38,6 +38,7 @@ static int open_cw(const struct bl_source_input *input, void **ret, struct bl_er
 const struct bl_source_ops bl_source_cw = {
 	.scheme = BL_SCHEME_CW,
 	.always_private = true,
+	.list_is_not_read = true,
 	.open = open_cw,
 	.close = bl_s3_close,
 	.list = bl_s3_list,

@@ -267,6 +267,7 @@ static int gs_locate(void *state, const struct bl_entry *entry, bool again, stru
 const struct bl_source_ops bl_source_gs = {
 	.scheme = BL_SCHEME_GS,
 	.always_private = true,
+	.list_is_not_read = true,
 	.open = gs_open,
 	.close = gs_close,
 	.list = gs_list,

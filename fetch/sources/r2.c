@@ -35,6 +35,7 @@ static int open_r2(const struct bl_source_input *input, void **ret, struct bl_er
 const struct bl_source_ops bl_source_r2 = {
 	.scheme = BL_SCHEME_R2,
 	.always_private = true,
+	.list_is_not_read = true,
 	.open = open_r2,
 	.close = bl_s3_close,
 	.list = bl_s3_list,

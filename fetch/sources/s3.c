@@ -48,6 +48,7 @@ static int open_s3(const struct bl_source_input *input, void **ret, struct bl_er
 const struct bl_source_ops bl_source_s3 = {
 	.scheme = BL_SCHEME_S3,
 	.always_private = true,
+	.list_is_not_read = true,
 	.open = open_s3,
 	.close = bl_s3_close,
 	.list = bl_s3_list,

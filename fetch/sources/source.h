@@ -44,7 +44,8 @@ void bl_location_done(struct bl_location *location);
 
 struct bl_source_ops {
 	enum bl_scheme scheme;
-	bool always_private; /* content of such a source is never public */
+	bool always_private;   /* content of such a source is never public */
+	bool list_is_not_read; /* a credential may list what it may not read */
 
 	/* Checks the item's credential and makes the source's own state, which close() frees. */
 	int (*open)(const struct bl_source_input *input, void **ret, struct bl_err *err);

@@ -43,6 +43,10 @@ assert_ready() {
 	assert_equal "$(jq -r .state <<<"$output")" ready
 }
 
+answer_state() {
+	jq -r .state <<<"$output"
+}
+
 assert_llama() {
 	assert_equal "$(cd "$TREE" && find . -type f | sort)" "$(printf '%s\n' ./config.json './sub/模型 +%.bin' ./zero)"
 	assert_equal "$(cat "$TREE/config.json")" "$1"
@@ -100,5 +104,32 @@ refute_leaks() {
 	add_secret poor s '{"aws_access_key_id":"AKIDPOOR","aws_secret_access_key":"secret/KEY+1"}'
 	pull poor s3://models/llama "$CUSTOM"
 	[[ $output == *"s3:ListBucket"* ]] || fail "$output"
+	refute_leaks
+}
+
+@test "who may list and not read gets nothing of it, nor keeps what it had" {
+	local source auth
+	stop_agent
+	jq '. + {authorisation_ttl: "0s"}' "$T/ballastd.json" >"$T/new.json"
+	mv "$T/new.json" "$T/ballastd.json"
+	start_agent
+	add_secret other s "$S3_SECRET"
+	add_secret other g "$(cat "$T/account.json")"
+	for source in s3://models/llama gs://models/llama; do
+		auth=$CUSTOM
+		[[ $source == s3:* ]] || auth='{"auth_method":"CUSTOM_SECRET","auth_secret_name":"g"}'
+		origin_control "$S3" listing false
+		pull default "$source" "$auth"
+		assert_ready
+		origin_control "$S3" listing true
+		pull other "$source" "$auth"
+		[ "$(answer_state)" = failed ] || fail "given away: $output"
+		[[ $output == *403* ]] || fail "$output"
+		# Looked at again: every file is as it was, so that none would have to come.
+		pull default "$source" "$auth" true
+		[ "$(answer_state)" = failed ] || fail "authorised anew: $output"
+		pull default "$source" "$auth"
+		[ "$(answer_state)" = failed ] || fail "authorised anew: $output"
+	done
 	refute_leaks
 }
