@@ -140,7 +140,7 @@ static int build(const struct order *order, const bl_json *mount, struct bl_atta
 	ret->placeholder_ino = (ino_t)ino;
 	ret->mount = bl_mount_build(&source, err);
 	if (ret->mount < 0)
-		bl_err_wrap(err, "%s: ", ret->location);
+		bl_err_wrap(err, "%.200s: ", ret->location);
 	return ret->mount < 0 ? ret->mount : 0;
 }
 

@@ -307,6 +307,61 @@ static void close_all(int *handles, size_t count)
 		bl_cleanup_fd(&handles[i]);
 }
 
+/* Whether inner lies in outer, or is it. */
+static bool lies_in(const char *inner, const char *outer)
+{
+	size_t len = strlen(outer);
+
+	return strncmp(inner, outer, len) == 0 && (inner[len] == '/' || inner[len] == '\0');
+}
+
+/* A mount that the container has beneath the target would be there and not be seen. */
+static int check_hidden(const struct bl_attach *place, const char *name, struct bl_err *err)
+{
+	char path[2 * PATH_MAX];
+	char point[256];
+
+	(void)snprintf(path, sizeof(path), "%s%s", place->prefix, name);
+	if (!bl_mount_table_beneath(&place->table, path, point, sizeof(point)))
+		return 0;
+	return bl_err_config(err,
+			     "the weights would hide the container's own mount '%s', which a link "
+			     "in the image puts beneath them",
+			     point + (lies_in(point, place->prefix) ? strlen(place->prefix) : 0));
+}
+
+/*
+ * What the locations say is apart may be one in the image, by its links. Then one mount would lie
+ * on another, and a container would start without what it declared.
+ */
+static int check_apart(const struct bl_attach *place, const struct bl_attach_item *items,
+		       const int *handles, size_t count, struct bl_err *err)
+{
+	auto_free char(*names)[PATH_MAX] = calloc(count ? count : 1, sizeof(*names));
+	int r = 0;
+
+	if (!names)
+		return bl_err_nomem(err);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		if (items[i].late)
+			continue;
+		r = bl_attach_name(place, handles[i], names[i], err);
+		if (r == 0 && !items[i].present)
+			r = check_hidden(place, names[i], err);
+		for (size_t j = 0; j < i && r == 0; j++)
+			if (lies_in(names[i], names[j]) || lies_in(names[j], names[i]))
+				r = bl_err_config(
+					err,
+					"by a link in the image it lies in the same place "
+					"as '%.200s', or one inside the other: choose "
+					"another mount_location",
+					items[j].location);
+		if (r < 0)
+			bl_err_wrap(err, "%.200s: ", items[i].location);
+	}
+	return r;
+}
+
 int bl_attach_all(struct bl_attach *place, struct bl_attach_item *items, size_t count,
 		  struct bl_err *err)
 {
@@ -322,12 +377,14 @@ int bl_attach_all(struct bl_attach *place, struct bl_attach_item *items, size_t 
 	for (i = 0; i < count && r >= 0; i++) {
 		r = handles[i] = bl_attach_resolve(place, &items[i], err);
 		if (r < 0)
-			bl_err_wrap(err, "%s: ", items[i].location);
+			bl_err_wrap(err, "%.200s: ", items[i].location);
 	}
+	if (r >= 0)
+		r = check_apart(place, items, handles, count, err);
 	for (i = 0; i < count && r >= 0; i++) {
 		r = attach_one(&items[i], handles[i], err);
 		if (r < 0)
-			bl_err_wrap(err, "%s: ", items[i].location);
+			bl_err_wrap(err, "%.200s: ", items[i].location);
 		else
 			attached++;
 	}

@@ -117,6 +117,8 @@ struct bl_attach_made {
 
 /* Opens the handle of a target; sets item->present. What it makes is put on place->made. */
 int bl_attach_resolve(struct bl_attach *place, struct bl_attach_item *item, struct bl_err *err);
+/* The kernel's name for a handle below the container's root, into to[PATH_MAX]. */
+int bl_attach_name(const struct bl_attach *place, int handle, char *to, struct bl_err *err);
 /* Removes (or, with keep, only forgets) what was made. */
 void bl_attach_made_done(struct bl_attach *place, bool keep);
 

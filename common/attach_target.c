@@ -82,8 +82,7 @@ int bl_attach_check_location(const char *location, struct bl_err *err)
 	return check_place(location, false, err);
 }
 
-/* The kernel's name for a handle below the container's root, into to[PATH_MAX]. */
-static int name_of(const struct bl_attach *place, int handle, char *to, struct bl_err *err)
+int bl_attach_name(const struct bl_attach *place, int handle, char *to, struct bl_err *err)
 {
 	char link[32];
 	char path[PATH_MAX];
@@ -92,6 +91,10 @@ static int name_of(const struct bl_attach *place, int handle, char *to, struct b
 
 	(void)snprintf(link, sizeof(link), "fd/%d", handle);
 	n = readlinkat(place->proc, link, path, sizeof(path) - 1);
+	/* A path may be resolved that has no name of this length, seen from the host's root. */
+	if (n < 0 && errno == ENAMETOOLONG)
+		return bl_err_config(err, "with the path of the root file system before it, it is "
+					  "longer than the kernel can name: choose a shorter one");
 	if (n <= 0)
 		return bl_err_sys(err, n < 0 ? errno : ENAMETOOLONG, "name the target");
 	path[n] = '\0';
@@ -207,6 +210,11 @@ static int resolve_err(int errnum, struct bl_err *err)
 					  "directory of the image, outside every volume");
 	case ENOTDIR:
 		return bl_err_config(err, "a part of it is no directory in the image");
+	case ENAMETOOLONG:
+		return bl_err_config(err,
+				     "a part of it has more than %d bytes, which no file "
+				     "system takes",
+				     NAME_MAX);
 	case ELOOP:
 		return bl_err_refuse(err, "symbolic links in the image lead round in a circle, or "
 					  "to a process's files");
@@ -288,7 +296,7 @@ static int make_missing(struct bl_attach *place, const struct bl_attach_item *it
 
 	if (deepest < 0)
 		return deepest;
-	r = name_of(place, deepest, resolved, err);
+	r = bl_attach_name(place, deepest, resolved, err);
 	if (r < 0)
 		return r;
 	/* Judged before anything is made: what is missing has no links in it. */
@@ -478,7 +486,7 @@ int bl_attach_resolve(struct bl_attach *place, struct bl_attach_item *item, stru
 		return r;
 	if (item->present || item->late)
 		return TAKE_FD(handle);
-	r = name_of(place, handle, resolved, err);
+	r = bl_attach_name(place, handle, resolved, err);
 	if (r == 0)
 		r = check_place(resolved, item->ours, err);
 	if (r == 0 && item->ours)

@@ -25,7 +25,7 @@ void bl_mount_table_done(struct bl_mount_table *table)
 static void take_word(const char **at, char *to, size_t size)
 {
 	size_t len = strcspn(*at, " \n");
-	size_t copied = len < size ? len : size - 1;
+	size_t copied = len < size ? len : size ? size - 1 : 0;
 
 	if (size > 0) {
 		memcpy(to, *at, copied);
@@ -95,5 +95,43 @@ bool bl_mount_table_has_device(const struct bl_mount_table *table, unsigned majo
 	for (const char *line = bl_buf_str(&table->text); line && *line; line = next_line(line))
 		if (parse_line(line, &entry) && entry.major == major && entry.minor == minor)
 			return true;
+	return false;
+}
+
+/* A character of an escaped word, "\040" for a blank; moves *at on. */
+static char take_character(const char **at)
+{
+	const char *c = *at;
+
+	if (c[0] == '\\' && c[1] >= '0' && c[1] <= '3' && c[2] >= '0' && c[2] <= '7' &&
+	    c[3] >= '0' && c[3] <= '7') {
+		*at += 4;
+		return (char)((c[1] - '0') << 6 | (c[2] - '0') << 3 | (c[3] - '0'));
+	}
+	*at += 1;
+	return *c;
+}
+
+static bool begins_with(const char *word, const char *path)
+{
+	while (*path && *word != ' ' && *word != '\n' && *word)
+		if (take_character(&word) != *path++)
+			return false;
+	return !*path && *word == '/';
+}
+
+bool bl_mount_table_beneath(const struct bl_mount_table *table, const char *path, char *to,
+			    size_t size)
+{
+	for (const char *line = bl_buf_str(&table->text); line && *line; line = next_line(line)) {
+		const char *at = line;
+
+		for (int i = 0; i < 4; i++) /* the mount point is the fifth word */
+			take_word(&at, NULL, 0);
+		if (!begins_with(at, path))
+			continue;
+		take_word(&at, to, size);
+		return true;
+	}
 	return false;
 }

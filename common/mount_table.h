@@ -44,4 +44,12 @@ int bl_mount_table_find(const struct bl_mount_table *table, uint64_t id,
 /* Whether some mount of the table is of the filesystem major:minor. */
 bool bl_mount_table_has_device(const struct bl_mount_table *table, unsigned major, unsigned minor);
 
+/*
+ * Whether a mount lies beneath the directory `path` (not on it); then its mount point, cut where it
+ * does not fit and with mountinfo's escapes, is in to[size]. `path` is what readlink(2) gives for a
+ * handle in that namespace.
+ */
+bool bl_mount_table_beneath(const struct bl_mount_table *table, const char *path, char *to,
+			    size_t size);
+
 #endif

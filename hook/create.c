@@ -132,7 +132,7 @@ static int add_weights(const struct bl_create *create, const struct bl_ready *re
 							      create->bundle->mount_label, err)
 				       : build_weights(create, ready, i, err);
 		if (item->mount < 0) {
-			bl_err_wrap(err, "%s: ", item->location);
+			bl_err_wrap(err, "%.200s: ", item->location);
 			return item->mount;
 		}
 		work->count++;

@@ -166,6 +166,40 @@ refused() {
 	refused "another mount of the container"
 }
 
+@test "a location that is longer than can be: 64, and nothing is left" {
+	local name location
+	name=$(printf 'd%.0s' {1..255})
+	location=$(for _ in {1..15}; do printf '/%s' "$name"; done)/$(printf 'e%.0s' {1..254})
+	at "$location"
+	refused "longer than the kernel can name"
+	kill "$(cat "$T/fake.pid")"
+	rm -rf "$BUNDLE"
+	at "/models/d$name/x"
+	refused "a part of more than 255 bytes"
+}
+
+@test "two locations that links of the image make one, or one inside the other" {
+	at /models/a
+	make_tree b
+	answer /models/a "$T/trees/a" /models/b "$T/trees/b"
+	annotate_weights hf://owner/repo /models/a hf://owner/other /models/b
+	mkdir -p "$R/models/a/sub"
+	ln -s a "$R/models/b"
+	refused "/models/b: by a link in the image it lies in the same place as '/models/a'"
+	ln -sfn a/sub "$R/models/b"
+	refused "/models/b: by a link in the image"
+	ln -sfn . "$R/models/b"
+	refused "/models/b: by a link in the image"
+}
+
+@test "weights that a link of the image puts over another mount of the container" {
+	at /data
+	mkdir -p "$T/volume" "$R/vol/my cache"
+	ln -s vol "$R/data"
+	bundle_set '.mounts += [{destination: "/vol/my cache", type: "bind", source: $s, options: ["rbind", "rw"]}]' --arg s "$T/volume"
+	refused "would hide the container's own mount '/vol/my"
+}
+
 @test "weights would hide another mount of the container" {
 	at /vol
 	mkdir "$T/volume"
