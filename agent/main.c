@@ -82,7 +82,7 @@ static int parse_options(int argc, char **argv, struct options *options, struct 
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
 		switch (option) {
 		case 's':
 			options->socket = optarg;

@@ -55,7 +55,7 @@ int bl_gc_main(char **words, struct bl_err *err)
 	if (r < 0)
 		return r;
 	if (json)
-		bl_print("%s", bl_buf_str(&answer.body));
+		bl_print_json(bl_buf_str(&answer.body));
 	else
 		bl_print("freed %s: %lld trees, %lld files, %lld unfinished downloads\n",
 			 bl_human_bytes(bl_node_int(answer.json, "freed")).text,
@@ -93,7 +93,7 @@ int bl_verify_main(char **words, struct bl_err *err)
 	if (bl_json_get_array(answer.json, "damaged", &damaged, NULL) <= 0)
 		return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "the agent's answer is malformed");
 	if (json)
-		bl_print("%s", bl_buf_str(&answer.body));
+		bl_print_json(bl_buf_str(&answer.body));
 	else
 		bl_print("%lld trees read, %zu damaged\n",
 			 (long long)bl_node_int(answer.json, "trees"), bl_json_length(damaged));

@@ -30,6 +30,9 @@ void bl_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A result on stdout; texts from outside are escaped, newlines of the format are not. */
 void bl_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* JSON text as a result, on a line of its own: it stays JSON, and no terminal obeys it. */
+void bl_print_json(const char *text);
+
 /* Each line of text as bl_say() has it. */
 void bl_say_lines(const char *text);
 

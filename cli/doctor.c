@@ -94,7 +94,7 @@ int bl_doctor_main(char **words, struct bl_err *err)
 		r = bl_json_write(&text, list, err);
 		if (r < 0)
 			return r;
-		bl_print("%s\n", bl_buf_str(&text));
+		bl_print_json(bl_buf_str(&text));
 	}
 	return doctor.bad ? 1 : 0;
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,25 @@ void bl_print(const char *fmt, ...)
 	}
 }
 
+void bl_print_json(const char *text)
+{
+	size_t len = strlen(text);
+	const char *end = text + len - (len > 0 && text[len - 1] == '\n');
+
+	while (text < end) {
+		uint32_t point = 0;
+		size_t n = bl_log_harmful(text, &point);
+
+		/* In JSON such a character stands in a string alone, where it may be escaped. */
+		if (n > 0 && point > ' ')
+			printf("\\u%04x", (unsigned)point);
+		else
+			(void)fwrite(text, 1, n = n ? n : 1, stdout);
+		text += n;
+	}
+	(void)putchar('\n');
+}
+
 void bl_say_lines(const char *text)
 {
 	while (*text) {
@@ -102,6 +122,19 @@ static int dispatch(char **words, struct bl_err *err)
 	return bl_err_config(err, "no such command: %.64s; ballast --help lists them", words[0]);
 }
 
+/* What was printed must have been written. A reader who has seen enough is told nothing. */
+static int finish(int status)
+{
+	bool failed = ferror(stdout) != 0;
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !failed)
+		return status;
+	if (errno != EPIPE)
+		bl_say("cannot write to standard output: %s", strerror(errno ? errno : EIO));
+	return BL_EX_INTERNAL;
+}
+
 int main(int argc, char **argv)
 {
 	struct bl_err err = {0};
@@ -110,16 +143,16 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {
 		print_help();
-		return BL_EX_CONFIG;
+		return finish(BL_EX_CONFIG);
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    (strcmp(argv[1], "help") == 0 && argc == 2)) {
 		print_help();
-		return 0;
+		return finish(0);
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		printf("ballast %s\n", BL_VERSION);
-		return 0;
+		return finish(0);
 	}
 	if (strcmp(argv[1], "help") == 0) {
 		char *words[] = {argv[2], (char *)"--help", NULL};
@@ -129,7 +162,7 @@ int main(int argc, char **argv)
 		r = dispatch(argv + 1, &err);
 	}
 	if (r >= 0)
-		return fflush(stdout) == 0 ? r : BL_EX_INTERNAL;
+		return finish(r);
 	(void)fflush(stdout);
 	bl_say("%s", err.msg);
 	return err.code ? err.code : BL_EX_INTERNAL;

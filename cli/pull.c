@@ -132,7 +132,7 @@ static int run(const struct pull *pull, const struct bl_weights *weights, struct
 	if (r < 0)
 		return r;
 	if (pull->json)
-		bl_print("%s\n", bl_buf_str(&answer.body));
+		bl_print_json(bl_buf_str(&answer.body));
 	if (bl_json_get_object(answer.json, "problem", &problem, NULL) > 0)
 		return bl_node_problem(problem, err);
 	if (!pull->json && !pull->quiet)

@@ -109,7 +109,7 @@ static int print_json(const bl_json *version, const bl_json *containers, const b
 		return bl_err_nomem(err);
 	r = bl_json_write(&text, all, err);
 	if (r == 0)
-		bl_print("%s\n", bl_buf_str(&text));
+		bl_print_json(bl_buf_str(&text));
 	return r;
 }
 

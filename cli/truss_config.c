@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/yaml.h"
 #include "common/cleanup.h"
@@ -441,8 +442,12 @@ int bl_truss_config_parse(const char *name, const char *text, size_t len,
 int bl_truss_config_read(const char *path, struct bl_truss_config *ret, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(BL_YAML_MAX_BYTES);
-	int r = bl_truss_config_load(path, &text, err);
+	bool piped = strcmp(path, "-") == 0;
+	int r = piped ? bl_buf_read(&text, STDIN_FILENO, err)
+		      : bl_truss_config_load(path, &text, err);
 
+	if (piped)
+		path = "standard input";
 	return r < 0 ? r : bl_truss_config_parse(path, bl_buf_str(&text), text.len, ret, err);
 }
 

@@ -17,7 +17,7 @@ static int print_annotations(const struct bl_truss_config *truss, struct bl_err 
 	int r = bl_json_write(&text, truss->annotations, err);
 
 	if (r == 0)
-		printf("%s\n", bl_buf_str(&text));
+		bl_print_json(bl_buf_str(&text));
 	return r;
 }
 

@@ -78,6 +78,13 @@ static bool is_harmful(uint32_t point)
 	       (point >= 0x2066 && point <= 0x2069) || point == 0xfeff;
 }
 
+size_t bl_log_harmful(const char *text, uint32_t *ret)
+{
+	size_t len = decode_utf8((const unsigned char *)text, ret);
+
+	return len > 0 && is_harmful(*ret) ? len : 0;
+}
+
 size_t bl_log_escape(char *to, size_t size, const char *text)
 {
 	const unsigned char *at = (const unsigned char *)text;

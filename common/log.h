@@ -10,6 +10,7 @@
 #define BL_LOG_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum bl_log_format { BL_LOG_TEXT, BL_LOG_JSON };
 enum bl_log_level { BL_LOG_DEBUG, BL_LOG_INFO, BL_LOG_WARNING, BL_LOG_ERROR };
@@ -39,5 +40,11 @@ void bl_log_with(enum bl_log_level level, const struct bl_log_field *fields, siz
  * fit is cut and ends in "...". Returns the length. size >= 8.
  */
 size_t bl_log_escape(char *to, size_t size, const char *text);
+
+/*
+ * Whether a terminal would obey the character at text rather than show it, as bl_log_escape() has
+ * it: its length in bytes and *ret, the code point; else 0.
+ */
+size_t bl_log_harmful(const char *text, uint32_t *ret);
 
 #endif

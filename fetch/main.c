@@ -6,6 +6,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,15 +36,23 @@ static const struct command {
 	{"job", run_job},
 };
 
-static const char usage[] = "Usage: ballast-fetch plan|pull [OPTION]... SOURCE [DIR]\n"
-			    "       ballast-fetch job\n"
-			    "\n"
-			    "  plan SOURCE      list what would be brought\n"
-			    "  pull SOURCE DIR  bring it\n"
-			    "  job              work for the agent (descriptors 0 and 3)\n"
-			    "\n"
-			    "  --help           this text\n"
-			    "  --version        the version\n";
+static const char usage[] =
+	"Usage: ballast-fetch plan|pull [OPTION]... SOURCE [DIR]\n"
+	"       ballast-fetch job\n"
+	"\n"
+	"  plan SOURCE      list what would be brought\n"
+	"  pull SOURCE DIR  bring it\n"
+	"  job              work for the agent (descriptors 0 and 3)\n"
+	"\n"
+	"  --config=FILE    the operator's configuration (" BL_PATH_CONFIG ")\n"
+	"  --secrets-dir=DIR, --tenant=NAME, --auth-secret-name=NAME\n"
+	"                   the secret DIR/tenant/NAME (" BL_PATH_SECRETS ", default)\n"
+	"  --allow=GLOB, --ignore=GLOB\n"
+	"                   which files; each may be given again\n"
+	"  --json           plan: the list as JSON\n"
+	"  --quiet          pull: no progress\n"
+	"  --help           this text\n"
+	"  --version        the version\n";
 
 /*
  * Whatever the caller's environment holds (proxies, key logs, resolver options) is not the
@@ -68,18 +77,27 @@ static int finish(int status, const struct bl_err *err)
 	return err->code ? err->code : BL_EX_INTERNAL;
 }
 
+/* Also behind a command: `ballast-fetch plan --help`. */
+static bool wants_help(char **argv)
+{
+	for (char **at = argv + 1; at < argv + 3 && *at; at++)
+		if (strcmp(*at, "--help") == 0 || strcmp(*at, "-h") == 0)
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	struct bl_err err = {0};
 
 	bl_log_init("ballast-fetch", BL_LOG_TEXT, BL_LOG_INFO);
-	if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+	if (argc > 1 && wants_help(argv)) {
 		fputs(usage, stdout);
-		return 0;
+		return fflush(stdout) == 0 ? 0 : BL_EX_INTERNAL;
 	}
 	if (argc > 1 && strcmp(argv[1], "--version") == 0) {
 		puts("ballast-fetch " BL_VERSION);
-		return 0;
+		return fflush(stdout) == 0 ? 0 : BL_EX_INTERNAL;
 	}
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(*commands); i++) {
 		if (strcmp(argv[1], commands[i].name) != 0)
@@ -88,6 +106,11 @@ int main(int argc, char **argv)
 			return finish(bl_err_set(&err, BL_EX_INTERNAL, EIO, "cannot set up"), &err);
 		return finish(commands[i].run(argc - 1, argv + 1, &err), &err);
 	}
+	if (argc > 1)
+		return finish(bl_err_config(&err,
+					    "'%.100s' is no command; see ballast-fetch --help",
+					    argv[1]),
+			      &err);
 	fputs(usage, stderr);
 	return BL_EX_CONFIG;
 }

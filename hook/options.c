@@ -207,6 +207,7 @@ static const struct {
 	{"--allow-exec", false, set_allow_exec},
 	{"--log-format", true, set_log_format},
 	{"--help", false, set_help},
+	{"-h", false, set_help},
 	{"--version", false, set_version},
 };
 

@@ -300,6 +300,38 @@ complete_words() {
 	assert_equal "$(jq -r '.cache.trees | length' <<<"$output")" 1
 }
 
+@test "output: JSON stays JSON, nothing in it moves a cursor, what cannot be written is said" {
+	need_root
+	make_model "$T/model"
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	run --separate-stderr "$BUILD/ballast" pull --agent="unix:$T/agent.sock" --json --allow='"\x"' team/model
+	[ "$status" -ne 0 ] || fail "a pattern that matches nothing was taken"
+	[[ $(jq -r '.problem.detail' <<<"$output") == *'"'* ]] || fail "no JSON, or no quotes: $output"
+	config odd <<-'YAML'
+		environment_variables:
+		  A: "\u009b1m \u202e \\ \U0001F600"
+	YAML
+	run --separate-stderr "$BUILD/ballast" validate --json - <"$CONFIG"
+	assert_status 0
+	[[ $output != *$'\u009b'* && $output != *$'\u202e'* ]] || fail "$output"
+	assert_equal "$(jq -r '.[] | fromjson.A' <<<"$output")" $'\u009b1m \u202e \\ \U0001F600'
+	for command in --help --version "validate --json $CONFIG" "help pull"; do
+		# shellcheck disable=SC2086
+		run bash -c '"$@" >/dev/full' full "$BUILD/ballast" $command
+		assert_status 70
+		assert_output "cannot write to standard output: No space left on device"
+	done
+	run bash -c '"$1" --help | true' closed "$BUILD/ballast"
+	assert_equal "$output" ""
+	run "$BUILD/ballast-fetch" plan --help
+	assert_status 0
+	assert_output "--auth-secret-name"
+	run "$BUILD/ballast-fetch" bring
+	assert_status 64
+	assert_output "'bring' is no command"
+}
+
 @test "pull: what goes wrong has the exit status of a start, and one line" {
 	need_root
 	make_model "$T/model"
