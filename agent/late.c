@@ -258,11 +258,16 @@ static int say_mounts(struct bl_late *late, const bl_json *mounts)
 	return bl_buf_puts(&late->lines, "ready\n", NULL);
 }
 
+/* An agent before us may have died in the middle of a line: that is made void. */
 static void take_gate(struct bl_late *late, int fd)
 {
+	static const char nothing[] = {BL_GATE_VOID, '\n', '\0'};
+
 	bl_loop_unwatch(late->owner.loop, &late->room);
 	bl_cleanup_fd(&late->gate);
 	late->gate = fd;
+	(void)bl_buf_puts(&late->lines, nothing, NULL);
+	write_lines(late);
 }
 
 /* What the child has said; gate is ours from here on (-1: none). */

@@ -10,7 +10,8 @@
  *   mount DEV INO LOCATION    each, as fstat gives them
  *   ready | failed TEXT
  *
- * After a restart of the agent everything is said again; what was attached stays as it is.
+ * After a restart of the agent everything is said again; what was attached stays as it is. The first
+ * line is void, whatever half a line of the agent before it stands there (BL_GATE_VOID).
  */
 #ifndef BL_AGENT_LATE_H
 #define BL_AGENT_LATE_H

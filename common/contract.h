@@ -34,6 +34,9 @@
 #define BL_BOX_GATE    "/run/ballast/gate"
 #define BL_BOX_SECRETS "/secrets"
 
+/* The last byte of a line of the gate that counts for nothing. */
+#define BL_GATE_VOID '\x18'
+
 /* Maxima. */
 #define BL_MAX_STATE	    (1024 * 1024)     /* bytes of the OCI state on the hook's stdin */
 #define BL_MAX_CONFIG	    (4 * 1024 * 1024) /* bytes of config.json */

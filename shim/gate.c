@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "common/cleanup.h"
+#include "common/contract.h"
 #include "common/err.h"
 #include "common/sys.h"
 #include "shim/exit.h"
@@ -190,6 +191,11 @@ static int on_line(struct gate *gate, struct bl_err *err)
 	return bl_err_retry(err, "weights: %s", line.text);
 }
 
+static bool is_void(const struct gate *gate)
+{
+	return gate->used > 0 && gate->line[gate->used - 1] == BL_GATE_VOID;
+}
+
 static int take_bytes(struct gate *gate, const char *bytes, size_t len, struct bl_err *err)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -202,7 +208,7 @@ static int take_bytes(struct gate *gate, const char *bytes, size_t len, struct b
 			continue;
 		}
 		gate->line[gate->used] = '\0';
-		ret = on_line(gate, err);
+		ret = is_void(gate) ? 0 : on_line(gate, err);
 		gate->used = 0;
 		if (ret != 0)
 			return ret;
@@ -212,7 +218,8 @@ static int take_bytes(struct gate *gate, const char *bytes, size_t len, struct b
 
 /* ---- Waiting ---- */
 
-/* Also after every end of file (the agent's restart): only a new opening waits for a new writer. */
+/* Also after every end of file (the agent's restart): only a new opening waits for a new writer. Half
+ * a line of the old one is forgotten. */
 static int open_fifo(struct gate *gate, struct bl_err *err)
 {
 	struct stat st;
@@ -237,8 +244,10 @@ static int read_fifo(struct gate *gate, struct bl_err *err)
 		return 0;
 	if (n < 0)
 		return bl_err_sys(err, (int)-n, "%s", gate->path);
-	if (n == 0)
+	if (n == 0) {
+		gate->say("the node's agent has gone; waiting for it to come back");
 		return open_fifo(gate, err);
+	}
 	return take_bytes(gate, bytes, (size_t)n, err);
 }
 

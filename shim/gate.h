@@ -6,6 +6,9 @@
  *   progress DONE TOTAL          bytes
  *   mount DEV INO LOCATION       decimal, as fstat gives them; one for each mount of the spec
  *   ready | failed TEXT          the end
+ *
+ * A line whose last byte is BL_GATE_VOID counts for nothing: with that byte an agent begins, since one
+ * before it may have died in the middle of a line. It says all lines again.
  */
 #ifndef BL_SHIM_GATE_H
 #define BL_SHIM_GATE_H

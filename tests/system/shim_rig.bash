@@ -92,7 +92,8 @@ wait_line() {
 	"$FIXTURES/process.py" line "$T/$CONTAINER.log" "$1" 20
 }
 
-# run_in_background [runc|crun]: its output goes to $T/$CONTAINER.log.
+# run_in_background [runc|crun]: its output goes to $T/$CONTAINER.log. (9: a test's own
+# gate, of which only the test is the agent.)
 run_in_background() {
 	local runtime=${1:-runc}
 	CONTAINER=$(new_id "$runtime")
@@ -101,11 +102,11 @@ run_in_background() {
 	if [ "$runtime" = crun ]; then
 		(end=0; crun_in_test run --bundle "$BUNDLE" "$CONTAINER" || end=$?
 			echo "$end" >"$T/$CONTAINER.status") \
-			>"$T/$CONTAINER.log" 2>&1 </dev/null 3>&- &
+			>"$T/$CONTAINER.log" 2>&1 </dev/null 3>&- 9>&- &
 	else
 		(end=0; runc --root "$T/runc" run --bundle "$BUNDLE" "$CONTAINER" || end=$?
 			echo "$end" >"$T/$CONTAINER.status") \
-			>"$T/$CONTAINER.log" 2>&1 </dev/null 3>&- &
+			>"$T/$CONTAINER.log" 2>&1 </dev/null 3>&- 9>&- &
 	fi
 	BACKGROUND=$!
 	RUNTIME=$runtime

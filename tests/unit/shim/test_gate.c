@@ -181,6 +181,23 @@ static void test_restart(void **state)
 
 	(void)state;
 	assert_int_equal(wait_for(texts, NULL, 0, &err), 0);
+	assert_non_null(strstr(said, "has gone"));
+}
+
+/* The same where the next is there before the shim has seen that the old one went. */
+static void test_void_line(void **state)
+{
+	char *texts[] = {"progress 1 2\nmount 7 1\x18\n\x18\nready\n", NULL};
+	char *without[] = {"progress 1 2\nmount 7 1\nready\n", NULL};
+	char *inside[] = {"re\x18"
+			  "ady\n",
+			  NULL};
+	struct bl_err err;
+
+	(void)state;
+	assert_int_equal(wait_for(texts, NULL, 0, &err), 0);
+	assert_true(wait_for(without, NULL, 0, &err) < 0);
+	assert_true(wait_for(inside, NULL, 0, &err) < 0);
 }
 
 /* What is there as told is still refused where it can be written. */
@@ -257,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_ready),
 		cmocka_unit_test(test_failed),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_void_line),
 		cmocka_unit_test(test_mounts),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_no_fifo),
