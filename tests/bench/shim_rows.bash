@@ -33,3 +33,20 @@ make_root() {
 clock() {
 	ELAPSED=$("$T/execclock" "$ROOT" "$@")
 }
+
+# The peers of the rows shim-start and shim-init, and what they share.
+label_catatonit() { echo '`catatonit`: drops nothing'; }
+label_tini() { echo '`tini`, then `setpriv`: user, groups, capabilities, no_new_privs'; }
+
+set_up_inits() {
+	need catatonit tini setpriv
+	need_built ballast-shim
+	make_root
+	"$T/mkspec" run_as=1000 env=A=1 env=B=2 >"$T/given/spec"
+}
+
+run_catatonit() { clock "$(command -v catatonit)" -- /stamp; }
+run_tini() {
+	clock "$(command -v tini)" -- /usr/bin/setpriv --reuid=1000 --regid=1000 --clear-groups \
+		--inh-caps=-all --ambient-caps=-all --bounding-set=-all --no-new-privs /stamp
+}
