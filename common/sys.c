@@ -406,6 +406,11 @@ int bl_sys_accept(int listener)
 	RETURN_CALL("accept", accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 
+void bl_sys_coarse_time(struct timespec *ret)
+{
+	(void)syscall(SYS_clock_gettime, CLOCK_REALTIME_COARSE, ret);
+}
+
 int bl_sys_pidfd_open(pid_t pid)
 {
 	RETURN_CALL("pidfd_open", syscall(SYS_pidfd_open, pid, 0));

@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* ---- Mounts (mount_setattr(2), open_tree(2), fsopen(2) ...; Linux 5.12 and later) ---- */
 
@@ -94,6 +95,11 @@ int bl_sys_fallocate(int fd, int mode, off_t offset, off_t length);
 
 /* accept4(2), non-blocking and close-on-exec. */
 int bl_sys_accept(int listener);
+
+/* The clock that file systems take their times from, by a call: the C library's way through the vDSO
+ * costs who asks once two page faults. */
+void bl_sys_coarse_time(struct timespec *ret);
+
 int bl_sys_pidfd_open(pid_t pid);
 int bl_sys_pidfd_send_signal(int pidfd, int signal);
 int bl_sys_setns(int fd, int nstype);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -81,6 +80,24 @@ static int check_file(const char *path)
 	return 0;
 }
 
+/* An element of PATH (an empty one is the working directory), a slash and the name; false where
+ * they do not fit. */
+static bool join(char *to, size_t size, const char *dir, size_t len, const char *name)
+{
+	size_t name_size = strlen(name) + 1;
+
+	if (len == 0) {
+		dir = ".";
+		len = 1;
+	}
+	if (len >= size || name_size > size - len - 1)
+		return false;
+	memcpy(to, dir, len);
+	to[len] = '/';
+	memcpy(to + len + 1, name, name_size);
+	return true;
+}
+
 int bl_command_find(const char *name, const char *path, char *to, size_t size)
 {
 	const char *at = path ? path : USUAL_PATH;
@@ -90,10 +107,8 @@ int bl_command_find(const char *name, const char *path, char *to, size_t size)
 		return ret;
 	for (;;) {
 		size_t len = strcspn(at, ":");
-		/* An empty element is the working directory. */
-		int used = snprintf(to, size, "%.*s%s%s", (int)len, at, len ? "/" : "./", name);
 
-		if (used > 0 && (size_t)used < size) {
+		if (join(to, size, at, len, name)) {
 			int r = check_file(to);
 
 			if (r == 0)

@@ -2,7 +2,6 @@
 #include "shim/env.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +51,17 @@ static uint32_t *find(const struct bl_env *env, const struct places *places, con
 		at = (at + 1) & places->mask;
 	}
 	return &places->slots[at];
+}
+
+/* As snprintf(to, size, "%s%s", name, value) does, which would cost two pages of stack. */
+static void join(char *to, size_t size, const char *name, const char *value)
+{
+	size_t name_size = strlen(name);
+	size_t len = strnlen(value, size - name_size - 1);
+
+	memcpy(to, name, name_size);
+	memcpy(to + name_size, value, len);
+	to[name_size + len] = '\0';
 }
 
 static void set(struct bl_env *env, struct places *places, const char *entry)
@@ -137,8 +147,8 @@ static void apply_defaults(struct bl_env *env, struct places *places, const stru
 	char *python = env->entries + strlen(env->entries) + 1;
 	size_t len = sizeof("PYTHON_EXECUTABLE=") - 1;
 
-	(void)snprintf(env->user_entry, sizeof(env->user_entry), "USER=%s", name);
-	(void)snprintf(env->logname_entry, sizeof(env->logname_entry), "LOGNAME=%s", name);
+	join(env->user_entry, sizeof(env->user_entry), "USER=", name);
+	join(env->logname_entry, sizeof(env->logname_entry), "LOGNAME=", name);
 	set_default(env, places, "APP_HOME=/app");
 	set_default(env, places, env->user_entry);
 	set_default(env, places, env->logname_entry);
@@ -173,8 +183,7 @@ int bl_env_build(struct bl_env *ret, const char *const *image, const struct bl_o
 		return bl_err_nomem(err);
 	for (size_t i = 0; image[i]; i++)
 		set(ret, &places, image[i]);
-	(void)snprintf(ret->entries, sizeof("HOME=") + BL_MAX_PATH, "HOME=%s",
-		       choose_home(orders, user));
+	join(ret->entries, sizeof("HOME=") + BL_MAX_PATH, "HOME=", choose_home(orders, user));
 	set(ret, &places, ret->entries);
 	apply_spec(ret, &places, orders, say);
 	apply_defaults(ret, &places, user);

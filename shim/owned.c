@@ -21,6 +21,7 @@
 #define NAMED 4 /* directories at most */
 
 struct named {
+	struct stat top; /* of / */
 	const char *path[NAMED];
 	struct bl_walk_root roots[NAMED]; /* fd is owned */
 	size_t count;
@@ -100,19 +101,23 @@ static int make_dirs(int root, const char *path)
 	return at < 0 ? at : 0;
 }
 
-static void make_home(int root, const char *home, bl_say_fn *say)
+/* A handle of the home directory, which is made where it is missing; or -errno. */
+static int open_home(int root, const char *home, bl_say_fn *say)
 {
-	auto_fd there = open_dir(root, home);
+	int fd = open_dir(root, home);
 	mode_t mask;
 	int ret;
 
-	if (there != -ENOENT)
-		return;
+	if (fd != -ENOENT)
+		return fd;
 	mask = umask(022);
 	ret = make_dirs(root, home);
 	(void)umask(mask);
-	if (ret < 0)
+	if (ret < 0) {
 		say("%s: the home directory cannot be made: %s", home, strerror(-ret));
+		return fd;
+	}
+	return open_dir(root, home);
 }
 
 static void say_why_not(const char *path, int errnum, bl_say_fn *say)
@@ -125,21 +130,19 @@ static void say_why_not(const char *path, int errnum, bl_say_fn *say)
 		say("%s: its owner is left as it is: %s", path, strerror(errnum));
 }
 
-/* Adds a directory that is there, is not /, and has not been added. */
-static void add(struct named *named, int root, const char *path, bl_say_fn *say)
+/* Adds a directory that is there (handle: as open_dir() gives it, and ours from here on), is not /,
+ * and has not been added. */
+static void add(struct named *named, int handle, const char *path, bl_say_fn *say)
 {
-	auto_fd fd = open_dir(root, path);
-	struct stat top;
+	auto_fd fd = handle;
 	struct stat st;
 	int ret = fd < 0 ? fd : bl_sys_fstat(fd, &st);
 
-	if (ret >= 0)
-		ret = bl_sys_fstat(root, &top);
 	if (ret < 0) {
 		say_why_not(path, -ret, say);
 		return;
 	}
-	if (st.st_dev == top.st_dev && st.st_ino == top.st_ino)
+	if (st.st_dev == named->top.st_dev && st.st_ino == named->top.st_ino)
 		return;
 	for (size_t i = 0; i < named->count; i++)
 		if (named->roots[i].dev == st.st_dev && named->roots[i].ino == st.st_ino)
@@ -185,20 +188,21 @@ void bl_owned_give(const struct bl_user *user, const char *home, bl_say_fn *say)
 	static const char *const fixed[] = {"/app", "/workspace", "/packages"};
 	__attribute__((cleanup(named_done))) struct named named = {.count = 0};
 	auto_fd root = bl_sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+	auto_fd at_home = -ENOENT;
 	bool home_ours = is_plain(home) && !is_system(home);
 
-	if (root < 0)
+	if (root < 0 || bl_sys_fstat(root, &named.top) < 0)
 		return;
 	if (home_ours)
-		make_home(root, home, say);
+		at_home = open_home(root, home, say);
 	else
 		say("HOME=%s: is not a directory that is given to the server's user", home);
 	if (geteuid() != 0 || user->uid == 0)
 		return;
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)
-		add(&named, root, fixed[i], say);
+		add(&named, open_dir(root, fixed[i]), fixed[i], say);
 	if (home_ours)
-		add(&named, root, home, say);
+		add(&named, TAKE_FD(at_home), home, say);
 	if (named.count)
 		give(&named, user, say);
 }

@@ -6,12 +6,15 @@
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 
+#include "common/cleanup.h"
 #include "common/err.h"
 #include "common/sys.h"
 #include "shim/user.h"
 
 #define CAPS	     64 /* bits of a set; a kernel knows fewer */
+#define ALL	     UINT64_MAX
 #define CAP_BIT(cap) (1ULL << (cap))
 
 /* What must hold at the end. */
@@ -28,16 +31,19 @@ static int not_as_meant(const char *what, struct bl_err *err)
 			     what);
 }
 
-/* The capabilities for which read() says 1, into *ret. */
-static int read_set(int (*read_one)(unsigned cap), uint64_t *ret)
+/* Those of `among` for which read_one() says 1, into *ret. */
+static int read_set(int (*read_one)(unsigned cap), uint64_t among, uint64_t *ret)
 {
 	uint64_t set = 0;
 
 	for (unsigned cap = 0; cap < CAPS; cap++) {
-		int r = read_one(cap);
+		int r;
 
+		if (!(among & CAP_BIT(cap)))
+			continue;
+		r = read_one(cap);
 		if (r == -EINVAL && cap > 0)
-			break;
+			break; /* the kernel knows no more */
 		if (r < 0)
 			return r;
 		if (r > 0)
@@ -53,22 +59,23 @@ static int read_set(int (*read_one)(unsigned cap), uint64_t *ret)
  */
 static int drop_bounding(struct goal *goal, const struct bl_sys_caps *now, struct bl_err *err)
 {
-	int r = 0;
+	uint64_t there;
+	int r = read_set(bl_sys_capbset_read, ALL, &there);
 
+	if (r < 0)
+		return bl_err_sys(err, -r, "reading the bounding set");
+	goal->bounding = there;
 	if (!(now->effective & CAP_BIT(CAP_SETPCAP))) {
-		r = read_set(bl_sys_capbset_read, &goal->bounding);
-		if (r < 0)
-			return bl_err_sys(err, -r, "reading the bounding set");
-		if (goal->bounding & ~goal->keep)
+		if (there & ~goal->keep)
 			goal->keep = 0;
 		return 0;
 	}
-	goal->bounding = goal->keep;
+	goal->bounding &= goal->keep;
+	/* Only what is there: each makes new credentials, ten times what a look takes. */
 	for (unsigned cap = 0; cap < CAPS; cap++) {
-		if (!(goal->keep & CAP_BIT(cap)))
-			r = bl_sys_capbset_drop(cap);
-		if (r == -EINVAL && cap > 0)
-			break; /* the kernel knows no more */
+		if (!(there & ~goal->keep & CAP_BIT(cap)))
+			continue;
+		r = bl_sys_capbset_drop(cap);
 		if (r < 0)
 			return bl_err_sys(err, -r, "dropping capability %u from the bounding set",
 					  cap);
@@ -142,9 +149,12 @@ static bool has_group(const gid_t *groups, size_t n, gid_t gid)
 /* The kernel sorts them; user->groups has each once, so equal numbers and one inclusion suffice. */
 static int check_groups(const struct bl_user *user, struct bl_err *err)
 {
-	gid_t groups[BL_USER_GROUPS_MAX];
-	int n = bl_sys_getgroups(groups, BL_USER_GROUPS_MAX);
+	/* One more than there should be, so that too many are seen. */
+	auto_free gid_t *groups = calloc(user->group_count + 1, sizeof(*groups));
+	int n = groups ? bl_sys_getgroups(groups, user->group_count + 1) : -ENOMEM;
 
+	if (n == -EINVAL)
+		return not_as_meant("groups", err);
 	if (n < 0)
 		return bl_err_sys(err, -n, "reading the groups back");
 	if ((size_t)n != user->group_count)
@@ -155,6 +165,10 @@ static int check_groups(const struct bl_user *user, struct bl_err *err)
 	return 0;
 }
 
+/*
+ * No capability is ever ambient that is not permitted and inheritable too (capabilities(7)), so the
+ * ambient set is asked for those alone.
+ */
 static int check_capabilities(const struct goal *goal, struct bl_err *err)
 {
 	struct bl_sys_caps caps;
@@ -163,9 +177,9 @@ static int check_capabilities(const struct goal *goal, struct bl_err *err)
 	int r = bl_sys_capget(&caps);
 
 	if (r >= 0)
-		r = read_set(bl_sys_capbset_read, &bounding);
+		r = read_set(bl_sys_capbset_read, ALL, &bounding);
 	if (r >= 0)
-		r = read_set(bl_sys_ambient_read, &ambient);
+		r = read_set(bl_sys_ambient_read, caps.permitted & caps.inheritable, &ambient);
 	if (r < 0)
 		return bl_err_sys(err, -r, "reading the capabilities back");
 	if (caps.effective != goal->keep || caps.permitted != goal->keep ||

@@ -5,8 +5,9 @@
  * caller must not run the server.
  *
  *   what              given up by                        read back by
- *   bounding set      PR_CAPBSET_DROP each               PR_CAPBSET_READ each
- *   ambient set       PR_CAP_AMBIENT_CLEAR_ALL           PR_CAP_AMBIENT_IS_SET each
+ *   bounding set      PR_CAPBSET_DROP, what is in it     PR_CAPBSET_READ each
+ *   ambient set       PR_CAP_AMBIENT_CLEAR_ALL           capget: it lies within the others;
+ *                                                        PR_CAP_AMBIENT_IS_SET, what is kept
  *   groups, gid, uid  setgroups, setresgid, setresuid    getgroups, getresgid, getresuid, setfs*(-1)
  *   other sets        capset                             capget
  *   no_new_privs      PR_SET_NO_NEW_PRIVS                PR_GET_NO_NEW_PRIVS

@@ -72,17 +72,21 @@ static bool parse_id(struct field text, uint32_t *ret)
 	return true;
 }
 
-/* Copies a field that is to become part of an environment: no control characters, and it fits. */
-static bool copy(char *to, size_t size, struct field from)
+/* Whether a field may become part of an environment: no control characters, and it fits. */
+static bool is_fit(struct field text, size_t size)
 {
-	if (from.len >= size)
+	if (text.len >= size)
 		return false;
-	for (size_t i = 0; i < from.len; i++)
-		if ((unsigned char)from.at[i] < 0x20 || from.at[i] == 0x7f)
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.at[i] < 0x20 || text.at[i] == 0x7f)
 			return false;
+	return true;
+}
+
+static void copy(char *to, struct field from)
+{
 	memcpy(to, from.at, from.len);
 	to[from.len] = '\0';
-	return true;
 }
 
 int bl_user_find_passwd(struct bl_user *ret, const char *data, size_t len)
@@ -92,19 +96,17 @@ int bl_user_find_passwd(struct bl_user *ret, const char *data, size_t len)
 	struct field fields[FIELDS_MOST];
 
 	while (next_line(&rest, &line)) {
-		char name[BL_USER_NAME_MAX];
-		char home[BL_USER_HOME_MAX];
 		uint32_t uid;
 		uint32_t gid;
 
 		if (split(line, fields, PASSWD_FIELDS) != PASSWD_FIELDS ||
 		    !parse_id(fields[2], &uid) || uid != ret->uid || !parse_id(fields[3], &gid) ||
-		    fields[0].len == 0 || !copy(name, sizeof(name), fields[0]) ||
-		    !copy(home, sizeof(home), fields[5]))
+		    fields[0].len == 0 || !is_fit(fields[0], sizeof(ret->name)) ||
+		    !is_fit(fields[5], sizeof(ret->home)))
 			continue;
 		ret->gid = gid;
-		memcpy(ret->name, name, fields[0].len + 1);
-		memcpy(ret->home, home, fields[5].len + 1);
+		copy(ret->name, fields[0]);
+		copy(ret->home, fields[5]);
 		return 1;
 	}
 	return 0;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -28,8 +29,10 @@ struct entry {
 	char name[];
 };
 
+/* A directory that is being read. */
 struct level {
-	int fd; /* owned while the walk is in it */
+	struct level *above; /* that it lies in; of a spare one, the next spare one */
+	int fd;		     /* owned while the walk is in it */
 	uint16_t at, used;
 	bool share; /* of this batch, every other entry is somebody else's: */
 	bool skip;  /* the next one */
@@ -42,18 +45,28 @@ struct names {
 	uint64_t count; /* names seen; 0: an empty slot */
 };
 
+#define NAMES	   (2UL * BL_WALK_LINKS)
+#define NAMES_SIZE (NAMES * sizeof(struct names))
+
 /* One of two that walk the same tree: they share what the kernel keeps, and nothing else. */
 struct worker {
 	struct bl_walk_result result;
+	struct names *names; /* NAMES of them; NULL: none yet */
 	size_t names_used;
 	size_t visited; /* entries */
 	size_t depth;
-	struct level levels[BL_WALK_DEPTH];
-	struct names names[2 * BL_WALK_LINKS];
+	struct level *level; /* the deepest of `depth`, owned */
+	struct level *spare; /* owned */
 };
 
-/* One mapping, touched only as far as it is used, and given back whole: PID 1 stays small. Shared,
- * so that a helper's results can be read when it has ended. */
+/* The helper's, in memory that is shared with it, so that its results can be read when it has ended.
+ * (Its levels are its own: it has a copy of those that were there when it began.) */
+struct helper {
+	struct worker worker;
+	struct names names[NAMES];
+};
+
+/* Most trees are a home with nothing in it: there is no more of this than a tree asks for. */
 struct bl_walk {
 	uid_t uid;
 	gid_t gid;
@@ -62,20 +75,20 @@ struct bl_walk {
 	struct timespec began; /* by the clock that file systems take their times from */
 	bool linked;	       /* pass two: only what has several names */
 	bool alone;	       /* no helper, or none any more */
-	struct worker workers[2];
+	struct worker worker;
+	struct helper *helper; /* NULL: none was needed yet */
 };
 
 struct bl_walk *bl_walk_new(const struct bl_walk_root *roots, size_t n, uid_t uid, gid_t gid,
 			    struct bl_err *err)
 {
-	struct bl_walk *walk = mmap(NULL, sizeof(*walk), PROT_READ | PROT_WRITE,
-				    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct bl_walk *walk = calloc(1, sizeof(*walk));
 
-	if (walk == MAP_FAILED) {
+	if (!walk) {
 		(void)bl_err_nomem(err);
 		return NULL;
 	}
-	(void)clock_gettime(CLOCK_REALTIME_COARSE, &walk->began);
+	bl_sys_coarse_time(&walk->began);
 	walk->uid = uid;
 	walk->gid = gid;
 	walk->root_count = n;
@@ -83,10 +96,30 @@ struct bl_walk *bl_walk_new(const struct bl_walk_root *roots, size_t n, uid_t ui
 	return walk;
 }
 
+/* Zeroes that take no room until they are written to; NULL where there are none. */
+static void *map(size_t size, int sharing)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE,
+			-1, 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
 void bl_walk_free(struct bl_walk *walk)
 {
-	if (walk)
-		(void)munmap(walk, sizeof(*walk));
+	struct level *level;
+
+	if (!walk)
+		return;
+	while ((level = walk->worker.spare)) {
+		walk->worker.spare = level->above;
+		free(level);
+	}
+	if (walk->worker.names)
+		(void)munmap(walk->worker.names, NAMES_SIZE);
+	if (walk->helper)
+		(void)munmap(walk->helper, sizeof(*walk->helper));
+	free(walk);
 }
 
 static void note_failure(struct worker *worker, int errnum)
@@ -98,21 +131,27 @@ static void note_failure(struct worker *worker, int errnum)
 /* The slot of an inode, or the free one for it; NULL where the table is full. */
 static struct names *find_names(struct worker *worker, const struct stat *st)
 {
-	const size_t mask = 2 * BL_WALK_LINKS - 1;
-	size_t at = ((uint64_t)st->st_ino * 0x9e3779b97f4a7c15ULL >> 40) & mask;
+	size_t at = ((uint64_t)st->st_ino * 0x9e3779b97f4a7c15ULL >> 40) & (NAMES - 1);
+	struct names *names = worker->names;
 
-	while (worker->names[at].count &&
-	       (worker->names[at].ino != st->st_ino || worker->names[at].dev != st->st_dev))
-		at = (at + 1) & mask;
-	if (worker->names[at].count == 0 && worker->names_used == BL_WALK_LINKS)
+	while (names[at].count && (names[at].ino != st->st_ino || names[at].dev != st->st_dev))
+		at = (at + 1) & (NAMES - 1);
+	if (names[at].count == 0 && worker->names_used == BL_WALK_LINKS)
 		return NULL;
-	return &worker->names[at];
+	return &names[at];
 }
 
 static void count_name(struct worker *worker, const struct stat *st)
 {
-	struct names *names = find_names(worker, st);
+	struct names *names;
 
+	if (!worker->names)
+		worker->names = map(NAMES_SIZE, MAP_PRIVATE);
+	if (!worker->names) {
+		note_failure(worker, ENOMEM);
+		return;
+	}
+	names = find_names(worker, st);
 	if (names && names->count++ == 0) {
 		worker->names_used++;
 		names->dev = st->st_dev;
@@ -120,16 +159,20 @@ static void count_name(struct worker *worker, const struct stat *st)
 	}
 }
 
+static uint64_t names_seen(struct worker *worker, const struct stat *st)
+{
+	const struct names *names = worker->names ? find_names(worker, st) : NULL;
+
+	return names ? names->count : 0;
+}
+
 /* A table that was full has counted too few: such a file is left alone as well. */
 static bool has_names_elsewhere(struct bl_walk *walk, const struct stat *st)
 {
-	uint64_t count = 0;
+	uint64_t count = names_seen(&walk->worker, st);
 
-	for (size_t i = 0; i < 2; i++) {
-		const struct names *names = find_names(&walk->workers[i], st);
-
-		count += names ? names->count : 0;
-	}
+	if (walk->helper)
+		count += names_seen(&walk->helper->worker, st);
 	return count != (uint64_t)st->st_nlink;
 }
 
@@ -179,27 +222,54 @@ static bool is_root(const struct bl_walk *walk, const struct stat *st)
 	return false;
 }
 
+/* For the next directory; NULL is fine. */
+static void put_aside(struct worker *worker, struct level *level)
+{
+	if (!level)
+		return;
+	level->above = worker->spare;
+	worker->spare = level;
+}
+
 /* Goes down into the directory that the handle is. */
 static void enter(struct worker *worker, int handle)
 {
-	struct level *level;
+	struct level *level = worker->spare;
 	int fd;
 
 	if (worker->depth == BL_WALK_DEPTH) {
 		note_failure(worker, ENAMETOOLONG);
 		return;
 	}
-	fd = bl_sys_openat(handle, ".", O_RDONLY | O_DIRECTORY, 0);
+	if (level)
+		worker->spare = level->above;
+	else
+		level = malloc(sizeof(*level));
+	fd = level ? bl_sys_openat(handle, ".", O_RDONLY | O_DIRECTORY, 0) : -ENOMEM;
 	if (fd < 0) {
 		note_failure(worker, -fd);
+		put_aside(worker, level);
 		return;
 	}
-	level = &worker->levels[worker->depth++];
+	level->above = worker->level;
 	level->fd = fd;
 	level->at = 0;
 	level->used = 0;
 	level->skip = false;
 	level->share = false;
+	worker->level = level;
+	worker->depth++;
+}
+
+/* Goes up again. */
+static void leave(struct worker *worker)
+{
+	struct level *level = worker->level;
+
+	worker->level = level->above;
+	worker->depth--;
+	bl_cleanup_fd(&level->fd);
+	put_aside(worker, level);
 }
 
 static void visit(struct bl_walk *walk, struct worker *worker, int dirfd, const struct entry *entry)
@@ -264,8 +334,8 @@ static const struct entry *next_entry(struct worker *worker, struct level *level
 
 static void walk_levels(struct bl_walk *walk, struct worker *worker, size_t most)
 {
-	while (worker->depth > 0 && worker->visited < most) {
-		struct level *level = &worker->levels[worker->depth - 1];
+	while (worker->level && worker->visited < most) {
+		struct level *level = worker->level;
 		const struct entry *entry = NULL;
 
 		if (worker->result.first_error != EROFS)
@@ -273,8 +343,25 @@ static void walk_levels(struct bl_walk *walk, struct worker *worker, size_t most
 		if (entry)
 			visit(walk, worker, level->fd, entry);
 		else
-			bl_cleanup_fd(&worker->levels[--worker->depth].fd);
+			leave(worker);
 	}
+}
+
+static bool can_be_helped(const struct bl_walk *walk)
+{
+	cpu_set_t cpus;
+
+	return !walk->alone && !walk->linked && walk->worker.level &&
+	       sched_getaffinity(0, sizeof(cpus), &cpus) >= 0 && CPU_COUNT(&cpus) > 1;
+}
+
+/* The helper's part. Of the batches that both have, it visits what the other skips. */
+_Noreturn static void help(struct bl_walk *walk, struct worker *worker)
+{
+	for (struct level *level = worker->level; level; level = level->above)
+		level->skip = true;
+	walk_levels(walk, worker, SIZE_MAX);
+	_exit(0);
 }
 
 /*
@@ -284,29 +371,31 @@ static void walk_levels(struct bl_walk *walk, struct worker *worker, size_t most
  */
 static pid_t start_helper(struct bl_walk *walk)
 {
-	struct worker *first = &walk->workers[0];
-	struct worker *second = &walk->workers[1];
-	cpu_set_t cpus;
+	struct worker *first = &walk->worker;
+	struct worker *second;
 	pid_t pid;
 
-	if (walk->alone || walk->linked || first->depth == 0 ||
-	    sched_getaffinity(0, sizeof(cpus), &cpus) < 0 || CPU_COUNT(&cpus) < 2)
+	if (!can_be_helped(walk))
 		return -1;
+	if (!walk->helper)
+		walk->helper = map(sizeof(*walk->helper), MAP_SHARED);
+	if (!walk->helper)
+		return -1;
+	second = &walk->helper->worker;
+	second->names = walk->helper->names;
 	second->depth = first->depth;
-	for (size_t i = 0; i < first->depth; i++) {
-		first->levels[i].share = true;
-		first->levels[i].skip = false;
-		second->levels[i] = first->levels[i];
-		second->levels[i].skip = true;
+	second->level = first->level;
+	second->spare = first->spare;
+	for (struct level *level = first->level; level; level = level->above) {
+		level->share = true;
+		level->skip = false;
 	}
 	pid = bl_sys_fork();
-	if (pid == 0) {
-		walk_levels(walk, second, SIZE_MAX);
-		_exit(0);
-	}
+	if (pid == 0)
+		help(walk, second);
 	if (pid < 0) {
-		for (size_t i = 0; i < first->depth; i++)
-			first->levels[i].share = false;
+		for (struct level *level = first->level; level; level = level->above)
+			level->share = false;
 	}
 	walk->alone = pid < 0;
 	return pid;
@@ -321,7 +410,7 @@ static void end_helper(struct bl_walk *walk, pid_t pid)
 		ended = waitpid(pid, &status, 0);
 	} while (ended < 0 && errno == EINTR);
 	if (ended != pid || status != 0)
-		note_failure(&walk->workers[1], ECANCELED);
+		note_failure(&walk->helper->worker, ECANCELED);
 }
 
 static void add_result(struct bl_walk_result *to, struct bl_walk_result *from)
@@ -336,7 +425,7 @@ static void add_result(struct bl_walk_result *to, struct bl_walk_result *from)
 
 static void walk_root(struct bl_walk *walk, size_t root, struct bl_walk_result *result)
 {
-	struct worker *worker = &walk->workers[0];
+	struct worker *worker = &walk->worker;
 	pid_t helper;
 	struct stat st;
 	int ret = bl_sys_fstat(walk->roots[root].fd, &st);
@@ -353,8 +442,9 @@ static void walk_root(struct bl_walk *walk, size_t root, struct bl_walk_result *
 	walk_levels(walk, worker, SIZE_MAX);
 	if (helper > 0)
 		end_helper(walk, helper);
-	add_result(result, &walk->workers[0].result);
-	add_result(result, &walk->workers[1].result);
+	add_result(result, &worker->result);
+	if (walk->helper)
+		add_result(result, &walk->helper->worker.result);
 }
 
 void bl_walk_give(struct bl_walk *walk, size_t root, struct bl_walk_result *ret)
@@ -365,7 +455,7 @@ void bl_walk_give(struct bl_walk *walk, size_t root, struct bl_walk_result *ret)
 
 void bl_walk_give_linked(struct bl_walk *walk, size_t root, struct bl_walk_result *ret)
 {
-	bool any = walk->workers[0].names_used || walk->workers[1].names_used;
+	bool any = walk->worker.names_used || (walk->helper && walk->helper->worker.names_used);
 
 	if (!any || ret->first_error == EROFS)
 		return;

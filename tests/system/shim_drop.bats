@@ -194,6 +194,27 @@ $nothing_left"
 	[ "$n" -ge 40 ]
 }
 
+# Not through a runtime, which would take ten times as long: the calls are many.
+@test "shim: each call of the drop fails in turn, every time that it is made" {
+	need_faults
+	SHIM=$FAULTS/ballast-shim use_box
+	spec run_as=1000 keep=$((1 << 10)) filter="$RIG/filter"
+	mount --bind "$BUNDLE/rootfs" "$BUNDLE/rootfs"
+	mount --bind "$T/given" "$BUNDLE/rootfs/run/ballast"
+	local call nth
+	for call in $(grep -o 'bl_sys_[a-z_]*(\|bl_sys_[a-z_]*_read' "$TESTS/../shim/privileges.c" |
+		sed 's/bl_sys_//; s/(//; s/get_ids/getids/' | sort -u); do
+		for ((nth = 1; ; nth++)); do
+			capture env -i PATH=/bin BL_FAULT="$call:EPERM:$nth" "$(command -v chroot)" "$BUNDLE/rootfs" \
+				/run/ballast/shim probe ids
+			[ "$status" -eq 125 ] || break
+			[[ $output == "ballast: error: "* ]] || fail "$call:$nth: $output"
+			refute_output "uid 1000 1000"
+		done
+		[ "$status" -eq 0 ] && [ "$nth" -gt 1 ] || fail "$call:$nth: status $status: $output"
+	done
+}
+
 @test "shim: an ambient set that was not cleared is seen" {
 	need_faults
 	SHIM=$FAULTS/ballast-shim use_box probe ids
