@@ -247,6 +247,11 @@ peers: $(binaries)
 	$(Q)tests/install-peers build all
 	$(Q)tests/run-system $(BUILD) peers
 
+# arm64, as far as another machine can see: all compiles, and the shim runs (qemu-user).
+cross-check:
+	$(Q)tests/install-deps build cross
+	$(Q)tests/cross-check
+
 deps:
 	$(Q)tests/install-deps build test lint
 
@@ -269,6 +274,7 @@ help:
 	@echo "make format     clang-format on every C file"
 	@echo "make peers      as root: installs other projects' clients and servers (pip, npm, Go), runs what"
 	@echo "                compares with them"
+	@echo "make cross-check  as root: compiles everything for arm64, and runs the shim there by qemu-user"
 	@echo "make clean      remove build/"
 	@echo "variants: SAN=1 (sanitizers), FAULTS=1 (failing system calls), WERROR=1, V=1;"
 	@echo "          T=hook: only tests with \"hook\" in their file's name"
@@ -278,5 +284,5 @@ clean:
 
 -include $(shell find $(BUILD) \( -path '*/demo' -o -path '*/rootfs' -o -path '*/peers' \) -prune -o -type f -name '*.d' -print 2>/dev/null)
 
-.PHONY: all bench demo install uninstall dist unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean
+.PHONY: all bench cross-check demo install uninstall dist unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean
 .DELETE_ON_ERROR:
