@@ -22,7 +22,7 @@ bool bl_container_is_id(const char *text)
 {
 	static const char allowed[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-		"._-";
+		"._-+,:@"; /* what runtimes take and a path may hold as it is */
 	size_t len = strlen(text);
 
 	return len > 0 && len <= BL_MAX_CONTAINER_ID && strspn(text, allowed) == len &&

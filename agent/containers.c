@@ -324,7 +324,7 @@ static int start_items(struct bl_container *container, struct bl_problem *proble
 			return r;
 		}
 		if (r < 0) {
-			bl_problem_set(problem, BL_JOB_INTERNAL, "%s", err.msg);
+			bl_works_problem(problem, r, &err);
 			return r;
 		}
 	}
@@ -441,7 +441,7 @@ static int check_request(const struct bl_container_request *request, struct bl_p
 	const char *what = NULL;
 
 	if (!bl_container_is_id(request->id))
-		what = "the container's id must be letters, digits, '_', '.' and '-', at most 255";
+		what = "the container's id must be letters, digits and any of _.-+,:@, at most 255";
 	else if (!bl_secrets_is_tenant(request->tenant))
 		what = "tenant must be letters, digits, '_', '.' and '-', at most 253";
 	else if (request->pid < 1)

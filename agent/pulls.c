@@ -95,7 +95,7 @@ static int start_item(struct bl_pull *pull, size_t i, struct bl_problem *problem
 	}
 	r = bl_works_claim(works, pull->tenant, wanted, pull->refresh, &item->claim, &err);
 	if (r < 0)
-		bl_problem_set(problem, BL_JOB_INTERNAL, "%s", err.msg);
+		bl_works_problem(problem, r, &err);
 	return r;
 }
 

@@ -2,6 +2,7 @@
 #include "agent/work.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -332,27 +333,64 @@ static void start_or_settle(struct bl_work *work)
 			    err.msg);
 }
 
+/*
+ * Whether a tenant may have one more job. An eighth of them is kept for the others: whoever asks for
+ * much, of an origin that is slow, must not keep everybody waiting. *ret_running (or NULL) is what
+ * the tenant has.
+ */
+static bool may_run(const struct bl_works *works, const char *tenant, int *ret_running)
+{
+	const int most = works->config->max_jobs;
+	int running = 0;
+	int left = works->running;
+
+	for (const struct bl_work *work = works->first; work && left > 0; work = work->next) {
+		if (!work->counted)
+			continue;
+		left--;
+		running += strcmp(work->tenant, tenant) == 0;
+	}
+	if (ret_running)
+		*ret_running = running;
+	return works->running < most && running < most - most / 8;
+}
+
 static void begin_now(struct bl_timer *timer)
 {
 	struct bl_work *work = timer->data;
 
 	if (work->works->stopping)
 		return;
-	if (work->works->running < work->works->config->max_jobs)
+	if (may_run(work->works, work->tenant, NULL))
 		start_or_settle(work);
 	/* Else it is found by start_waiting() when a job ends. */
 }
 
-/* Lets the oldest that waits for its turn begin. */
+/* Lets one that waits for its turn begin: of the tenant that has least, the oldest. */
 static void start_waiting(struct bl_works *works)
 {
-	struct bl_work *oldest = NULL;
+	struct bl_work *next = NULL;
+	int least = INT_MAX;
 
-	for (struct bl_work *work = works->first; work; work = work->next)
-		if (work->stage == BL_WORK_WAITS && !bl_loop_is_set(&work->again))
-			oldest = work;
-	if (oldest && works->running < works->config->max_jobs)
-		bl_loop_after(works->loop, &oldest->again, 0, begin_now, oldest);
+	if (works->running >= works->config->max_jobs)
+		return;
+	for (struct bl_work *work = works->first; work; work = work->next) {
+		int running;
+
+		if (work->stage != BL_WORK_WAITS || bl_loop_is_set(&work->again))
+			continue;
+		/* Neighbours are of one tenant as a rule. */
+		if (next && strcmp(next->tenant, work->tenant) == 0) {
+			next = work;
+			continue;
+		}
+		if (may_run(works, work->tenant, &running) && running <= least) {
+			next = work;
+			least = running;
+		}
+	}
+	if (next)
+		bl_loop_after(works->loop, &next->again, 0, begin_now, next);
 }
 
 static void begin_later(struct bl_work *work, uint64_t ms)
@@ -585,6 +623,19 @@ static struct bl_work *new_work(struct bl_works *works, const char *tenant,
 	return work;
 }
 
+/* Whether one more is too many: each costs memory, and time in every look at all of them. */
+static bool is_too_much(const struct bl_works *works, const struct bl_work *last)
+{
+	size_t all = 0;
+	size_t of_tenant = 0;
+
+	for (const struct bl_work *work = works->first; work; work = work->next) {
+		all++;
+		of_tenant += strcmp(work->tenant, last->tenant) == 0;
+	}
+	return all > BL_WORKS_MAX || of_tenant > BL_WORKS_TENANT;
+}
+
 int bl_works_claim(struct bl_works *works, const char *tenant, const struct bl_weights_item *item,
 		   bool refresh, struct bl_claim *claim, struct bl_err *err)
 {
@@ -598,6 +649,12 @@ int bl_works_claim(struct bl_works *works, const char *tenant, const struct bl_w
 			work = other;
 			break;
 		}
+	if (!work->claims && is_too_much(works, work)) {
+		free_work(work);
+		return bl_err_set(err, BL_EX_RETRY, EAGAIN,
+				  "too many downloads are waiting on this node; try again when "
+				  "some of them have ended");
+	}
 	claim->work = work;
 	claim->prev = NULL;
 	claim->next = work->claims;
@@ -608,6 +665,13 @@ int bl_works_claim(struct bl_works *works, const char *tenant, const struct bl_w
 		begin_later(work, 0);
 	}
 	return 0;
+}
+
+void bl_works_problem(struct bl_problem *problem, int r, const struct bl_err *err)
+{
+	bl_problem_set(problem, r == -EAGAIN ? BL_JOB_SPACE : BL_JOB_INTERNAL, "%s", err->msg);
+	if (r == -EAGAIN)
+		problem->status = 503;
 }
 
 void bl_works_add_progress(const struct bl_claim *claim, struct bl_progress *sum)

@@ -23,6 +23,9 @@
 
 #include "agent/digest.h"
 
+#define BL_WORKS_MAX	4096 /* at once ... */
+#define BL_WORKS_TENANT 2048 /* ... and of one tenant: two containers with as much as may be */
+
 struct bl_claim;
 struct bl_collector;
 struct bl_config;
@@ -107,10 +110,12 @@ int bl_works_check_pin(const struct bl_weights_item *item, const struct bl_diges
 
 /*
  * Joins the work of that kind, or begins it. refresh: the origin is to be looked at again even
- * where a ref stands. `settled` is never called from within.
+ * where a ref stands. `settled` is never called from within. -EAGAIN: there are too many.
  */
 int bl_works_claim(struct bl_works *works, const char *tenant, const struct bl_weights_item *item,
 		   bool refresh, struct bl_claim *claim, struct bl_err *err);
+/* What a bl_works_claim() that failed means for who asked. */
+void bl_works_problem(struct bl_problem *problem, int r, const struct bl_err *err);
 /* Gives the claim up; nothing happens where it is idle. */
 void bl_works_give_up(struct bl_claim *claim);
 

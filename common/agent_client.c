@@ -57,7 +57,7 @@ int bl_agent_escape(struct bl_buf *buf, const char *text, struct bl_err *err)
 	for (; *text && r == 0; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (c < 0x80 && (isalnum(c) || strchr("-._~", c)))
+		if (c < 0x80 && (isalnum(c) || strchr("-._~+,:@", c)))
 			r = bl_buf_append(buf, text, 1, err);
 		else
 			r = bl_buf_putf(buf, err, "%%%02X", c);

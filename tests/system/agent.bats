@@ -80,6 +80,15 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	expect_code 200
 }
 
+@test "agent: an id may be any that runc takes" {
+	new_process
+	put 'a+b,c_1.x-y' default '[]'
+	expect_code 200
+	new_process
+	put 'a%2Bb' default '[]'
+	expect_code 400
+}
+
 @test "agent: an empty list is ready at once; a lease is on disk before the answer" {
 	put c1 default '[]' 0
 	expect_code 200

@@ -255,3 +255,24 @@ raw() {
 	done | sed '$d' >"$T/pulls"
 	assert_equal "$(curl --config "$T/pulls" | sort | uniq -c | xargs)" "1030 202"
 }
+
+@test "hostile client: who asks for more than there may be is told so, and keeps nobody waiting" {
+	local codes='' list i
+	make_model "$T/model"
+	start_hub --repo org/model="$T/model"
+	agent_config '.max_jobs = 8'
+	start_agent
+	origin_control "$HUB" faults '[{"match": "/slow/", "kind": "hold", "times": 64}]'
+	for i in 1 2 3; do
+		list=$(jq -cn --arg i "$i" '{tenant: "greedy", weights:
+			[range(1024) | {source: "hf://slow/r\($i)-\(.)", mount_location: "/m\(.)"}]}')
+		printf '%s' "$list" >"$T/list"
+		agent POST /v1/pulls "@$T/list"
+		codes+=" $status_code"
+	done
+	assert_equal "$codes" " 202 202 503"
+	assert_output "too many downloads"
+	new_process
+	put modest modest "$(items hf://org/model)"
+	expect_code 200
+}
