@@ -53,6 +53,23 @@ static void add(struct words *words, const char *option, const char *value)
 		words->list[words->count++] = word;
 }
 
+/* What the item says of its credential, as ballast-fetch takes it. */
+static int add_auth(struct words *words, const struct bl_weights_item *item, struct bl_err *err)
+{
+	auto_buf text = BL_BUF_INIT(BL_MAX_ANNOTATION);
+	auto_json list = bl_json_new_array();
+	const bl_json *auth = NULL;
+	int r = list ? bl_weights_item_to_json(item, list, err) : bl_err_nomem(err);
+
+	if (r == 0)
+		r = bl_json_get_object(bl_json_first(list), "auth", &auth, err);
+	if (r > 0)
+		r = bl_json_write(&text, auth, err);
+	if (auth && r == 0)
+		add(words, "--auth=", bl_buf_str(&text));
+	return r;
+}
+
 static int plan_item(const struct plan *plan, const struct bl_weights_item *item,
 		     struct bl_err *err)
 {
@@ -65,16 +82,14 @@ static int plan_item(const struct plan *plan, const struct bl_weights_item *item
 
 	if (r < 0)
 		return r;
-	if (item->auth_method == BL_AUTH_AWS_OIDC || item->auth_method == BL_AUTH_GCP_OIDC)
-		return bl_err_config(err,
-				     "%s: OIDC tokens are the agent's; `ballast pull` uses them",
-				     item->source.text);
 	add(&words, bl_program_find("ballast-fetch", BL_PATH_FETCH, path), "");
 	add(&words, "plan", "");
 	add(&words, "--config=", plan->config);
 	add(&words, "--secrets-dir=", plan->secrets_dir);
 	add(&words, "--tenant=", plan->tenant);
-	add(&words, "--auth-secret-name=", item->auth_secret_name);
+	r = add_auth(&words, item, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; item->allow_patterns && item->allow_patterns[i]; i++)
 		add(&words, "--allow=", item->allow_patterns[i]);
 	for (size_t i = 0; item->ignore_patterns && item->ignore_patterns[i]; i++)

@@ -83,14 +83,28 @@ static bool in_any(const struct bl_network *address, const char *const *networks
 	return false;
 }
 
-/* IANA's special-purpose registries, but for the few entries that are globally reachable. */
+/* IANA's special-purpose registries, but for the few entries that are globally reachable; and the
+ * address by which Azure's platform talks to its virtual machines. */
 static bool is_public_v4(const struct bl_network *address)
 {
 	static const char *const special[] = {
-		"0.0.0.0/8",	  "10.0.0.0/8",	    "100.64.0.0/10", "127.0.0.0/8",
-		"169.254.0.0/16", "172.16.0.0/12",  "192.0.0.0/24",  "192.0.2.0/24",
-		"192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
-		"203.0.113.0/24", "224.0.0.0/4",    "240.0.0.0/4",   NULL,
+		"0.0.0.0/8",
+		"10.0.0.0/8",
+		"100.64.0.0/10",
+		"127.0.0.0/8",
+		"169.254.0.0/16",
+		"172.16.0.0/12",
+		"192.0.0.0/24",
+		"192.0.2.0/24",
+		"192.88.99.0/24",
+		"192.168.0.0/16",
+		"198.18.0.0/15",
+		"198.51.100.0/24",
+		"203.0.113.0/24",
+		"224.0.0.0/4",
+		"240.0.0.0/4",
+		"168.63.129.16",
+		NULL,
 	};
 
 	return !in_any(address, special);

@@ -14,11 +14,15 @@
 #define MAX_TRIES    5
 #define MAX_WAITING  60	 /* seconds of pauses in one call */
 #define CALL_TIMEOUT 120 /* seconds of one try */
+#define MEANWHILE    20	 /* ms of other work at a time */
 
 struct bl_http {
 	const struct bl_net *net;
 	CURLSH *share; /* names and TLS sessions; a job is one tenant's */
 	struct bl_wire wire;
+	bl_http_meanwhile *meanwhile; /* or NULL */
+	void *ctx;
+	CURLM *multi; /* for calls that something else is done beside; NULL until there was one */
 };
 
 int bl_http_new(const struct bl_net *net, struct bl_http **ret, struct bl_err *err)
@@ -40,6 +44,21 @@ int bl_http_new(const struct bl_net *net, struct bl_http **ret, struct bl_err *e
 	return 0;
 }
 
+int bl_http_new_beside(const struct bl_http *http, struct bl_http **ret, struct bl_err *err)
+{
+	int rc = bl_http_new(http->net, ret, err);
+
+	if (rc >= 0)
+		bl_http_set_meanwhile(*ret, http->meanwhile, http->ctx);
+	return rc;
+}
+
+void bl_http_set_meanwhile(struct bl_http *http, bl_http_meanwhile *meanwhile, void *ctx)
+{
+	http->meanwhile = meanwhile;
+	http->ctx = ctx;
+}
+
 void bl_http_free(struct bl_http **pointer)
 {
 	struct bl_http *http = *pointer;
@@ -48,6 +67,7 @@ void bl_http_free(struct bl_http **pointer)
 	if (!http)
 		return;
 	bl_wire_done(&http->wire);
+	curl_multi_cleanup(http->multi);
 	curl_share_cleanup(http->share);
 	free(http);
 	*pointer = NULL;
@@ -91,6 +111,29 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 	return receiver->rc < 0 ? 0 : size * n;
 }
 
+/* As curl_easy_perform(), and what is to be done meanwhile is done. */
+static CURLcode perform(struct bl_http *http)
+{
+	CURLcode code = CURLE_OUT_OF_MEMORY;
+	const CURLMsg *message;
+	int running = 1, left;
+
+	if (!http->meanwhile)
+		return curl_easy_perform(http->wire.easy);
+	if (!http->multi)
+		http->multi = curl_multi_init();
+	if (!http->multi || curl_multi_add_handle(http->multi, http->wire.easy) != CURLM_OK)
+		return code;
+	while (running && curl_multi_perform(http->multi, &running) == CURLM_OK)
+		if (running)
+			http->meanwhile(http->ctx, MEANWHILE);
+	while ((message = curl_multi_info_read(http->multi, &left)))
+		if (message->msg == CURLMSG_DONE)
+			code = message->data.result;
+	curl_multi_remove_handle(http->multi, http->wire.easy);
+	return code;
+}
+
 /*
  * One request, one answer in the wire and in body. *passing says whether another try makes sense
  * after a failure.
@@ -110,7 +153,7 @@ static int one_hop(struct bl_http *http, const char *url, const struct bl_url *b
 	curl_easy_setopt(wire->easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(wire->easy, CURLOPT_WRITEDATA, &receiver);
 	curl_easy_setopt(wire->easy, CURLOPT_TIMEOUT, (long)CALL_TIMEOUT);
-	CURLcode code = curl_easy_perform(wire->easy);
+	CURLcode code = perform(http);
 	if (receiver.rc < 0) {
 		bl_err_wrap(err, "the answer of %.200s is too long: ", wire->url.origin);
 		return receiver.rc;
@@ -150,12 +193,15 @@ static int follow(struct bl_http *http, const struct bl_http_request *request, s
 	return rc;
 }
 
-static void pause_for(int64_t milliseconds)
+static void pause_for(const struct bl_http *http, int64_t milliseconds)
 {
 	struct timespec rest = {.tv_sec = milliseconds / 1000,
 				.tv_nsec = milliseconds % 1000 * 1000000};
+	int64_t until = bl_retry_now() + milliseconds;
 
-	while (nanosleep(&rest, &rest) < 0 && errno == EINTR)
+	while (http->meanwhile && bl_retry_now() < until)
+		http->meanwhile(http->ctx, MEANWHILE);
+	while (!http->meanwhile && nanosleep(&rest, &rest) < 0 && errno == EINTR)
 		;
 }
 
@@ -176,7 +222,7 @@ int bl_http_perform(struct bl_http *http, const struct bl_http_request *request,
 		waited += wait;
 		if (!repeatable || tries == MAX_TRIES || waited > MAX_WAITING * 1000)
 			break;
-		pause_for(wait);
+		pause_for(http, wait);
 	}
 	if (rc < 0)
 		return rc;

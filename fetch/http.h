@@ -76,8 +76,20 @@ struct bl_http; /* one job's connections; never shared between tenants */
 /* `net` is borrowed. */
 int bl_http_new(const struct bl_net *net, struct bl_http **ret, struct bl_err *err);
 void bl_http_free(struct bl_http **http);
+/*
+ * Another of the same net, for requests that are made while one of `http` is being prepared (a token
+ * is renewed when a request is signed). It waits as http does.
+ */
+int bl_http_new_beside(const struct bl_http *http, struct bl_http **ret, struct bl_err *err);
 #define auto_http __attribute__((cleanup(bl_http_free))) struct bl_http *
 const struct bl_net *bl_http_net(const struct bl_http *http);
+
+/*
+ * What else is done while a call waits for its answer: other connections must not starve. Called
+ * again and again, it comes back after about so many milliseconds. NULL: nothing, the default.
+ */
+typedef void bl_http_meanwhile(void *ctx, int milliseconds);
+void bl_http_set_meanwhile(struct bl_http *http, bl_http_meanwhile *meanwhile, void *ctx);
 
 /* What all handles of the job share (libcurl's CURLSH): names looked up, TLS sessions. */
 void *bl_http_share(const struct bl_http *http);

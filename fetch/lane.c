@@ -70,7 +70,8 @@ static int judge_head(struct bl_lane *lane, struct bl_err *err)
 	const char *length = bl_http_headers_get(answer, "Content-Length");
 	int rc = 0;
 
-	if (encoding && strcasecmp(encoding, "identity") != 0)
+	/* Of a store's object the size that was listed is that of what is stored: it tells. */
+	if (encoding && !lane->file->location.stored && strcasecmp(encoding, "identity") != 0)
 		return bl_err_set(err, BL_EX_RETRY, EIO,
 				  "the origin encodes what it should send "
 				  "as it is");

@@ -12,13 +12,32 @@
 
 #define MAX_ENTRIES 1024 /* elements of any one list of the configuration */
 
-static const char *const endpoint_schemes[] = {"hf", "s3", "gs", "azure", "r2", "cw", "bt", "sts"};
-#define N_ENDPOINTS (sizeof(endpoint_schemes) / sizeof(*endpoint_schemes))
+#define MARK "placeholder--ballast" /* stands for {bucket} or {account} in a base URL */
+
+#define MAX_PLACEHOLDERS 2
+static const struct {
+	const char *scheme, *placeholders[MAX_PLACEHOLDERS];
+} endpoint_kinds[] = {
+	{"hf", {NULL}},
+	{"s3", {"bucket"}},
+	{"gs", {NULL}},
+	{"azure", {"account"}},
+	{"r2", {"account", "bucket"}},
+	{"cw", {"bucket"}},
+	{"bt", {NULL}},
+	{"sts", {NULL}},
+};
+#define N_ENDPOINTS (sizeof(endpoint_kinds) / sizeof(*endpoint_kinds))
+
+struct endpoint {
+	char *base;		 /* as used, with MARK where the operator wrote a placeholder */
+	char *origin;		 /* of base */
+	const char *placeholder; /* "bucket", "account", or NULL */
+};
 
 struct bl_net {
-	char *endpoints[N_ENDPOINTS];	     /* base URLs as used */
-	char *endpoint_origins[N_ENDPOINTS]; /* their origins */
-	char **allowed_origins;		     /* as bl_url.origin writes them; NULL-terminated */
+	struct endpoint endpoints[N_ENDPOINTS]; /* base is NULL where there is none */
+	char **allowed_origins;			/* as bl_url.origin writes them; NULL-terminated */
 	struct bl_network *networks;
 	size_t n_networks;
 	char **file_roots;
@@ -42,8 +61,8 @@ void bl_net_free(struct bl_net **pointer)
 	if (!net)
 		return;
 	for (size_t i = 0; i < N_ENDPOINTS; i++) {
-		free(net->endpoints[i]);
-		free(net->endpoint_origins[i]);
+		free(net->endpoints[i].base);
+		free(net->endpoints[i].origin);
 	}
 	free_list(net->allowed_origins);
 	free(net->networks);
@@ -92,6 +111,56 @@ static int read_list(const bl_json *config, const char *key, char ***ret, struct
 	return 0;
 }
 
+/* The text with MARK in place of its placeholder, the caller's. */
+static int mark_placeholder(const char *text, const char *const *known, struct endpoint *endpoint,
+			    char **ret, struct bl_err *err)
+{
+	const char *brace = strpbrk(text, "{}");
+	const char *host = strstr(text, "://");
+
+	for (size_t i = 0; brace && host && i < MAX_PLACEHOLDERS && known[i]; i++) {
+		char wanted[16];
+		int len = snprintf(wanted, sizeof(wanted), "{%s}.", known[i]);
+
+		/* A whole part of the host's name, and not the last. */
+		if (strncmp(brace, wanted, (size_t)len) != 0 || strpbrk(brace + len, "{}") ||
+		    (brace != host + 3 && brace[-1] != '.') ||
+		    brace > host + 3 + strcspn(host + 3, "/"))
+			continue;
+		endpoint->placeholder = known[i];
+		if (asprintf(ret, "%.*s" MARK "%s", (int)(brace - text), text, brace + len - 1) >=
+		    0)
+			return 0;
+		*ret = NULL;
+		return bl_err_nomem(err);
+	}
+	if (brace)
+		return bl_err_config(err,
+				     "a placeholder is a part of the host's name, {bucket} for s3, "
+				     "cw and r2, {account} for azure and r2, once");
+	*ret = strdup(text);
+	return *ret ? 0 : bl_err_nomem(err);
+}
+
+static int read_endpoint(const char *text, const char *const *known, struct endpoint *endpoint,
+			 struct bl_err *err)
+{
+	auto_free char *marked = NULL;
+	auto_url url = {0};
+	int rc;
+
+	if ((rc = mark_placeholder(text, known, endpoint, &marked, err)) < 0 ||
+	    (rc = bl_url_parse(marked, NULL, &url, err)) < 0)
+		return rc;
+	if (url.query)
+		return bl_err_config(err, "a base URL has no query");
+	endpoint->base = TAKE_PTR(url.text);
+	endpoint->origin = TAKE_PTR(url.origin);
+	for (size_t len = strlen(endpoint->base); len && endpoint->base[len - 1] == '/'; len--)
+		endpoint->base[len - 1] = '\0';
+	return 0;
+}
+
 static int read_endpoints(struct bl_net *net, const bl_json *config, struct bl_err *err)
 {
 	const bl_json *endpoints = NULL;
@@ -102,24 +171,12 @@ static int read_endpoints(struct bl_net *net, const bl_json *config, struct bl_e
 	for (size_t i = 0; i < N_ENDPOINTS; i++) {
 		const char *text = NULL;
 
-		rc = bl_json_get_string(endpoints, endpoint_schemes[i], &text, err);
+		rc = bl_json_get_string(endpoints, endpoint_kinds[i].scheme, &text, err);
+		if (rc > 0 && (rc = read_endpoint(text, endpoint_kinds[i].placeholders,
+						  &net->endpoints[i], err)) < 0)
+			bl_err_wrap(err, "endpoints.%s: ", endpoint_kinds[i].scheme);
 		if (rc < 0)
 			return rc;
-		if (rc == 0)
-			continue;
-		auto_url url = {0};
-		if ((rc = bl_url_parse(text, NULL, &url, err)) < 0) {
-			bl_err_wrap(err, "endpoints.%s: ", endpoint_schemes[i]);
-			return rc;
-		}
-		if (url.query)
-			return bl_err_config(err, "endpoints.%s: a base URL has no query",
-					     endpoint_schemes[i]);
-		net->endpoints[i] = TAKE_PTR(url.text);
-		net->endpoint_origins[i] = TAKE_PTR(url.origin);
-		for (size_t len = strlen(net->endpoints[i]);
-		     len && net->endpoints[i][len - 1] == '/'; len--)
-			net->endpoints[i][len - 1] = '\0';
 	}
 	return 0;
 }
@@ -206,12 +263,46 @@ int bl_net_new(const bl_json *config, struct bl_net **ret, struct bl_err *err)
 
 /* ---- Asking it ---- */
 
-const char *bl_net_endpoint(const struct bl_net *net, const char *scheme)
+static const struct endpoint *find_endpoint(const struct bl_net *net, const char *scheme)
 {
 	for (size_t i = 0; i < N_ENDPOINTS; i++)
-		if (strcmp(endpoint_schemes[i], scheme) == 0)
-			return net->endpoints[i];
+		if (strcmp(endpoint_kinds[i].scheme, scheme) == 0 && net->endpoints[i].base)
+			return &net->endpoints[i];
 	return NULL;
+}
+
+const char *bl_net_endpoint(const struct bl_net *net, const char *scheme)
+{
+	const struct endpoint *endpoint = find_endpoint(net, scheme);
+
+	return endpoint ? endpoint->base : NULL;
+}
+
+/* Whether the text's first len bytes are one part of a host's name, in small letters. */
+static bool is_label(const char *text, size_t len)
+{
+	return len > 0 && len < 64 && text[0] != '-' && text[len - 1] != '-' &&
+	       strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") >= len;
+}
+
+int bl_net_fill_endpoint(const struct bl_net *net, const char *scheme, const char *placeholder,
+			 const char *value, char **ret, struct bl_err *err)
+{
+	const struct endpoint *endpoint = find_endpoint(net, scheme);
+
+	if (!endpoint || !endpoint->placeholder || strcmp(endpoint->placeholder, placeholder) != 0)
+		return 0;
+	if (!is_label(value, strlen(value)))
+		return bl_err_config(err,
+				     "'%.100s' cannot be part of a host's name, where endpoints.%s "
+				     "puts the %s; it may have small letters, digits and '-'",
+				     value, scheme, placeholder);
+	const char *mark = strstr(endpoint->base, MARK);
+	if (asprintf(ret, "%.*s%s%s", (int)(mark - endpoint->base), endpoint->base, value,
+		     mark + strlen(MARK)) >= 0)
+		return 1;
+	*ret = NULL;
+	return bl_err_nomem(err);
 }
 
 const char *const *bl_net_file_roots(const struct bl_net *net)
@@ -224,10 +315,24 @@ const char *bl_net_ca_file(const struct bl_net *net)
 	return net->ca_file;
 }
 
+static bool is_of_endpoint(const struct endpoint *endpoint, const char *origin)
+{
+	const char *mark = endpoint->placeholder ? strstr(endpoint->origin, MARK) : NULL;
+
+	if (!endpoint->origin || !mark)
+		return endpoint->origin && strcmp(endpoint->origin, origin) == 0;
+	size_t before = (size_t)(mark - endpoint->origin);
+	if (strncmp(endpoint->origin, origin, before) != 0)
+		return false;
+	size_t label = strcspn(origin + before, ".:/");
+	return is_label(origin + before, label) &&
+	       strcmp(origin + before + label, mark + strlen(MARK)) == 0;
+}
+
 static bool is_operators(const struct bl_net *net, const char *origin)
 {
 	for (size_t i = 0; i < N_ENDPOINTS; i++)
-		if (net->endpoint_origins[i] && strcmp(net->endpoint_origins[i], origin) == 0)
+		if (is_of_endpoint(&net->endpoints[i], origin))
 			return true;
 	for (char **at = net->allowed_origins; at && *at; at++)
 		if (strcmp(*at, origin) == 0)
@@ -245,6 +350,23 @@ static bool network_allows(const struct bl_net *net, const struct bl_network *ad
 	return false;
 }
 
+/*
+ * Whether a name could be of the public internet: it has a dot, and its end is none that is reserved
+ * for other uses (IANA's special-use domain names), or that is usual inside of networks.
+ */
+static bool is_public_name(const char *host)
+{
+	static const char *const inner[] = {"localhost", "local",   "localdomain", "internal",
+					    "intranet",	 "private", "corp",	   "home",
+					    "lan",	 "arpa",    "onion",	   "invalid"};
+	const char *end = strrchr(host, '.');
+
+	for (size_t i = 0; end && i < sizeof(inner) / sizeof(*inner); i++)
+		if (strcmp(end + 1, inner[i]) == 0)
+			return false;
+	return end != NULL;
+}
+
 int bl_net_check_url(const struct bl_net *net, const struct bl_url *url, struct bl_err *err)
 {
 	struct bl_network address;
@@ -256,7 +378,14 @@ int bl_net_check_url(const struct bl_net *net, const struct bl_url *url, struct 
 				  "%.300s is not https; the operator can allow it in "
 				  "allowed_origins",
 				  url->origin);
-	if (bl_address_parse_network(url->host, &address) == 0 && !network_allows(net, &address))
+	bool literal = bl_address_parse_network(url->host, &address) == 0;
+	if (!literal && bl_net_proxy_for(net, url) && !is_public_name(url->host))
+		return bl_err_set(err, BL_EX_REFUSED, EPERM,
+				  "%.300s is not a name of the public internet; the operator can "
+				  "allow it in allowed_origins, or in proxy.no_proxy and "
+				  "allowed_networks",
+				  url->origin);
+	if (literal && !network_allows(net, &address))
 		return bl_err_set(err, BL_EX_REFUSED, EPERM,
 				  "%.300s is not an address of the public internet; the operator "
 				  "can allow it in allowed_origins or allowed_networks",

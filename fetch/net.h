@@ -30,13 +30,25 @@ void bl_net_free(struct bl_net **net);
  */
 const char *bl_net_endpoint(const struct bl_net *net, const char *scheme);
 
+/*
+ * The same where the operator wrote `{bucket}` (s3, cw, r2) or `{account}` (azure, r2) as a part of
+ * the host's name: 1, and the caller's *ret has `value` in its place; 0, and *ret untouched, where
+ * there is no such placeholder. -EINVAL where value cannot be a part of a host's name.
+ */
+int bl_net_fill_endpoint(const struct bl_net *net, const char *scheme, const char *placeholder,
+			 const char *value, char **ret, struct bl_err *err);
+
 /* NULL-terminated absolute directories below which file:// may read; NULL where none. */
 const char *const *bl_net_file_roots(const struct bl_net *net);
 const char *bl_net_ca_file(const struct bl_net *net); /* or NULL */
 /* The proxy's URL for this one, NULL where none is configured or no_proxy has the host. */
 const char *bl_net_proxy_for(const struct bl_net *net, const struct bl_url *url);
 
-/* Gate one: 0, or -EPERM with the reason and what the operator could allow. */
+/*
+ * Gate one: 0, or -EPERM with the reason and what the operator could allow. Where a proxy is asked
+ * there is no gate two, since the proxy looks the name up: so names that are never of the public
+ * internet (localhost, *.internal, *.local, a name without a dot, ...) are refused here.
+ */
 int bl_net_check_url(const struct bl_net *net, const struct bl_url *url, struct bl_err *err);
 /* Gate two, for a connection that was asked for this URL (or for the proxy: url NULL). */
 bool bl_net_allows_address(const struct bl_net *net, const struct bl_url *url,

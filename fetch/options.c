@@ -15,14 +15,17 @@
 #include "common/fs.h"
 #include "common/sys.h"
 #include "common/weights.h"
+#include "fetch/auth/crypto.h"
 
 #define CONFIG_BYTES (1024 * 1024)
+#define AUTH_BYTES   65536 /* bytes of --auth */
 
 enum {
 	OPT_CONFIG,
 	OPT_SECRETS,
 	OPT_TENANT,
 	OPT_SECRET,
+	OPT_AUTH,
 	OPT_ALLOW,
 	OPT_IGNORE,
 	OPT_JSON,
@@ -34,6 +37,7 @@ static const struct option long_options[] = {
 	{"secrets-dir", required_argument, NULL, OPT_SECRETS},
 	{"tenant", required_argument, NULL, OPT_TENANT},
 	{"auth-secret-name", required_argument, NULL, OPT_SECRET},
+	{"auth", required_argument, NULL, OPT_AUTH},
 	{"allow", required_argument, NULL, OPT_ALLOW},
 	{"ignore", required_argument, NULL, OPT_IGNORE},
 	{"json", no_argument, NULL, OPT_JSON},
@@ -47,9 +51,8 @@ void bl_options_done(struct bl_options *options)
 
 	bl_json_free(&options->item);
 	bl_json_free(&options->config);
-	if (options->secret)
-		explicit_bzero(options->secret, strlen(options->secret));
-	free(options->secret);
+	bl_crypto_free_secret(&options->secret);
+	bl_crypto_free_secret(&options->token);
 	*options = (struct bl_options){0};
 	errno = saved;
 }
@@ -80,6 +83,9 @@ static int take_option(struct bl_options *options, int option, struct bl_err *er
 		return 0;
 	case OPT_SECRET:
 		options->secret_name = optarg;
+		return 0;
+	case OPT_AUTH:
+		options->auth = optarg;
 		return 0;
 	case OPT_ALLOW:
 		return add_pattern(options->item, "allow_patterns", optarg, err);
@@ -146,49 +152,106 @@ static int read_config(struct bl_options *options, struct bl_err *err)
 	return 0;
 }
 
-static int read_secret(struct bl_options *options, struct bl_err *err)
+/* The file DIR/TENANT/NAME, of which `what` is said in messages, as a text of the caller's. */
+static int read_credential(const struct bl_options *options, const char *what, const char *dir,
+			   const char *name, char **ret, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(BL_MAX_SECRET);
 	auto_free char *path = NULL;
 
-	if (!bl_weights_is_secret_name(options->secret_name) ||
-	    !bl_weights_is_secret_name(options->tenant))
+	if (!bl_weights_is_secret_name(name) || !bl_weights_is_secret_name(options->tenant))
 		return bl_err_config(err,
 				     "'%.100s' of tenant '%.100s' is not a secret's name: "
 				     "letters, digits, '.', '_' and '-'",
-				     options->secret_name, options->tenant);
-	if (asprintf(&path, "%s/%s/%s", options->secrets_dir, options->tenant,
-		     options->secret_name) < 0) {
+				     name, options->tenant);
+	if (asprintf(&path, "%s/%s/%s", dir, options->tenant, name) < 0) {
 		path = NULL;
 		return bl_err_nomem(err);
 	}
 	int rc = bl_fs_read_file(AT_FDCWD, path, &text, err);
 	if (rc < 0)
-		return bl_err_config(err, "the secret '%.100s' cannot be read: %s: '%.200s'",
-				     options->secret_name, strerror(-rc), path);
+		return bl_err_config(err, "the %s '%.100s' cannot be read: %s: '%.200s'", what,
+				     name, strerror(-rc), path);
 	if (memchr(bl_buf_str(&text), '\0', text.len))
-		return bl_err_config(err, "the secret '%.100s' holds a NUL", options->secret_name);
-	options->secret = strdup(bl_buf_str(&text));
+		return bl_err_config(err, "the %s '%.100s' holds a NUL", what, name);
+	*ret = strdup(bl_buf_str(&text));
 	if (text.data)
 		explicit_bzero(text.data, text.len);
-	return options->secret ? 0 : bl_err_nomem(err);
+	return *ret ? 0 : bl_err_nomem(err);
+}
+
+/* The token by which the tenant signs in itself, as the agent would give it. */
+static int read_token(struct bl_options *options, const struct bl_weights_item *item,
+		      struct bl_err *err)
+{
+	const char *name = item->auth_method == BL_AUTH_AWS_OIDC   ? "aws"
+			   : item->auth_method == BL_AUTH_GCP_OIDC ? "gcp"
+			   : item->source.scheme == BL_SCHEME_BT   ? "bt"
+								   : NULL;
+	const char *dir = NULL;
+	int rc = name ? bl_json_get_string(options->config, "identity_dir", &dir, err) : 0;
+
+	if (!name || rc < 0)
+		return rc;
+	if (rc == 0)
+		return bl_err_config(
+			err,
+			"%.200s wants the tenant's identity token: name identity_dir in "
+			"the configuration (--config), and put the token into "
+			"IDENTITY_DIR/%.100s/%s",
+			item->source.text, options->tenant, name);
+	return read_credential(options, "identity token", dir, name, &options->token, err);
+}
+
+/* The auth object of the item: given whole, or as a secret's name. */
+static int make_auth(struct bl_options *options, struct bl_err *err)
+{
+	const struct bl_json_limits limits = {.max_bytes = AUTH_BYTES};
+	auto_json auth = NULL;
+	int rc;
+
+	if (options->auth && options->secret_name)
+		return bl_err_config(err, "--auth and --auth-secret-name: one of them");
+	if (options->auth) {
+		rc = bl_json_parse(options->auth, strlen(options->auth), &limits, &auth, err);
+		if (rc < 0) {
+			bl_err_wrap(err, "--auth: ");
+			return rc;
+		}
+	} else if (options->secret_name) {
+		auth = bl_json_new_object();
+		if (!auth || !bl_json_set_string(auth, "auth_method", "CUSTOM_SECRET") ||
+		    !bl_json_set_string(auth, "auth_secret_name", options->secret_name))
+			return bl_err_nomem(err);
+	}
+	return !auth || bl_json_set_copy(options->item, "auth", auth) ? 0 : bl_err_nomem(err);
 }
 
 static int make_item(struct bl_options *options, struct bl_err *err)
 {
-	bl_json *item = options->item;
-
 	/* Nothing is mounted; the item has to have a place all the same. */
-	if (!bl_json_set_string(item, "source", options->source) ||
-	    !bl_json_set_string(item, "mount_location", "/pull"))
+	if (!bl_json_set_string(options->item, "source", options->source) ||
+	    !bl_json_set_string(options->item, "mount_location", "/pull"))
 		return bl_err_nomem(err);
-	if (!options->secret_name)
-		return 0;
-	bl_json *auth = bl_json_set_object(item, "auth");
-	if (!auth || !bl_json_set_string(auth, "auth_method", "CUSTOM_SECRET") ||
-	    !bl_json_set_string(auth, "auth_secret_name", options->secret_name))
+	return make_auth(options, err);
+}
+
+/* What the item wants of credentials, once it is checked as every item is. */
+static int read_credentials(struct bl_options *options, struct bl_err *err)
+{
+	auto_json list = bl_json_new_array();
+	auto_weights weights = {0};
+
+	if (!list || !bl_json_set_copy(list, NULL, options->item))
 		return bl_err_nomem(err);
-	return read_secret(options, err);
+	int rc = bl_weights_from_json(list, &weights, err);
+	if (rc < 0)
+		return rc;
+	const struct bl_weights_item *item = &weights.items[0];
+	if (item->auth_secret_name)
+		rc = read_credential(options, "secret", options->secrets_dir,
+				     item->auth_secret_name, &options->secret, err);
+	return rc < 0 ? rc : read_token(options, item, err);
 }
 
 int bl_options_read(struct bl_options *options, int argc, char **argv, struct bl_err *err)
@@ -201,7 +264,7 @@ int bl_options_read(struct bl_options *options, int argc, char **argv, struct bl
 	if (!options->item)
 		return bl_err_nomem(err);
 	if ((rc = parse_arguments(options, argc, argv, err)) < 0 ||
-	    (rc = make_item(options, err)) < 0)
+	    (rc = make_item(options, err)) < 0 || (rc = read_config(options, err)) < 0)
 		return rc;
-	return read_config(options, err);
+	return read_credentials(options, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a person gives `plan` and `pull` on the command line, turned into what the agent would give
- * a job: an item, the operator's configuration, a secret.
+ * a job: an item, the operator's configuration, a secret, an identity token.
  */
 #ifndef BL_FETCH_OPTIONS_H
 #define BL_FETCH_OPTIONS_H
@@ -14,12 +14,13 @@ struct bl_err;
 
 struct bl_options {
 	const char *config_path; /* NULL: the default, which may be missing */
-	const char *secrets_dir, *tenant, *secret_name;
+	const char *secrets_dir, *tenant, *secret_name, *auth;
 	const char *source, *dir; /* dir: NULL for plan */
 	bool as_json, quiet;
 	bl_json *item;	 /* owned */
 	bl_json *config; /* owned */
-	char *secret;	 /* owned; NULL without a name */
+	char *secret;	 /* owned; NULL where the item names none */
+	char *token;	 /* owned: of identity_dir; NULL where the item wants none */
 };
 
 /* Reads everything that the arguments name. argv[0] is the command's name. */

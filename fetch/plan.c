@@ -108,8 +108,8 @@ int bl_plan_run(int argc, char **argv, struct bl_err *err)
 	int rc;
 
 	if ((rc = bl_options_read(&options, argc, argv, err)) < 0 ||
-	    (rc = bl_session_open(&session, options.item, options.config, options.secret, NULL,
-				  NULL, err)) < 0 ||
+	    (rc = bl_session_open(&session, options.item, options.config, options.secret,
+				  options.token, NULL, err)) < 0 ||
 	    (rc = bl_session_list(&session, options.as_json ? NULL : print_line, NULL, err)) < 0)
 		return rc;
 	rc = options.as_json ? print_json(&session, err) : print_summary(&session, err);

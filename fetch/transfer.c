@@ -177,7 +177,17 @@ static int wait_for_events(struct bl_transfer *transfer, struct bl_err *err)
 	return 0;
 }
 
-int bl_transfer_run(struct bl_transfer *transfer, struct bl_err *err)
+/* While a source asks its origin for new locations or credentials, requests under way go on. */
+static void go_on_meanwhile(void *ctx, int milliseconds)
+{
+	struct bl_transfer *transfer = ctx;
+	int running;
+
+	(void)curl_multi_poll(transfer->multi, NULL, 0, milliseconds, NULL);
+	(void)curl_multi_perform(transfer->multi, &running);
+}
+
+static int run(struct bl_transfer *transfer, struct bl_err *err)
 {
 	int rc = 0;
 
@@ -195,4 +205,12 @@ int bl_transfer_run(struct bl_transfer *transfer, struct bl_err *err)
 		rc = tell_progress(transfer, false, err);
 	}
 	return rc < 0 ? rc : tell_progress(transfer, true, err);
+}
+
+int bl_transfer_run(struct bl_transfer *transfer, struct bl_err *err)
+{
+	bl_http_set_meanwhile(transfer->http, go_on_meanwhile, transfer);
+	int rc = run(transfer, err);
+	bl_http_set_meanwhile(transfer->http, NULL, NULL);
+	return rc;
 }

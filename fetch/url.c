@@ -95,6 +95,24 @@ static void normalise_host(char *host)
 	}
 }
 
+/*
+ * A name is judged as it is written, so it is looked up as it is written too: libcurl would make
+ * digits or dots of other scripts an address only after the judgement. Such names have an ASCII form.
+ */
+static int check_host(const char *host, struct bl_err *err)
+{
+	size_t len = strlen(host);
+
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)host[i] <= ' ' || (unsigned char)host[i] >= 0x7f)
+			return bl_err_set(err, BL_EX_REFUSED, EPERM,
+					  "a host's name must be written in ASCII (xn--...)");
+	if (len > 255 || host[0] == '.' || strstr(host, ".."))
+		return bl_err_set(err, BL_EX_REFUSED, EPERM,
+				  "a host's name has an empty part, or is too long");
+	return 0;
+}
+
 static int describe_origin(struct bl_url *url, struct bl_err *err)
 {
 	bool bracketed = strchr(url->host, ':') != NULL;
@@ -145,6 +163,8 @@ static int take_apart(CURLU *handle, struct bl_url *url, struct bl_err *err)
 	    (rc = get_part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT, &port, err)) < 0 ||
 	    (rc = get_part(handle, CURLUPART_PATH, 0, &url->path, err)) < 0 ||
 	    (rc = get_part(handle, CURLUPART_QUERY, 0, &url->query, err)) < 0)
+		return rc;
+	if ((rc = check_host(url->host, err)) < 0)
 		return rc;
 	normalise_host(url->host);
 	url->port = (unsigned)strtoul(port, NULL, 10);

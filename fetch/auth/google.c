@@ -75,16 +75,16 @@ static int check_type(const bl_json *json, const struct bl_net *net, struct bl_e
 	return 0;
 }
 
-int bl_google_init_key(struct bl_google *google, const struct bl_net *net, const char *text,
+int bl_google_init_key(struct bl_google *google, const struct bl_http *http, const char *text,
 		       struct bl_err *err)
 {
-	struct bl_google made = {.net = net};
+	struct bl_google made = {.http = http};
 	auto_json json = NULL;
 	auto_buf proof = BL_BUF_INIT(4096);
 	int r = bl_cloud_parse_secret(text, "Google Cloud credentials", &json, err);
 
 	if (r >= 0)
-		r = check_type(json, net, err);
+		r = check_type(json, bl_http_net(http), err);
 	if (r >= 0)
 		r = required(json, "client_email", &made.email, err);
 	if (r >= 0)
@@ -101,7 +101,7 @@ int bl_google_init_key(struct bl_google *google, const struct bl_net *net, const
 
 void bl_google_init_oidc(struct bl_google *google, const struct bl_oidc_google *oidc)
 {
-	*google = (struct bl_google){.net = oidc->net, .oidc = *oidc};
+	*google = (struct bl_google){.http = oidc->http, .oidc = *oidc};
 }
 
 void bl_google_done(struct bl_google *google)
@@ -196,7 +196,7 @@ static int read_token(struct bl_google *google, const struct bl_http_answer *ans
 /* With the key: assertion against token. */
 static int ask(struct bl_google *google, int64_t now, struct bl_err *err)
 {
-	const char *endpoint = bl_net_endpoint(google->net, "sts");
+	const char *endpoint = bl_net_endpoint(bl_http_net(google->http), "sts");
 	auto_secret assertion = NULL;
 	auto_secret_buf body = BL_BUF_INIT(65536);
 	auto_http http = NULL;
@@ -220,7 +220,7 @@ static int ask(struct bl_google *google, int64_t now, struct bl_err *err)
 					"application/x-www-form-urlencoded", err);
 	/* Connections of its own: another request may be half prepared on the job's. */
 	if (r >= 0)
-		r = bl_http_new(google->net, &http, err);
+		r = bl_http_new_beside(google->http, &http, err);
 	if (r < 0)
 		return r;
 	struct bl_http_request request = {.method = "POST",

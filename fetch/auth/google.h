@@ -18,7 +18,7 @@
 struct bl_err;
 
 struct bl_google {
-	const struct bl_net *net;   /* borrowed */
+	const struct bl_http *http; /* borrowed: the job's */
 	char *email, *private_key;  /* of the key; NULL with OIDC */
 	struct bl_oidc_google oidc; /* borrowed texts; provider is NULL without OIDC */
 	char *token;		    /* NULL until one was needed */
@@ -26,7 +26,7 @@ struct bl_google {
 };
 
 /* Takes the JSON of a service account's key. -EINVAL (BL_EX_CONFIG) says which part is missing. */
-int bl_google_init_key(struct bl_google *google, const struct bl_net *net, const char *json,
+int bl_google_init_key(struct bl_google *google, const struct bl_http *http, const char *json,
 		       struct bl_err *err);
 void bl_google_init_oidc(struct bl_google *google, const struct bl_oidc_google *oidc);
 void bl_google_done(struct bl_google *google);

@@ -155,7 +155,7 @@ static int put_parameter(struct bl_buf *to, const char *name, const char *value,
 
 static int aws_url(const struct bl_oidc_aws *oidc, char *to, size_t size, struct bl_err *err)
 {
-	const char *endpoint = bl_net_endpoint(oidc->net, "sts");
+	const char *endpoint = bl_net_endpoint(bl_http_net(oidc->http), "sts");
 	bool china = strncmp(oidc->region, "cn-", 3) == 0;
 
 	if (!bl_cloud_is_word(oidc->region, 40, "-"))
@@ -170,7 +170,7 @@ static int aws_url(const struct bl_oidc_aws *oidc, char *to, size_t size, struct
 }
 
 /* A POST of a credential; the answer's status is the caller's to judge. */
-static int post(const struct bl_net *net, const char *url, const char *type,
+static int post(const struct bl_http *beside, const char *url, const char *type,
 		const struct bl_http_auth *auth, const struct bl_buf *body,
 		struct bl_http_answer *answer, struct bl_err *err)
 {
@@ -186,7 +186,7 @@ static int post(const struct bl_net *net, const char *url, const char *type,
 		.max_body = ANSWER_MAX,
 		.retry_post = true,
 	};
-	int r = bl_http_new(net, &http, err);
+	int r = bl_http_new_beside(beside, &http, err);
 
 	if (r >= 0)
 		r = bl_http_headers_add(&headers, "Content-Type", type, err);
@@ -218,7 +218,7 @@ int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *ke
 	if (r >= 0)
 		r = put_parameter(&body, "WebIdentityToken", token, err);
 	if (r >= 0)
-		r = post(oidc->net, url, "application/x-www-form-urlencoded", NULL, &body, &answer,
+		r = post(oidc->http, url, "application/x-www-form-urlencoded", NULL, &body, &answer,
 			 err);
 	if (r < 0)
 		return r;
@@ -286,7 +286,7 @@ static int exchange_body(const struct bl_oidc_google *oidc, struct bl_buf *to, s
 /* The federated token, good for nothing but to become the service account. */
 static int exchange(const struct bl_oidc_google *oidc, char **token, struct bl_err *err)
 {
-	const char *endpoint = bl_net_endpoint(oidc->net, "sts");
+	const char *endpoint = bl_net_endpoint(bl_http_net(oidc->http), "sts");
 	auto_secret_buf body = BL_BUF_INIT(256 * 1024);
 	auto_answer answer = {0};
 	auto_json json = NULL;
@@ -297,7 +297,7 @@ static int exchange(const struct bl_oidc_google *oidc, char **token, struct bl_e
 	snprintf(url, sizeof(url), "%s/v1/token",
 		 endpoint ? endpoint : "https://sts.googleapis.com");
 	if (r >= 0)
-		r = post(oidc->net, url, "application/json", NULL, &body, &answer, err);
+		r = post(oidc->http, url, "application/json", NULL, &body, &answer, err);
 	if (r < 0)
 		return r;
 	if (answer.status != 200)
@@ -351,7 +351,7 @@ static int impersonate(const struct bl_oidc_google *oidc, char *federated, char 
 	static const char body_text[] =
 		"{\"lifetime\":\"3600s\",\"scope\":"
 		"[\"https://www.googleapis.com/auth/devstorage.read_only\"]}";
-	const char *endpoint = bl_net_endpoint(oidc->net, "sts");
+	const char *endpoint = bl_net_endpoint(bl_http_net(oidc->http), "sts");
 	auto_free char *account = bl_url_encode(oidc->service_account, false);
 	auto_buf body = BL_BUF_INIT(sizeof(body_text));
 	auto_url parsed = {0};
@@ -367,7 +367,7 @@ static int impersonate(const struct bl_oidc_google *oidc, char *federated, char 
 	if (r < 0)
 		return r;
 	struct bl_http_auth auth = {parsed.origin, add_bearer, federated};
-	r = post(oidc->net, url, "application/json", &auth, &body, &answer, err);
+	r = post(oidc->http, url, "application/json", &auth, &body, &answer, err);
 	if (r < 0)
 		return r;
 	if (answer.status != 200)

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "fetch/auth/sigv4.h"
-#include "fetch/net.h"
+#include "fetch/http.h"
 
 struct bl_err;
 
@@ -24,7 +24,7 @@ struct bl_err;
 
 /* Everything is borrowed. */
 struct bl_oidc_aws {
-	const struct bl_net *net;
+	const struct bl_http *http; /* the job's: what it waits with is waited with here */
 	const char *role_arn, *region;
 	const char *identity_token; /* may be NULL: then the exchange says what is missing */
 };
@@ -34,7 +34,7 @@ int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *ke
 			 struct bl_err *err);
 
 struct bl_oidc_google {
-	const struct bl_net *net;
+	const struct bl_http *http;  /* as above */
 	const char *provider;	     /* projects/N/locations/global/workloadIdentityPools/... */
 	const char *service_account; /* its address */
 	const char *identity_token;  /* may be NULL, as above */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * azure://account/container/path: Azure Blob Storage, or the operator's server of the same protocol
- * (endpoint "azure", with the account as first part of the path there). Requests are signed with
+ * (endpoint "azure", where the account is `{account}` in the host's name or the first part of the path). Requests are signed with
  * the account's key, or carry a SAS token as part of their URL: then the URL is a secret, and
  * messages show none.
  */
@@ -130,7 +130,9 @@ static int take_secret(struct azure *azure, struct bl_err *err)
 static int aim(struct azure *azure, struct bl_err *err)
 {
 	const struct bl_source *source = &azure->input->item->source;
-	const char *endpoint = bl_net_endpoint(bl_http_net(azure->input->http), "azure");
+	const struct bl_net *net = bl_http_net(azure->input->http);
+	const char *endpoint = bl_net_endpoint(net, "azure");
+	auto_free char *filled = NULL;
 	int n;
 	int r;
 
@@ -140,7 +142,12 @@ static int aim(struct azure *azure, struct bl_err *err)
 		return bl_cloud_fail(err, EINVAL,
 				     "'%.60s/%.60s' is not ACCOUNT/CONTAINER; check the source",
 				     source->account, source->bucket);
-	if (endpoint)
+	r = bl_net_fill_endpoint(net, "azure", "account", source->account, &filled, err);
+	if (r < 0)
+		return r;
+	if (filled)
+		n = asprintf(&azure->base, "%s/%s", filled, source->bucket);
+	else if (endpoint)
 		n = asprintf(&azure->base, "%s/%s/%s", endpoint, source->account, source->bucket);
 	else
 		n = asprintf(&azure->base, "https://%s.blob.core.windows.net/%s", source->account,
@@ -346,6 +353,7 @@ static int azure_locate(void *state, const struct bl_entry *entry, bool again,
 		return bl_err_nomem(err);
 	}
 	ret->if_match = entry->etag != NULL;
+	ret->stored = true;
 	if (!azure->sas) {
 		ret->auth = &azure->auth;
 		return 0;

@@ -210,6 +210,7 @@ void bl_cloud_pages_done(struct bl_cloud_pages *pages)
 	int saved = errno;
 
 	free(pages->token);
+	free(pages->seen);
 	*pages = (struct bl_cloud_pages){0};
 	errno = saved;
 }
@@ -233,8 +234,17 @@ int bl_cloud_pages_next(struct bl_cloud_pages *pages, const char *next, size_t n
 		return 0;
 	if (strlen(next) > BL_CLOUD_TOKEN_MAX || pages->pages >= BL_CLOUD_PAGES ||
 	    pages->empty >= BL_CLOUD_EMPTY_PAGES ||
-	    (pages->token && strcmp(pages->token, next) == 0))
+	    (pages->token && strcmp(pages->token, next) == 0) ||
+	    (pages->seen && strcmp(pages->seen, next) == 0))
 		return endless(err);
+	/* Brent's way: a mark kept from a page whose number is a power of two is met again in any
+	 * circle, by the time that it was gone round thrice. */
+	if ((pages->pages & (pages->pages - 1)) == 0) {
+		free(pages->seen);
+		pages->seen = strdup(next);
+		if (!pages->seen)
+			return bl_err_nomem(err);
+	}
 	token = strdup(next);
 	if (!token)
 		return bl_err_nomem(err);

@@ -68,6 +68,7 @@ const char *bl_cloud_path_name(const struct bl_cloud_path *path, const char *key
 /* The way through a listing. */
 struct bl_cloud_pages {
 	char *token; /* owned; asks for the next page; NULL for the first */
+	char *seen;  /* owned; the mark of an earlier page: whoever sees it again goes in circles */
 	size_t pages, empty;
 	bool more;
 };

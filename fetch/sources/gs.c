@@ -41,11 +41,10 @@ static void gs_close(void *state)
 static int take_credential(struct gs *gs, struct bl_err *err)
 {
 	const struct bl_weights_item *item = gs->input->item;
-	const struct bl_net *net = bl_http_net(gs->input->http);
 
 	if (item->auth_method == BL_AUTH_GCP_OIDC) {
 		struct bl_oidc_google oidc = {
-			.net = net,
+			.http = gs->input->http,
 			.provider = item->gcp_oidc_workload_id_provider,
 			.service_account = item->gcp_oidc_service_account,
 			.identity_token = gs->input->identity_token,
@@ -64,7 +63,7 @@ static int take_credential(struct gs *gs, struct bl_err *err)
 				     "no credentials configured: this tenant has no secret "
 				     "'%.100s'",
 				     item->auth_secret_name);
-	return bl_google_init_key(&gs->google, net, gs->input->secret, err);
+	return bl_google_init_key(&gs->google, gs->input->http, gs->input->secret, err);
 }
 
 static int aim(struct gs *gs, struct bl_err *err)
@@ -259,6 +258,7 @@ static int gs_locate(void *state, const struct bl_entry *entry, bool again, stru
 		return bl_err_nomem(err);
 	}
 	ret->auth = &gs->auth;
+	ret->stored = true;
 	/* Else an object that is stored compressed comes unpacked, with another length than was
 	 * listed ("Transcoding of gzip-compressed files", Cloud Storage documentation). */
 	return bl_http_headers_add(&ret->headers, "Accept-Encoding", "gzip", err);

@@ -11,10 +11,10 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "fetch/sources/cloud.h"
 #include "fetch/sources/hf_answer.h"
 #include "fetch/sources/source.h"
 
-#define MAX_PAGES     20000
 #define MAX_PAGE_LINK 4096 /* bytes of the link to the next page */
 #define DEFAULT_HUB   "https://huggingface.co"
 
@@ -208,8 +208,6 @@ static int next_page(const struct bl_http_answer *answer, char **ret, struct bl_
 		return bl_err_set(err, BL_EX_REFUSED, EPERM,
 				  "the listing goes on at %.200s, another origin: refused",
 				  url.origin);
-	if (strcmp(url.text, answer->url.text) == 0)
-		return bl_err_set(err, BL_EX_RETRY, EIO, "the listing goes round in circles");
 	*ret = TAKE_PTR(url.text);
 	return 0;
 }
@@ -265,6 +263,7 @@ static int prove_access(struct hub *hub, struct bl_manifest *manifest, struct bl
 static int hub_list(void *state, struct bl_manifest *manifest, bool *credential, struct bl_err *err)
 {
 	struct hub *hub = state;
+	auto_cloud_pages pages = BL_CLOUD_PAGES_INIT;
 	auto_free char *url = NULL;
 	int rc = resolve(hub, credential, err);
 
@@ -275,18 +274,18 @@ static int hub_list(void *state, struct bl_manifest *manifest, bool *credential,
 		url = NULL;
 		return bl_err_nomem(err);
 	}
-	for (unsigned pages = 0; url; pages++) {
+	while (pages.more) {
+		size_t before = bl_manifest_filter(manifest)->seen;
 		auto_answer answer = {0};
 
-		if (pages == MAX_PAGES)
-			return bl_err_set(err, BL_EX_CONFIG, EFBIG,
-					  "a listing of more than %d pages", MAX_PAGES);
 		if ((rc = get(hub, url, &answer, err)) < 0 ||
 		    (rc = bl_hf_answer_page(bl_buf_str(&answer.body), answer.body.len, manifest,
 					    err)) < 0)
 			return rc;
 		free(TAKE_PTR(url));
-		if ((rc = next_page(&answer, &url, err)) < 0)
+		if ((rc = next_page(&answer, &url, err)) < 0 ||
+		    (rc = bl_cloud_pages_next(
+			     &pages, url, bl_manifest_filter(manifest)->seen - before, err)) < 0)
 			return rc;
 	}
 	return *credential ? prove_access(hub, manifest, err) : 0;

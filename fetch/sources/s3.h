@@ -17,7 +17,7 @@ struct bl_err;
 struct bl_s3_store;
 
 struct bl_s3_kind {
-	const char *endpoint; /* its key among the operator's endpoints: path-style there */
+	const char *endpoint; /* its key among the operator's endpoints */
 	const char *region;   /* where the secret names none */
 	bool moves;	      /* an answer may name the bucket's region, then that is asked */
 	/* The URL before "/KEY", without a trailing slash; the caller's. */

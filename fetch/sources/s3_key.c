@@ -108,7 +108,7 @@ int bl_s3_key_renew(struct bl_s3_store *store, bool now, struct bl_err *err)
 {
 	const struct bl_weights_item *item = store->input->item;
 	struct bl_oidc_aws oidc = {
-		.net = bl_http_net(store->input->http),
+		.http = store->input->http,
 		.role_arn = item->aws_oidc_role_arn,
 		.region = item->aws_oidc_region,
 		.identity_token = store->input->identity_token,

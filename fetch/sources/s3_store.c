@@ -27,24 +27,37 @@ static int sign(void *ctx, const struct bl_http_hop *hop, struct bl_http_headers
 	return r < 0 ? r : bl_sigv4_sign(&store->key, hop, time(NULL), headers, err);
 }
 
+/* At the operator's endpoint: the bucket in the host's name, where it is written so, else in the path. */
+static int endpoint_base(const struct bl_s3_store *store, const char *endpoint, char **ret,
+			 struct bl_err *err)
+{
+	const struct bl_net *net = bl_http_net(store->input->http);
+	const struct bl_source *source = &store->input->item->source;
+	const char *scheme = store->kind->endpoint;
+	auto_free char *bucket = bl_url_encode(source->bucket, false);
+	auto_free char *filled = NULL;
+	int r = bl_net_fill_endpoint(net, scheme, "bucket", source->bucket, ret, err);
+
+	if (r == 0 && source->account)
+		r = bl_net_fill_endpoint(net, scheme, "account", source->account, &filled, err);
+	if (r < 0 || *ret)
+		return r;
+	if (!bucket || asprintf(ret, "%s/%s", filled ? filled : endpoint, bucket) < 0) {
+		*ret = NULL;
+		return bl_err_nomem(err);
+	}
+	return 0;
+}
+
 int bl_s3_aim(struct bl_s3_store *store, struct bl_err *err)
 {
 	const struct bl_source *source = &store->input->item->source;
 	const char *endpoint =
 		bl_net_endpoint(bl_http_net(store->input->http), store->kind->endpoint);
 	auto_free char *base = NULL;
-	int r = 0;
+	int r = endpoint ? endpoint_base(store, endpoint, &base, err)
+			 : store->kind->base(source, store->key.region, &base, err);
 
-	if (endpoint) {
-		auto_free char *bucket = bl_url_encode(source->bucket, false);
-
-		if (!bucket || asprintf(&base, "%s/%s", endpoint, bucket) < 0) {
-			base = NULL;
-			r = bl_err_nomem(err);
-		}
-	} else {
-		r = store->kind->base(source, store->key.region, &base, err);
-	}
 	if (r < 0)
 		return r;
 	bl_url_done(&store->url);
@@ -314,5 +327,6 @@ int bl_s3_locate(void *state, const struct bl_entry *entry, bool again, struct b
 	}
 	ret->auth = &store->auth;
 	ret->if_match = entry->etag != NULL;
+	ret->stored = true;
 	return 0;
 }

@@ -36,6 +36,7 @@ struct bl_location {
 	const struct bl_http_auth *auth; /* borrowed from the source; or NULL */
 	bool if_match; /* the URL's own server knows entry->etag: every range says If-Match */
 	bool whole;    /* the server knows no ranges: one request, from the first byte on */
+	bool stored;   /* an object store: Content-Encoding is what its writer said of the object */
 	int fd;	       /* a local file; -1 where there is a URL */
 };
 void bl_location_done(struct bl_location *location);

@@ -24,6 +24,18 @@ start_clouds() {
 	TOKEN='' REVISION=''
 }
 
+# use_hosts LINE...: names of this test's own, in the mount namespace that run-system gives each file;
+# leave_hosts at its end.
+use_hosts() {
+	printf '%s\n' '127.0.0.1 localhost' "$@" >"$T/names"
+	mount --bind "$T/names" /etc/hosts 2>/dev/null || skip "cannot mount over /etc/hosts"
+	touch "$T/hosts"
+}
+
+leave_hosts() {
+	[ ! -e "$T/hosts" ] || umount /etc/hosts
+}
+
 # A Google service account's key in $T/account.json.
 make_service_account() {
 	openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$T/account.pem" 2>/dev/null

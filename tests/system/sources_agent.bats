@@ -75,6 +75,26 @@ refute_leaks() {
 	refute_leaks
 }
 
+@test "an object that changes in mid-download: looked at again, and only it is brought again" {
+	put '{"bucket":"models","key":"mix/big","data":"old","size":20000000}' \
+		'{"bucket":"models","key":"mix/other","size":3000000}' '{"bucket":"models","key":"mix/config.json","data":"one"}'
+	origin_control "$S3" faults '[{"match":"GET /models/mix/big","kind":"hold","after":3,"times":1}]'
+	(origin_control "$S3" 'wait?reached=1'
+		origin_control "$S3" 'wait?path=/models/mix/other&bytes=3000000'
+		origin_control "$S3" 'wait?path=/models/mix/config.json&bytes=3'
+		put '{"bucket":"models","key":"mix/big","data":"new","size":20000000}'
+		origin_control "$S3" release) 3>&- &
+	local beside=$!
+	pull default s3://models/mix "$CUSTOM"
+	wait "$beside"
+	assert_ready
+	assert_equal "$(head -c 3 "$TREE/big")" new
+	assert_equal "$(tr -d . <"$TREE/big" | sed 's/new//g' | wc -c)" 0
+	assert_equal "$(origin_stats "$S3" '.bytes["/models/mix/other"]')" 3000000
+	assert_equal "$(origin_stats "$S3" '.bytes["/models/mix/config.json"]')" 3
+	[ "$(origin_stats "$S3" '.statuses["412"]')" -ge 1 ]
+}
+
 @test "s3, gs and bt by the tenant's identity" {
 	put '{"bucket":"job2","key":"checkpoint-1/config.json","data":"one"}' \
 		'{"bucket":"job2","key":"checkpoint-1/sub/模型 +%.bin","size":3000000}' \

@@ -18,7 +18,10 @@ setup() {
 	AUTH=$CUSTOM TOKEN='' REVISION=''
 }
 
-teardown() { clean_up; }
+teardown() {
+	leave_hosts
+	clean_up
+}
 
 need_npm_peer() {
 	need node
@@ -146,6 +149,14 @@ azure_put() {
 	assert_equal "$(listed | wc -l)" 7
 }
 
+@test "azurite: the account in the host's name" {
+	start_azurite
+	use_hosts "127.0.0.1 $AZURE_ACCOUNT.blob.example"
+	CONFIG=$(jq -n --arg base "http://{account}.blob.example:${BASE##*:}" '{endpoints: {azure: $base}}')
+	job azure://$AZURE_ACCOUNT/models/llama
+	assert_odd_files
+}
+
 @test "azurite: a SAS token, and what it may not do" {
 	start_azurite
 	SECRET=$(jq -cn --arg sas "?$("$FIXTURES/azure_put.py" --sas $AZURE_ACCOUNT "$AZURE_KEY" 600)" '{sas_token: $sas}')
@@ -269,7 +280,8 @@ minio_put() {
 	local name
 	[ -x "$PEERS/bin/minio" ] || skip "Go's minio is not installed: make peers"
 	mkdir "$T/minio"
-	MINIO_ROOT_USER=minio MINIO_ROOT_PASSWORD=secret/KEY+1 MINIO_UPDATE=off MINIO_BROWSER=off \
+	use_hosts '127.0.0.1 models.minio.example' '127.0.0.1 missing.minio.example'
+	MINIO_DOMAIN=minio.example MINIO_ROOT_USER=minio MINIO_ROOT_PASSWORD=secret/KEY+1 MINIO_UPDATE=off MINIO_BROWSER=off \
 		start_peer minio "$PEERS/bin/minio" server --quiet --address 127.0.0.1:PORT "$T/minio"
 	CONFIG=$(jq -n --arg base "$BASE" '{endpoints: {s3: $base, cw: $base}}')
 	SECRET='{"aws_access_key_id":"minio","aws_secret_access_key":"secret/KEY+1"}'
@@ -286,6 +298,11 @@ minio_put() {
 	job cw://models/llama-2/x
 	assert_done
 	assert_listed x
+	CONFIG=$(jq -n --arg base "http://{bucket}.minio.example:${BASE##*:}" '{endpoints: {s3: $base, cw: $base}}')
+	job s3://models/llama
+	assert_odd_files
+	job cw://models/llama-2/x
+	assert_done
 	job s3://missing/x
 	assert_error not_found NoSuchBucket
 	SECRET='{"aws_access_key_id":"minio","aws_secret_access_key":"wrong-wrong"}'

@@ -250,6 +250,29 @@ teardown() { clean_up; }
 	[ "$(origin_stats "$S3" '.requests["/"]')" -ge 3 ]
 }
 
+@test "s3: a Content-Encoding that an object was stored with is no encoding of the answer" {
+	start_clouds
+	put '{"bucket":"models","key":"l/a.gz","data":"as it is stored","headers":{"Content-Encoding":"gzip"}}' \
+		'{"bucket":"models","key":"l/b","headers":{"Content-Encoding":"aws-chunked"}}'
+	job s3://models/l
+	assert_done
+	assert_equal "$(cat "$T/files/a.gz")" "as it is stored"
+}
+
+@test "s3: a listing that goes in circles ends" {
+	local page='<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>%s</NextContinuationToken>
+		<Contents><Key>llama/a%s</Key><Size>1</Size></Contents></ListBucketResult>'
+	start_clouds
+	put '{"bucket":"models","key":"a"}'
+	origin_control "$S3" faults "$(jq -n --arg page "$page" '
+		def answer($from; $to): {match: ("list-type=2" + $from), kind: "status", status: 200, body:
+			($page | sub("%s"; $to) | sub("%s"; $to))};
+		[answer(".*token=x"; "y"), answer(".*token=y"; "z"), answer(".*token=z"; "x"), answer(""; "x")]')"
+	job s3://models/llama
+	assert_error origin "does not come to its end"
+	[ "$(origin_stats "$S3" '.requests["/models"]')" -lt 15 ]
+}
+
 @test "s3: what the store promises of large objects" {
 	local sum
 	start_clouds
@@ -294,4 +317,49 @@ teardown() { clean_up; }
 	assert_error forbidden
 	assert_equal "$(origin_stats "$S3" '.log | map(select(test("^GET /models/l/a 400"))) | length')" 0
 	assert_equal "$(origin_stats "$S3" '.log | map(select(test("^GET /models/l/a 403"))) | length > 0')" true
+}
+
+@test "by hand: a secret or an identity token, as the agent would give them" {
+	local oidc='{"auth_method":"AWS_OIDC","aws_oidc_role_arn":"arn:aws:iam::123456789012:role/reader","aws_oidc_region":"us-east-1"}'
+	start_clouds
+	put '{"bucket":"models","key":"llama/a"}' '{"bucket":"job2","key":"c/d"}'
+	jq --arg dir "$T/identity" '. + {identity_dir: $dir}' <<<"$CONFIG" >"$T/hand.json"
+	mkdir -p "$T/identity/team" "$T/secrets/team"
+	printf 'CANARY-ID\n' >"$T/identity/team/aws"
+	printf 'KEY\n' >"$T/identity/team/bt"
+	printf '%s' "$S3_SECRET" >"$T/secrets/team/s"
+	hand plan --tenant=team --auth="$oidc" s3://models/llama
+	assert_status 0
+	assert_output '  a  '
+	hand plan --tenant=team --auth="$CUSTOM" s3://models/llama
+	assert_status 0
+	hand pull --tenant=team --auth="$oidc" s3://models/llama "$T/out"
+	assert_status 0
+	assert_equal "$(cat "$T/out/a")" "$(printf 'llama/a%.0s' {1..10})"
+	hand plan --tenant=team bt://my-project
+	assert_status 0
+	hand plan --tenant=other --auth="$oidc" s3://models/llama
+	assert_status 64
+	assert_output "identity token 'aws' cannot be read"
+	hand plan --tenant=team --auth="$oidc" --auth-secret-name=s s3://models/llama
+	assert_status 64
+	hand plan --auth='{' s3://models/llama
+	assert_status 64
+	assert_output "--auth: "
+	printf 'weights:\n- {source: "s3://models/llama", mount_location: /m, auth: %s}\n' "$oidc" >"$T/config.yaml"
+	run "$BUILD/ballast" plan --config="$T/hand.json" --tenant=team "$T/config.yaml"
+	assert_status 0
+	assert_output '  a  '
+	jq 'del(.identity_dir)' "$T/hand.json" >"$T/none.json" && mv "$T/none.json" "$T/hand.json"
+	hand plan --tenant=team --auth="$oidc" s3://models/llama
+	assert_status 64
+	assert_output "IDENTITY_DIR/team/aws"
+}
+
+hand() {
+	local command=$1
+	shift
+	run "$BUILD/ballast-fetch" "$command" --config="$T/hand.json" --secrets-dir="$T/secrets" "$@"
+	refute_output CANARY
+	refute_output secret/KEY
 }

@@ -16,16 +16,9 @@ setup() {
 }
 
 teardown() {
-	[ ! -e "$T/hosts" ] || umount /etc/hosts
+	leave_hosts
 	clean_up
 	[ ! -e "$T/squid" ] || xargs rm -rf <"$T/squid"
-}
-
-# Names of this test's own, in the mount namespace that run-system gives each file.
-use_hosts() {
-	printf '%s\n' '127.0.0.1 localhost' "$@" >"$T/names"
-	mount --bind "$T/names" /etc/hosts 2>/dev/null || skip "cannot mount over /etc/hosts"
-	touch "$T/hosts"
 }
 
 assert_weights() {
@@ -107,6 +100,21 @@ refute_logged() {
 	assert_error origin proxy
 }
 
+@test "a proxy: names of inner networks are not asked for through it" {
+	local name
+	start_squid
+	CONFIG=$(jq -n --arg p "$PROXY" '{proxy: {url: $p}}')
+	for name in localhost metadata.google.internal metadata 0x7f.1 2130706433 '[::ffff:169.254.169.254]' \
+		'[64:ff9b::a9fe:a9fe]' minio.storage.svc.cluster.local $'169\xe3\x80\x82254\xe3\x80\x82169\xe3\x80\x82254'; do
+		job "https://$name/latest/meta-data"
+		[ "$status" -eq 1 ] || fail "$name: $status"
+		[[ $(jq -r .class <<<"$output") == @(forbidden|config) ]] || fail "$name: $output"
+	done
+	stop_squid
+	run grep -c CONNECT "$SQUID/access.log"
+	assert_equal "$output" 0
+}
+
 @test "names that lead to addresses which are nobody's business are refused, unless allowed" {
 	local name port
 	make_tls DNS:inner.example
@@ -126,6 +134,22 @@ refute_logged() {
 	assert_weights
 }
 
+@test "endpoints by host: the bucket or the account is a part of the name" {
+	local scheme
+	start_clouds --s3-host s3.example
+	use_hosts '127.0.0.1 models.s3.example'
+	CONFIG=$(jq -c --arg s3 "http://{bucket}.s3.example:${S3##*:}" '.endpoints = {s3: $s3, cw: $s3}' <<<"$CONFIG")
+	put '{"bucket":"models","key":"llama/a b"}' '{"bucket":"models","key":"llama/c/d","data":""}'
+	for scheme in s3 cw; do
+		job $scheme://models/llama
+		assert_done
+		assert_listed 'a b' c/d
+		assert_equal "$(origin_stats "$S3" '.requests | keys | map(select(startswith("/models"))) | length')" 0
+	done
+	job s3://dotted.name/x
+	assert_error config "part of a host's name"
+}
+
 @test "the stores' own hosts, where the operator names no endpoint" {
 	local want source
 	unshare --net true || skip "no network namespaces here"
@@ -140,6 +164,16 @@ refute_logged() {
 		r2://abc123.models/x abc123.r2.cloudflarestorage.com
 		cw://models/x models.cwobject.com
 		azure://account/models/x account.blob.core.windows.net
+	TABLE
+	CONFIG='{"endpoints": {"azure": "https://{account}.blob.core.usgovcloudapi.net",
+		"r2": "https://{account}.eu.r2.cloudflarestorage.com", "cw": "https://{bucket}.cwlota.com"}}'
+	while read -r source want; do
+		job_offline "$source"
+		assert_error origin "https://$want:443" "looked up"
+	done <<-'TABLE'
+		azure://account/models/x account.blob.core.usgovcloudapi.net
+		r2://abc123.models/x abc123.eu.r2.cloudflarestorage.com
+		cw://models/x models.cwlota.com
 	TABLE
 }
 

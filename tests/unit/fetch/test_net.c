@@ -42,6 +42,34 @@ static const struct {
 	{"javascript:alert(1)", NULL},
 	{"https://[fe80::1%25eth0]/", NULL},
 	{"https:///x", "https://x:443"}, /* as libcurl reads it */
+	{"https://0177.0.0.1/", "https://127.0.0.1:443"},
+	{"https://0x7f.1/", "https://127.0.0.1:443"},
+	{"https://xn--bcher-kva.example/", "https://xn--bcher-kva.example:443"},
+	{"https://b\xc3\xbc"
+	 "cher.example/",
+	 NULL}, /* judged as written, so written in ASCII */
+	{"https://127\xe3\x80\x82"
+	 "0\xe3\x80\x82"
+	 "0\xe3\x80\x82"
+	 "1/",
+	 NULL},
+	{"https://\xe2\x91\xa0\xe2\x91\xa1\xe2\x91\xa6.0.0.1/", NULL},
+	{"https://%E2%93%9Bocalhost/", NULL},
+	{"https://localhost../", NULL},
+	{"https://.localhost/", NULL},
+	{"https://a..b/", NULL},
+	{"https://./", NULL},
+	{"https://[fe80::1%eth0]/", NULL},
+	{"https://[fe80::1%2525eth0]/", NULL},
+	{"https://[::1].example/", NULL},
+	{"https://example.com:0/", NULL},
+	{"https://example.com:65536/", NULL},
+	{"https://example.com:443:443/", NULL},
+	{"https://@example.com/", NULL},
+	{"https://example.com%00.evil.com/", NULL},
+	{"https://example.com%2f.evil.com/", NULL},
+	{"https://example.com%40evil.com/", NULL},
+	{"https:example.com", NULL},
 	{"", NULL},
 	{"example.com", NULL},
 };
@@ -114,7 +142,7 @@ static void test_public_addresses(void **state)
 {
 	static const char *const public[] = {"1.1.1.1",		 "93.184.216.34",   "2606:4700::1",
 					     "64:ff9b::101:101", "2002:101:101::1", "172.32.0.1",
-					     "100.128.0.1"};
+					     "100.128.0.1",	 "168.63.129.17"};
 	static const char *const refused[] = {
 		"127.0.0.1",
 		"10.1.2.3",
@@ -140,6 +168,19 @@ static void test_public_addresses(void **state)
 		"2001:db8::1",
 		"2001::1",
 		"::127.0.0.1",
+		"64:ff9b::a9fe:a9fe", /* 169.254.169.254 by NAT64, 6to4, ISATAP, Teredo, mapped */
+		"64:ff9b:1::a9fe:a9fe",
+		"2002:a9fe:a9fe::1",
+		"2002:0a00:0001::",
+		"fe80::5efe:a9fe:a9fe",
+		"2001:0:a9fe:a9fe::1",
+		"::ffff:0:a9fe:a9fe",
+		"168.63.129.16", /* Azure's, for its virtual machines alone */
+		"192.88.99.1",
+		"100.100.100.200",
+		"5f00::1",
+		"100::1",
+		"3fff::1",
 	};
 	struct bl_network address;
 
@@ -234,6 +275,94 @@ static void test_gates(void **state)
 	assert_true(address_may(net, "https://any.example/", "1.1.1.1"));
 }
 
+/* Behind a proxy nobody here looks a name up: those that never are of the public internet go nowhere. */
+static void test_names_behind_a_proxy(void **state)
+{
+	static const struct {
+		const char *url;
+		bool may;
+	} cases[] = {
+		{"https://huggingface.co/", true},
+		{"https://internal.example.com/", true},
+		{"https://local.example/", true},
+		{"https://notlocalhost.example/", true},
+		{"https://localhost/", false},
+		{"https://LOCALHOST./", false},
+		{"https://a.localhost/", false},
+		{"https://metadata/", false},
+		{"https://metadata.google.internal/", false},
+		{"https://metadata.google.internal./", false},
+		{"https://instance-data.ec2.internal/", false},
+		{"https://minio.storage.svc.cluster.local/", false},
+		{"https://nas.lan/", false},
+		{"https://printer.home.arpa/", false},
+		{"https://169.254.169.254/", false},
+		{"https://[fd00:ec2::254]/", false},
+		{"https://10.1.2.3/", true},		     /* allowed_networks */
+		{"https://store.corp/", true},		     /* allowed_origins */
+		{"https://direct.svc.cluster.local/", true}, /* no_proxy: its address is judged */
+	};
+	auto_net net = NULL;
+	struct bl_err err;
+
+	(void)state;
+	assert_int_equal(configure("{\"proxy\":{\"url\":\"http://p:3128\",\"no_proxy\":"
+				   "[\"direct.svc.cluster.local\"]},"
+				   "\"allowed_networks\":[\"10.0.0.0/8\"],"
+				   "\"allowed_origins\":[\"https://store.corp\"]}",
+				   &net, &err),
+			 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		if (url_may(net, cases[i].url) != cases[i].may)
+			fail_msg("%s", cases[i].url);
+}
+
+static void test_endpoints_with_a_placeholder(void **state)
+{
+	auto_net net = NULL;
+	auto_free char *base = NULL;
+	auto_free char *none = NULL;
+	struct bl_err err;
+
+	(void)state;
+	assert_int_equal(configure("{\"endpoints\":{\"cw\":\"http://{bucket}.cwlota.com/\","
+				   "\"azure\":\"https://{account}.blob.core.usgovcloudapi.net\","
+				   "\"s3\":\"http://minio:9000\"}}",
+				   &net, &err),
+			 0);
+	assert_int_equal(bl_net_fill_endpoint(net, "cw", "bucket", "my-models", &base, &err), 1);
+	assert_string_equal(base, "http://my-models.cwlota.com");
+	assert_int_equal(bl_net_fill_endpoint(net, "cw", "account", "x", &none, &err), 0);
+	assert_int_equal(bl_net_fill_endpoint(net, "s3", "bucket", "x", &none, &err), 0);
+	assert_int_equal(bl_net_fill_endpoint(net, "gs", "bucket", "x", &none, &err), 0);
+	assert_null(none);
+	assert_true(url_may(net, "http://my-models.cwlota.com/key"));
+	assert_true(address_may(net, "http://my-models.cwlota.com/key", "10.0.0.1"));
+	assert_true(url_may(net, "https://acc1.blob.core.usgovcloudapi.net/c"));
+	assert_false(url_may(net, "http://acc1.blob.core.usgovcloudapi.net/c"));
+	assert_false(url_may(net, "http://cwlota.com/"));
+	assert_false(url_may(net, "http://a.b.cwlota.com/"));
+	assert_false(url_may(net, "http://a.cwlota.com:81/"));
+	assert_false(url_may(net, "http://a.cwlota.com.evil.example/"));
+	assert_false(url_may(net, "http://evilcwlota.com/"));
+
+	static const char *const bad[] = {
+		"",
+		"a.b",
+		"A",
+		"a_b",
+		"a/b",
+		"a:b",
+		"-a",
+		"a-",
+		"a@b",
+		"{bucket}",
+		"0123456789012345678901234567890123456789012345678901234567890123"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		if (bl_net_fill_endpoint(net, "cw", "bucket", bad[i], &none, &err) != -EINVAL)
+			fail_msg("'%s' is taken", bad[i]);
+}
+
 static void test_no_proxy(void **state)
 {
 	static const struct {
@@ -274,6 +403,12 @@ static void test_bad_configuration(void **state)
 		{"{\"proxy\":{\"no_proxy\":[]}}", "proxy.url"},
 		{"{\"proxy\":{\"url\":\"socks5://x\"}}", "proxy.url"},
 		{"{\"ca_file\":1}", "ca_file"},
+		{"{\"endpoints\":{\"s3\":\"http://{account}.x\"}}", "endpoints.s3"},
+		{"{\"endpoints\":{\"hf\":\"http://{bucket}.x\"}}", "endpoints.hf"},
+		{"{\"endpoints\":{\"s3\":\"http://a{bucket}.x\"}}", "endpoints.s3"},
+		{"{\"endpoints\":{\"s3\":\"http://{bucket}\"}}", "endpoints.s3"},
+		{"{\"endpoints\":{\"s3\":\"http://{bucket}.{bucket}.x\"}}", "endpoints.s3"},
+		{"{\"endpoints\":{\"s3\":\"http://x.y/{bucket}.x\"}}", "endpoints.s3"},
 	};
 
 	(void)state;
@@ -297,6 +432,8 @@ int main(void)
 		cmocka_unit_test(test_public_addresses),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_gates),
+		cmocka_unit_test(test_names_behind_a_proxy),
+		cmocka_unit_test(test_endpoints_with_a_placeholder),
 		cmocka_unit_test(test_no_proxy),
 		cmocka_unit_test(test_bad_configuration),
 	};
