@@ -37,7 +37,8 @@ int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err)
 	int rc = bl_sys_mkdirat(AT_FDCWD, dir, 0777);
 
 	if (rc < 0 && rc != -EEXIST)
-		return bl_err_sys(err, -rc, "make '%.200s'", dir);
+		return bl_err_set(err, BL_EX_CONFIG, EINVAL, "make '%.200s': %s", dir,
+				  strerror(-rc));
 	fresh.dir = bl_sys_openat(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
 	if (fresh.dir < 0)
 		return bl_err_set(err, BL_EX_CONFIG, EINVAL, "'%.200s': %s", dir,

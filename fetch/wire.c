@@ -302,8 +302,11 @@ int bl_wire_explain(const struct bl_wire *wire, CURLcode code, struct bl_err *er
 	case CURLE_SSL_ISSUER_ERROR:
 	case CURLE_SSL_CERTPROBLEM:
 		return explain_tls(wire, err);
-	case CURLE_OUT_OF_MEMORY:
-		return bl_err_nomem(err);
+	case CURLE_OUT_OF_MEMORY: /* which is also what libcurl says of an endless header */
+		return bl_err_set(err, BL_EX_RETRY, EIO,
+				  "%.200s sends a header that is too long, or memory ran out; try "
+				  "again later",
+				  wire->url.origin);
 	default:
 		return bl_err_set(
 			err, BL_EX_RETRY, EIO, "the connection to %.200s%s broke: %.160s; %s",
