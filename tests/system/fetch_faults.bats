@@ -79,7 +79,8 @@ refuses() {
 }
 
 @test "a signature that expires in mid-file is renewed" {
-	mends '[{"match": "^GET /repos/", "kind": "expire", "after": 4, "times": 6}]'
+	mends '[{"match": "^GET /repos/", "kind": "expire", "after": 4, "times": 1},
+		{"match": "^GET /repos/", "kind": "expire", "after": 20, "times": 1}]'
 }
 
 @test "429 and 503 with Retry-After are obeyed" {
@@ -128,20 +129,69 @@ refuses() {
 	refuses '[{"match": "/resolve/.*model", "kind": "headers", "headers": {"X-Linked-Size": "1"}}]' 75 "another version"
 }
 
-# Each kill may cost what was in flight and what was not yet synced, never more.
-@test "killed at any moment and started again: only what is missing is fetched" {
-	local size=48000000 kills=0 faults='[{"match": "^GET /repos/", "kind": "slow", "rate": 400000}]'
+# killed_often JOURNAL COMMAND...: COMMAND with a number of seconds behind it is killed after that
+# time, again and again (KILLS times, 12 by default), and JOURNAL prints the ranges [from, to) that are
+# on disk of the large file, as JSON. What comes is right, what was there is never asked for again, and
+# a kill costs no more than what was in flight and not yet synced.
+killed_often() {
+	local journal=$1 size=48000000 kills=0 since=0 sent=0 all=0 have
+	shift
 	head -c "$size" /dev/urandom >"$T/model/model.safetensors"
 	origin_control "$HUB" rescan
-	origin_control "$HUB" faults "$faults"
-	while true; do
-		run job "$T/out" --kill-after "0.$((RANDOM % 90 + 10))"
-		[ "$status" -eq 137 ] || break
-		kills=$((kills + 1))
-		[ "$kills" -lt "${KILLS:-30}" ] || origin_control "$HUB" faults '[]'
+	origin_control "$HUB" faults '[{"match": "^GET /repos/", "kind": "slow", "rate": 400000}]'
+	while [ "$kills" -lt "${KILLS:-12}" ]; do
+		have=$("$journal")
+		origin_control "$HUB" reset
+		run "$@" "0.$((RANDOM % 80 + 10))"
+		assert_not_asked "$have"
+		sent=$((sent + $(body_bytes /repos/)))
+		if [ "$status" -eq 0 ]; then
+			assert_round
+			rm -r "$T/out"
+			continue
+		fi
+		assert_status 137
+		kills=$((kills + 1)) since=$((since + 1))
 	done
+	have=$("$journal")
+	origin_control "$HUB" faults '[]'
+	origin_control "$HUB" reset
+	run "$@" 100
 	assert_status 0
+	assert_not_asked "$have"
+	sent=$((sent + $(body_bytes /repos/)))
+	assert_round
+	echo "# killed $kills times: $all bytes in all" >&3
+}
+
+# A file is there after `since` kills and `sent` bytes.
+assert_round() {
 	assert_same "$T/model" "$T/out"
-	echo "# killed $kills times: $(body_bytes /repos/) bytes for $size" >&3
-	[ "$(body_bytes /repos/)" -le $((size + kills * 6000000)) ]
+	[ "$sent" -le $((size + since * 2500000)) ] || fail "$sent bytes for $size after $since kills"
+	all=$((all + sent)) since=0 sent=0
+}
+
+# assert_not_asked RANGES: no request was for any of these bytes.
+assert_not_asked() {
+	local overlap
+	overlap=$(origin_stats "$HUB" '[.ranges | to_entries[] | select(.key | startswith("/repos/")).value[]
+		| . as [$first, $last] | $have[] | . as [$from, $to] | select($first < $to and $last >= $from)] | length' \
+		--argjson have "$1")
+	assert_equal "$overlap" 0
+}
+
+job_journal() { jq -c '."model.safetensors" // []' "$T/out/.have" 2>/dev/null || echo '[]'; }
+kill_job() { job "$T/out" --kill-after "$1"; }
+
+pull_journal() { cat "$T"/out/.ballast-fetch/*.json 2>/dev/null | jq -cs 'map(select(.path == "model.safetensors").have) | add // []'; }
+kill_pull() {
+	timeout --signal=KILL "$1" "$BUILD/ballast-fetch" pull --quiet --config="$T/fetch.json" hf://owner/model "$T/out"
+}
+
+@test "a job that is killed at any moment and started again: only what is missing is fetched" {
+	killed_often job_journal kill_job
+}
+
+@test "a pull that is killed at any moment and started again: only what is missing is fetched" {
+	killed_often pull_journal kill_pull
 }
