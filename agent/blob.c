@@ -325,6 +325,7 @@ int bl_blob_publish(struct bl_partial **partial, const struct bl_digest *promise
 	if (r < 0)
 		return r;
 	bl_sys_point("blob-quiet");
+	(void)bl_sys_write_back((*partial)->data); /* so that the sync finds little to wait for */
 	r = bl_sys_fstat((*partial)->data, &before);
 	if (r < 0)
 		return bl_cachedir_err(err, -r, "stat a download");

@@ -139,25 +139,27 @@ static void hear(struct bl_job *job, int most)
 
 /* ---- Answers ---- */
 
-int bl_job_owe(struct bl_job *job, const struct bl_manifest_file *file, struct bl_err *err)
+int bl_job_owe(struct bl_job *job, const struct bl_manifest_file *file, bool to_done,
+	       struct bl_err *err)
 {
 	struct bl_job_answer *answer = calloc(1, sizeof(*answer));
 
 	if (!answer)
 		return bl_err_nomem(err);
-	*answer = (struct bl_job_answer){.file = file, .fd = -1};
+	*answer = (struct bl_job_answer){.file = file, .to_done = to_done, .fd = -1};
 	*job->answers_end = answer;
 	job->answers_end = &answer->next;
 	return 0;
 }
 
-static void drop_answer(struct bl_job *job)
+/* `at` is what points to the answer. */
+static void drop_answer(struct bl_job *job, struct bl_job_answer **at)
 {
-	struct bl_job_answer *answer = job->answers;
+	struct bl_job_answer *answer = *at;
 
-	job->answers = answer->next;
-	if (!job->answers)
-		job->answers_end = &job->answers;
+	*at = answer->next;
+	if (!*at)
+		job->answers_end = at;
 	bl_cleanup_fd(&answer->fd);
 	free(answer->text);
 	free(answer);
@@ -188,15 +190,21 @@ static int send_answer(struct bl_job *job, const struct bl_job_answer *answer)
 
 static void send_answers(struct bl_job *job)
 {
+	bool waits[2] = {false, false}; /* one to an open, to a done, is not there yet */
+	struct bl_job_answer **at = &job->answers;
 	bool blocked = false;
 
-	while (job->answers && job->answers->text && !blocked) {
-		int r = send_answer(job, job->answers);
+	while (*at && !blocked) {
+		struct bl_job_answer *answer = *at;
 
-		if (r == 0)
+		if (!answer->text)
+			waits[answer->to_done] = true;
+		if (waits[answer->to_done])
+			at = &answer->next;
+		else if (send_answer(job, answer) == 0)
 			blocked = true;
 		else
-			drop_answer(job); /* where it is gone, its exit tells */
+			drop_answer(job, at); /* where it is gone, its exit tells */
 	}
 	if (blocked != job->socket_writes && job->socket.fd >= 0) {
 		struct epoll_event event = {.events = EPOLLIN | (blocked ? EPOLLOUT : 0U),
@@ -428,7 +436,7 @@ void bl_job_free(struct bl_job *job)
 	}
 	bl_cleanup_fd(&job->process.socket);
 	while (job->answers)
-		drop_answer(job);
+		drop_answer(job, &job->answers);
 	bl_manifest_done(&job->manifest);
 	free(job->states);
 	free(job->revision);

@@ -179,7 +179,7 @@ static int take_open(struct bl_job *job, const bl_json *message, struct bl_err *
 	file = find_file(job, message, BL_JOB_FILE_IDLE, BL_JOB_FILE_OPENING, err);
 	if (!file)
 		return -EPROTO;
-	r = bl_job_owe(job, file, err);
+	r = bl_job_owe(job, file, false, err);
 	if (r < 0)
 		return r;
 	job->under_way++;
@@ -239,7 +239,7 @@ static int take_done(struct bl_job *job, const bl_json *message, struct bl_err *
 		return r;
 	if (size < 0 || (uint64_t)size != file->size)
 		return breach(err, "a file that has become another size");
-	r = bl_job_owe(job, file, err);
+	r = bl_job_owe(job, file, true, err);
 	if (r < 0)
 		return r;
 	job->events->done(job, file, job->data);

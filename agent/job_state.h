@@ -23,9 +23,10 @@ enum bl_job_file_state {
 	BL_JOB_FILE_UNCHANGED,
 };
 
-/* An answer that is owed; they leave in the order in which they were asked for. */
+/* An answer that is owed; those to opens, and those to dones, leave in the order of the questions. */
 struct bl_job_answer {
 	struct bl_job_answer *next;
+	bool to_done; /* else to an open */
 	const struct bl_manifest_file *file;
 	char *text; /* NULL: not there yet */
 	int fd;	    /* -1: none */
@@ -66,7 +67,8 @@ int bl_job_take_message(struct bl_job *job, const char *text, size_t len, struct
 /* Sets how it ends, the first time; later calls change nothing. */
 void bl_job_set_end(struct bl_job *job, const char *class, const char *detail);
 
-/* An answer for the file is owed from now on. */
-int bl_job_owe(struct bl_job *job, const struct bl_manifest_file *file, struct bl_err *err);
+/* An answer for the file is owed from now on, to its `done` or its `open`. */
+int bl_job_owe(struct bl_job *job, const struct bl_manifest_file *file, bool to_done,
+	       struct bl_err *err);
 
 #endif

@@ -29,7 +29,8 @@
  *        {"type":"file","have":[[from,to)...]} with one descriptor (SCM_RIGHTS) of a regular file,
  *              opened for reading and writing: bytes go to their offsets; `have` is on disk already
  *        {"type":"skip"}                   the agent has that content: nothing is to be brought
- *   {"type":"have","path","ranges":[[from,to)...]}   durable progress for the journal, now and then
+ *   {"type":"have","path","ranges":[[from,to)...]}   what of it is written, now and then: the agent
+ *                   syncs it and then keeps it in the journal
  *   {"type":"progress","bytes":N}          bytes that have arrived in this job so far
  *   {"type":"done","path":"...","size":N}  all written, descriptor closed, origin's digests that
  *                   fetch can compute agree; the agent takes the SHA-256 once no writer is left
@@ -37,8 +38,9 @@
  *   {"type":"error","class":"...","detail":"..."}    then exit 1
  *   {"type":"end"}                         then exit 0
  *
- * Replies to `open` and `done` come in the order of the requests; several may be under way. The
- * detail is one line for a person that ends with the next step and holds no secret.
+ * Replies to `open` come in the order of the opens, those to `done` in the order of the dones;
+ * several of both may be under way, and an `open` need not wait until a file is verified. The detail
+ * of an error is one line for a person that ends with the next step and holds no secret.
  */
 #ifndef BL_JOB_H
 #define BL_JOB_H

@@ -47,6 +47,21 @@ bool bl_arrival_is_complete(const struct bl_arrival *file)
 	       arrived->at[0].to == file->entry->size;
 }
 
+static void run_write_back(struct bl_task *task)
+{
+	struct bl_arrival *file = (struct bl_arrival *)task;
+
+	file->work_rc = 0;
+	(void)bl_sys_write_back(file->fd); /* a hint: the sync says what went wrong */
+}
+
+void bl_arrival_write_back(struct bl_arrival *file, struct bl_worker *worker)
+{
+	file->work = BL_ARRIVAL_WRITE_BACK;
+	file->task.run = run_write_back;
+	bl_worker_submit(worker, &file->task);
+}
+
 static void run_sync(struct bl_task *task)
 {
 	struct bl_arrival *file = (struct bl_arrival *)task;

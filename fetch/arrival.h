@@ -14,8 +14,11 @@
 #include "fetch/sources/source.h"
 #include "fetch/worker.h"
 
-/* What the worker does for a file, one thing at a time. */
-enum bl_arrival_work { BL_ARRIVAL_NONE, BL_ARRIVAL_SYNC, BL_ARRIVAL_DIGEST };
+/*
+ * What the worker does for a file, one thing at a time: begins to write it to disk, so that no sync
+ * has much to wait for, syncs it, computes a digest of it.
+ */
+enum bl_arrival_work { BL_ARRIVAL_NONE, BL_ARRIVAL_WRITE_BACK, BL_ARRIVAL_SYNC, BL_ARRIVAL_DIGEST };
 
 struct bl_arrival {
 	struct bl_task task; /* first: the worker hands this back */
@@ -30,10 +33,10 @@ struct bl_arrival {
 	int fd;		/* where bytes go; -1 before and after */
 	unsigned lanes; /* that work on it */
 
-	struct bl_ranges unasked;     /* not asked for */
-	struct bl_ranges arrived;     /* written */
-	int64_t synced;		      /* bytes of the last snapshot */
-	int64_t opened_at, synced_at; /* ms */
+	struct bl_ranges unasked; /* not asked for */
+	struct bl_ranges arrived; /* written */
+	int64_t synced;		  /* bytes of the last snapshot */
+	int64_t synced_at;	  /* ms */
 
 	struct bl_location location; /* once located */
 	bool located;
@@ -54,6 +57,8 @@ void bl_arrival_free(struct bl_arrival *file);
 
 bool bl_arrival_is_complete(const struct bl_arrival *file);
 
+/* Has the worker begin to write back what is there. */
+void bl_arrival_write_back(struct bl_arrival *file, struct bl_worker *worker);
 /* Has the worker make `snapshot` (filled by the caller) durable. */
 void bl_arrival_sync(struct bl_arrival *file, struct bl_worker *worker);
 

@@ -18,17 +18,17 @@
 
 #define MOST_INPUT	(16 * 1024 * 1024) /* bytes of descriptor 0 */
 #define MOST_VALUES	(512 * 1024)
-#define MAX_REQUESTS	512	    /* under way at once */
+#define MAX_REQUESTS	512	    /* of either kind under way at once */
 #define FILES_PER_BATCH (64 * 1024) /* bytes after which a `files` message is sent */
 
-enum request_kind { ASKED_OPEN, ASKED_DONE };
+/* A ring of what was asked: the agent answers each kind in order. */
+struct requests {
+	const struct bl_entry *entries[MAX_REQUESTS];
+	size_t first, count;
+};
 
 struct job {
-	struct {
-		enum request_kind kind;
-		const struct bl_entry *entry;
-	} requests[MAX_REQUESTS]; /* a ring: the agent answers in order */
-	size_t first, count;
+	struct requests opens, dones;
 	int64_t arrived; /* bytes from the origin, of the whole job once it is over */
 };
 
@@ -113,26 +113,36 @@ static int send_error(int rc, const struct bl_err *why)
 
 /* ---- The sink ---- */
 
-static int ask(struct job *job, enum request_kind kind, const bl_json *message,
-	       const struct bl_entry *entry, struct bl_err *err)
+static int ask(struct requests *requests, const bl_json *message, const struct bl_entry *entry,
+	       struct bl_err *err)
 {
-	if (job->count == MAX_REQUESTS)
+	if (requests->count == MAX_REQUESTS)
 		return bl_err_set(err, BL_EX_INTERNAL, EOVERFLOW, "too many requests to the agent");
-	size_t at = (job->first + job->count++) % MAX_REQUESTS;
-	job->requests[at].kind = kind;
-	job->requests[at].entry = entry;
+	requests->entries[(requests->first + requests->count++) % MAX_REQUESTS] = entry;
 	return send_json(message, err);
+}
+
+/* The one that is answered now; NULL where nothing was asked. */
+static const struct bl_entry *take(struct requests *requests)
+{
+	if (requests->count == 0)
+		return NULL;
+	const struct bl_entry *entry = requests->entries[requests->first];
+	requests->first = (requests->first + 1) % MAX_REQUESTS;
+	requests->count--;
+	return entry;
 }
 
 static int sink_open(void *ctx, struct bl_transfer *transfer, const struct bl_entry *entry,
 		     struct bl_err *err)
 {
 	auto_json message = new_message("open");
+	struct job *job = ctx;
 
 	(void)transfer;
 	if (!message || !bl_json_set_string(message, "path", entry->path))
 		return bl_err_nomem(err);
-	return ask(ctx, ASKED_OPEN, message, entry, err);
+	return ask(&job->opens, message, entry, err);
 }
 
 static int sink_have(void *ctx, const struct bl_entry *entry, const struct bl_ranges *ranges,
@@ -151,12 +161,13 @@ static int sink_done(void *ctx, struct bl_transfer *transfer, const struct bl_en
 		     struct bl_err *err)
 {
 	auto_json message = new_message("done");
+	struct job *job = ctx;
 
 	(void)transfer;
 	if (!message || !bl_json_set_string(message, "path", entry->path) ||
 	    !bl_json_set_int(message, "size", entry->size))
 		return bl_err_nomem(err);
-	return ask(ctx, ASKED_DONE, message, entry, err);
+	return ask(&job->dones, message, entry, err);
 }
 
 static int sink_progress(void *ctx, int64_t bytes, struct bl_err *err)
@@ -214,8 +225,7 @@ static int answer_open(struct bl_transfer *transfer, const struct bl_entry *entr
 
 	if (strcmp(type, "skip") == 0)
 		return bl_transfer_skipped(transfer, entry, err);
-	if (strcmp(type, "file") != 0 || fd < 0 || bl_sys_fstat(fd, &st) < 0 ||
-	    !S_ISREG(st.st_mode))
+	if (fd < 0 || bl_sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return bl_err_set(err, BL_EX_INTERNAL, EPROTO,
 				  "the agent answers `open` without a file");
 	if ((rc = bl_json_get_array(message, "have", &list, err)) < 0)
@@ -225,27 +235,26 @@ static int answer_open(struct bl_transfer *transfer, const struct bl_entry *entr
 	return bl_transfer_opened(transfer, entry, TAKE_FD(owned), &have, err);
 }
 
+/* `fd` is ours to close or hand on. */
 static int handle(struct job *job, struct bl_transfer *transfer, const bl_json *message, int fd,
 		  struct bl_err *err)
 {
-	const char *type = NULL;
+	const char *type = "";
+	const struct bl_entry *entry = NULL;
+	auto_fd owned = fd;
 	int rc = bl_json_get_string(message, "type", &type, err);
+	bool good = strcmp(type, "ok") == 0;
 
-	if (rc <= 0 || job->count == 0) {
-		bl_cleanup_fd(&fd);
-		return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "an answer that nobody asked for");
+	if (rc > 0 && (good || strcmp(type, "again") == 0)) {
+		entry = take(&job->dones);
+		if (entry)
+			return bl_transfer_settled(transfer, entry, good, err);
+	} else if (rc > 0 && (strcmp(type, "file") == 0 || strcmp(type, "skip") == 0)) {
+		entry = take(&job->opens);
+		if (entry)
+			return answer_open(transfer, entry, message, type, TAKE_FD(owned), err);
 	}
-	enum request_kind kind = job->requests[job->first].kind;
-	const struct bl_entry *entry = job->requests[job->first].entry;
-	job->first = (job->first + 1) % MAX_REQUESTS;
-	job->count--;
-	if (kind == ASKED_OPEN)
-		return answer_open(transfer, entry, message, type, fd, err);
-	bl_cleanup_fd(&fd);
-	if (strcmp(type, "ok") != 0 && strcmp(type, "again") != 0)
-		return bl_err_set(err, BL_EX_INTERNAL, EPROTO,
-				  "the agent answers `done` with something else");
-	return bl_transfer_settled(transfer, entry, strcmp(type, "ok") == 0, err);
+	return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "an answer that nobody asked for");
 }
 
 static int sink_readable(void *ctx, struct bl_transfer *transfer, struct bl_err *err)
@@ -333,6 +342,7 @@ static int bring(struct bl_session *session, struct bl_err *err)
 	const struct bl_sink sink = {
 		.ctx = &job,
 		.fd = BL_JOB_FD,
+		.syncs = true, /* the agent believes what it has synced */
 		.open = sink_open,
 		.have = sink_have,
 		.done = sink_done,

@@ -98,6 +98,59 @@ static bool is_content(int status)
 	return status >= 200 && status < 300;
 }
 
+static int write_part(struct bl_lane *lane, const char *data, size_t len)
+{
+	int rc = bl_sys_pwrite_all(lane->file->fd, data, len, lane->at);
+
+	if (rc < 0) {
+		lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, -rc, "write '%.200s': %s",
+				      lane->file->entry->path, strerror(-rc));
+		return lane->rc;
+	}
+	lane->at += (int64_t)len;
+	return 0;
+}
+
+int bl_lane_flush(struct bl_lane *lane)
+{
+	size_t len = lane->n_held;
+
+	lane->n_held = 0;
+	return len && lane->rc >= 0 ? write_part(lane, lane->held, len) : 0;
+}
+
+/*
+ * libcurl hands on 16 KiB at a time, which is little for a write: a lane holds what comes until it
+ * fills a piece of the file, unless all that is left of the range came at once.
+ */
+static int keep(struct bl_lane *lane, const char *data, size_t len)
+{
+	int rc = 0;
+
+	if (!lane->n_held && lane->at + (int64_t)len == lane->to)
+		return write_part(lane, data, len);
+	if (!lane->held)
+		lane->held = malloc(BL_LANE_HOLD);
+	if (!lane->held)
+		return write_part(lane, data, len);
+	while (rc >= 0 && len > 0) {
+		/* up to the next multiple of the piece's size: the page cache likes it */
+		int64_t end = (lane->at / BL_LANE_HOLD + 1) * BL_LANE_HOLD;
+		int64_t next = lane->at + (int64_t)lane->n_held;
+
+		if (end > lane->to)
+			end = lane->to;
+		size_t part = (int64_t)len < end - next ? len : (size_t)(end - next);
+		memcpy(lane->held + lane->n_held, data, part);
+		lane->n_held += part;
+		data += part;
+		len -= part;
+		if (next + (int64_t)part == end)
+			rc = bl_lane_flush(lane);
+	}
+	return rc;
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 {
 	struct bl_lane *lane = ctx;
@@ -109,20 +162,17 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 	}
 	if (!lane->judged && (lane->rc = judge_head(lane, &lane->err)) < 0)
 		return 0;
-	if ((int64_t)len > lane->asked_to - lane->at) {
+	int64_t next = lane->at + (int64_t)lane->n_held;
+	if ((int64_t)len > lane->asked_to - next) {
 		lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, EIO,
 				      "the origin sends more than the range asked for");
 		return 0;
 	}
-	int64_t wanted = lane->to - lane->at;
+	/* `to` may have come nearer than what is here already */
+	int64_t wanted = lane->to > next ? lane->to - next : 0;
 	size_t part = (int64_t)len < wanted ? len : (size_t)wanted;
-	lane->rc = bl_sys_pwrite_all(lane->file->fd, data, part, lane->at);
-	if (lane->rc < 0) {
-		lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, -lane->rc, "write '%.200s': %s",
-				      lane->file->entry->path, strerror(-lane->rc));
+	if (keep(lane, data, part) < 0)
 		return 0;
-	}
-	lane->at += (int64_t)part;
 	*lane->arrived += (int64_t)part;
 	lane->last_byte = bl_retry_now();
 	/* The rest was given to another lane: this request ends here, and all is well. */
@@ -196,6 +246,7 @@ static int request(struct bl_lane *lane, const char *url, const struct bl_url *b
 		return rc;
 	struct bl_http_request wanted = {.headers = &headers, .auth = file->location.auth};
 	lane->judged = false;
+	lane->n_held = 0;
 	lane->rc = 0;
 	lane->at = lane->from;
 	lane->last_byte = bl_retry_now();
@@ -275,6 +326,7 @@ static enum bl_lane_end finish_status(struct bl_lane *lane, int *rc, struct bl_e
 enum bl_lane_end bl_lane_finish(struct bl_lane *lane, CURLcode code, int *rc, struct bl_err *err)
 {
 	*rc = 0;
+	(void)bl_lane_flush(lane);
 	if (lane->rc < 0) {
 		*rc = lane->rc;
 		*err = lane->err;
@@ -295,6 +347,13 @@ enum bl_lane_end bl_lane_finish(struct bl_lane *lane, CURLcode code, int *rc, st
 	*rc = bl_err_set(err, BL_EX_RETRY, EIO, "%.200s ends an answer before its length",
 			 lane->wire.url.origin);
 	return BL_LANE_BROKEN;
+}
+
+void bl_lane_done(struct bl_lane *lane)
+{
+	bl_wire_done(&lane->wire);
+	free(lane->held);
+	lane->held = NULL;
 }
 
 /* ---- Local files ---- */

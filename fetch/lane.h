@@ -13,13 +13,17 @@
 #include "fetch/arrival.h"
 #include "fetch/wire.h"
 
+#define BL_LANE_HOLD (256 * 1024) /* bytes that are written at once, at such offsets */
+
 enum bl_lane_state { BL_LANE_IDLE, BL_LANE_ON_WIRE, BL_LANE_LOCAL };
 
 struct bl_lane {
 	enum bl_lane_state state;
 	struct bl_wire wire;
 	struct bl_arrival *file; /* borrowed; NULL while idle */
-	int64_t from, at, to;	 /* the range, and how far it is */
+	int64_t from, at, to;	 /* the range, and how far it is written */
+	char *held;		 /* BL_LANE_HOLD bytes, once they are wanted: owned, ... */
+	size_t n_held;		 /* ... of which so many follow on `at` */
 	int64_t asked_to;  /* where the request ends: beyond `to` once a part was given away */
 	int64_t began;	   /* ms */
 	int64_t last_byte; /* ms of the last byte, or of the start */
@@ -49,6 +53,12 @@ enum bl_lane_end {
  */
 int bl_lane_start(struct bl_lane *lane, struct bl_arrival *file, int64_t from, int64_t to,
 		  struct bl_err *err);
+
+/* Writes what is held; negative, with lane->rc and lane->err, where it cannot. */
+int bl_lane_flush(struct bl_lane *lane);
+
+/* Frees what a lane owns, but for what its wire does with the multi handle. */
+void bl_lane_done(struct bl_lane *lane);
 
 /* After BL_LANE_REDIRECT: sets up the request for where the answer points. */
 int bl_lane_follow(struct bl_lane *lane, struct bl_err *err);

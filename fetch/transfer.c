@@ -64,7 +64,7 @@ int bl_transfer_new(struct bl_http *http, const struct bl_source_ops *ops, void 
 	int rc = bl_worker_new(&transfer->worker, err);
 	if (rc < 0 || (rc = make_order(transfer, err)) < 0)
 		return rc;
-	transfer->now = bl_retry_now();
+	transfer->began = transfer->now = bl_retry_now();
 	transfer->trickle_since = transfer->now;
 	bl_pace_init(&transfer->pace, transfer->to_bring, transfer->left, transfer->now);
 	*ret = TAKE_PTR(transfer);
@@ -83,7 +83,7 @@ void bl_transfer_free(struct bl_transfer **pointer)
 
 		if (lane->state == BL_LANE_ON_WIRE)
 			curl_multi_remove_handle(transfer->multi, lane->wire.easy);
-		bl_wire_done(&lane->wire);
+		bl_lane_done(lane);
 	}
 	bl_worker_free(&transfer->worker); /* before what its tasks point to */
 	for (size_t i = 0; i < transfer->n_files; i++)

@@ -32,7 +32,8 @@ struct bl_sink {
 	 * once or later. */
 	int (*open)(void *ctx, struct bl_transfer *transfer, const struct bl_entry *entry,
 		    struct bl_err *err);
-	/* These bytes of a file are on disk, synced. */
+	/* These bytes of a file are written, and on disk unless the sink `syncs` by itself. */
+	bool syncs;
 	int (*have)(void *ctx, const struct bl_entry *entry, const struct bl_ranges *ranges,
 		    struct bl_err *err);
 	/* All of it is written and the descriptor closed; bl_transfer_settled() answers, at once

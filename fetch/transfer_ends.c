@@ -39,8 +39,12 @@ static int collect(struct bl_transfer *transfer, struct bl_lane *lane, struct bl
 {
 	struct bl_arrival *file = lane->file;
 	bool content = lane->judged || lane->state == BL_LANE_LOCAL;
-	int64_t from = lane->from, at = content ? lane->at : from, to = lane->to;
 
+	if (content && bl_lane_flush(lane) < 0) {
+		*err = lane->err;
+		return lane->rc;
+	}
+	int64_t from = lane->from, at = content ? lane->at : from, to = lane->to;
 	if (at > from)
 		file->fails = file->relocated = 0;
 	bl_transfer_set_idle(transfer, lane);

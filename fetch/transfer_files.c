@@ -16,6 +16,8 @@
 #define SYNC_SHARE   8			  /* of the time so far is what may be lost, ... */
 #define SYNC_SOONEST 100		  /* ... ms, but not less ... */
 #define SYNC_LATEST  2000		  /* ... and not more */
+#define SYNC_SPARED  400		  /* ms before a file's end: being done comes as soon */
+#define WRITE_BACK   (INT64_C(64) << 20)  /* bytes after which writing to disk is begun */
 
 static struct bl_arrival *find_file(struct bl_transfer *transfer, const struct bl_entry *entry)
 {
@@ -130,7 +132,7 @@ static int take_snapshot(struct bl_transfer *transfer, struct bl_arrival *file, 
 /* Seldom in a long download, often at its beginning. */
 static bool is_sync_due(const struct bl_transfer *transfer, const struct bl_arrival *file)
 {
-	int64_t pause = (transfer->now - file->opened_at) / SYNC_SHARE;
+	int64_t pause = (transfer->now - transfer->began) / SYNC_SHARE;
 
 	if (pause < SYNC_SOONEST)
 		pause = SYNC_SOONEST;
@@ -139,26 +141,44 @@ static bool is_sync_due(const struct bl_transfer *transfer, const struct bl_arri
 	return transfer->now - file->synced_at >= pause;
 }
 
-/* Has what arrived synced now and then, for the journal; small files are not worth it. */
+static int sync_file(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
+{
+	double rate = transfer->pace.lane_rate * transfer->busy;
+	int rc = take_snapshot(transfer, file, err);
+
+	if (rc < 0)
+		return rc;
+	int64_t bytes = bl_ranges_total(&file->snapshot);
+	file->synced_at = transfer->now;
+	if (bytes - file->synced < SYNC_LEAST ||
+	    (double)(file->entry->size - bytes) < rate * SYNC_SPARED)
+		return 0;
+	file->synced = bytes;
+	if (transfer->sink->syncs)
+		return transfer->sink->have(transfer->sink->ctx, file->entry, &file->snapshot, err);
+	bl_arrival_sync(file, transfer->worker);
+	return 0;
+}
+
+/* Small files are not worth it. */
 int bl_transfer_sync_files(struct bl_transfer *transfer, struct bl_err *err)
 {
-	for (size_t i = 0; i < transfer->n_files; i++) {
+	bool push = transfer->arrived - transfer->pushed >= WRITE_BACK;
+	int rc = 0;
+
+	if (push)
+		transfer->pushed = transfer->arrived;
+	for (size_t i = 0; rc >= 0 && i < transfer->n_files; i++) {
 		struct bl_arrival *file = transfer->files[i];
 
-		if (!file->open || file->work != BL_ARRIVAL_NONE ||
-		    file->entry->size < SYNC_LEAST || !is_sync_due(transfer, file))
+		if (!file->open || file->work != BL_ARRIVAL_NONE || file->entry->size < SYNC_LEAST)
 			continue;
-		int rc = take_snapshot(transfer, file, err);
-		if (rc < 0)
-			return rc;
-		int64_t bytes = bl_ranges_total(&file->snapshot);
-		file->synced_at = transfer->now;
-		if (bytes - file->synced < SYNC_LEAST)
-			continue;
-		file->synced = bytes;
-		bl_arrival_sync(file, transfer->worker);
+		if (is_sync_due(transfer, file))
+			rc = sync_file(transfer, file, err);
+		else if (push)
+			bl_arrival_write_back(file, transfer->worker);
 	}
-	return 0;
+	return rc;
 }
 
 int bl_transfer_handle_worked(struct bl_transfer *transfer, struct bl_err *err)
@@ -179,7 +199,9 @@ int bl_transfer_handle_worked(struct bl_transfer *transfer, struct bl_err *err)
 			rc = conclude(transfer, file, err);
 			continue;
 		}
-		rc = transfer->sink->have(transfer->sink->ctx, file->entry, &file->snapshot, err);
+		if (work == BL_ARRIVAL_SYNC)
+			rc = transfer->sink->have(transfer->sink->ctx, file->entry, &file->snapshot,
+						  err);
 		if (rc >= 0 && bl_arrival_is_complete(file))
 			rc = bl_transfer_finish_file(transfer, file, err);
 	}
@@ -208,7 +230,7 @@ int bl_transfer_opened(struct bl_transfer *transfer, const struct bl_entry *entr
 	file->arrived = *have;
 	*have = (struct bl_ranges){0};
 	transfer->left -= bl_ranges_total(&file->arrived);
-	file->opened_at = file->synced_at = transfer->now;
+	file->synced_at = transfer->now;
 	file->synced = bl_ranges_total(&file->arrived);
 	return bl_arrival_is_complete(file) ? bl_transfer_finish_file(transfer, file, err) : 0;
 }

@@ -42,8 +42,9 @@ struct bl_transfer {
 	struct again agains[MAX_AGAINS];
 	size_t n_agains;
 
-	int64_t now;	    /* ms, of this turn of the loop */
-	int64_t arrived;    /* bytes in all */
+	int64_t began, now; /* ms; of this turn of the loop */
+	int64_t arrived;    /* bytes in all, ... */
+	int64_t pushed;	    /* ... when they were last written back */
 	int64_t left;	    /* bytes not asked for, of all files */
 	int64_t not_before; /* ms: the origin asked for a pause */
 	int64_t told;	    /* ms of the last progress */
@@ -58,7 +59,7 @@ int bl_transfer_admit(struct bl_transfer *transfer, struct bl_err *err);
  * through with it. */
 int bl_transfer_finish_file(struct bl_transfer *transfer, struct bl_arrival *file,
 			    struct bl_err *err);
-/* Has what arrived synced now and then, for the journal. */
+/* Has what arrived written back early, and synced or told now and then, for the journal. */
 int bl_transfer_sync_files(struct bl_transfer *transfer, struct bl_err *err);
 /* Takes up what the worker has done. */
 int bl_transfer_handle_worked(struct bl_transfer *transfer, struct bl_err *err);

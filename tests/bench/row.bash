@@ -8,7 +8,9 @@
 #   set_up, tear_down                   optional: before and after all; `skip WHY` where it cannot run
 #   before_<side>                       optional: before each run, not timed
 #   run_<side>                          what is timed; its failure ends the bench. One that times
-#                                       by itself sets ELAPSED to the seconds
+#                                       by itself sets ELAPSED to the seconds; it may set CPU to
+#                                       the processor's seconds and PEAK to KiB of memory
+#                                       (by_cost does all three)
 set -uo pipefail
 
 exec 4>&1 1>&2
@@ -20,11 +22,21 @@ skip() {
 }
 BATS_RUN_TMPDIR=$T
 # shellcheck source=tests/system/lib.bash
-. "$(dirname "$(realpath "$0")")/../system/lib.bash"
+BENCH=$(dirname "$(realpath "$0")")
+. "$BENCH/../system/lib.bash"
 prepare_dir
 ROUNDS=7
 # shellcheck source=/dev/null
 . "$1"
+
+# by_cost [--of PID] COMMAND...: runs it by tests/bench/cost.c, which says what it cost.
+by_cost() {
+	local of=()
+	[ "$1" != --of ] || { of=("$1" "$2") && shift 2; }
+	[ -x "$T/cost" ] || gcc -O2 -D_GNU_SOURCE -o "$T/cost" "$BENCH/cost.c" || return 1
+	"$T/cost" "${of[@]}" "$T/cost.result" "$@" || return 1
+	read -r ELAPSED CPU PEAK <"$T/cost.result"
+}
 
 defined() { declare -F "$1" >/dev/null; }
 
@@ -37,7 +49,7 @@ trap finish EXIT
 
 timed() {
 	local side=$1 start end
-	ELAPSED=
+	ELAPSED='' CPU='' PEAK=''
 	! defined "before_$side" || "before_$side" || exit 1
 	start=${EPOCHREALTIME/[.,]/}
 	"run_$side" || {
@@ -46,7 +58,7 @@ timed() {
 	}
 	end=${EPOCHREALTIME/[.,]/}
 	if [ -n "$ELAPSED" ]; then
-		echo "ok $ELAPSED" >&4
+		echo "ok $ELAPSED $CPU $PEAK" >&4
 		return
 	fi
 	printf 'ok %d.%06d\n' $(((end - start) / 1000000)) $(((end - start) % 1000000)) >&4

@@ -154,6 +154,24 @@ static void answers_leave_in_the_order_of_the_requests(void **state)
 	assert_string_equal(hear(rig), "{\"type\":\"skip\"}");
 }
 
+/* A large file takes its time to verify: lanes must not stand still meanwhile. */
+static void an_open_does_not_wait_for_a_done(void **state)
+{
+	struct rig *rig = *state;
+
+	list_two(rig);
+	assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"b\"}"), 0);
+	bl_job_send_file(rig->job, rig->opened, STDIN_FILENO, NULL, 0);
+	assert_string_equal(hear(rig), "{\"have\":[],\"type\":\"file\"}");
+	assert_int_equal(say(rig, "{\"type\":\"done\",\"path\":\"b\",\"size\":2}"), 0);
+	assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"a\"}"), 0);
+	bl_job_send_skip(rig->job, rig->opened);
+	assert_string_equal(hear(rig), "{\"type\":\"skip\"}");
+	bl_job_send_ok(rig->job, rig->done);
+	assert_string_equal(hear(rig), "{\"type\":\"ok\"}");
+	assert_int_equal(say(rig, "{\"type\":\"end\"}"), 0);
+}
+
 static void a_file_whose_bytes_were_wrong_can_be_opened_anew(void **state)
 {
 	struct rig *rig = *state;
@@ -223,6 +241,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(answers_leave_in_the_order_of_the_requests, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(an_open_does_not_wait_for_a_done, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_file_whose_bytes_were_wrong_can_be_opened_anew,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_breaks_the_protocol_is_refused, setup,
