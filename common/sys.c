@@ -389,6 +389,18 @@ int bl_sys_write_back(int fd)
 	RETURN_CALL("write_back", sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
 }
 
+ssize_t bl_sys_splice_to(int pipe, int fd, off_t offset, size_t len)
+{
+	loff_t at = offset;
+	ssize_t n;
+
+	FAULT("splice_to");
+	do {
+		n = splice(pipe, NULL, fd, &at, len, SPLICE_F_MOVE);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
 int bl_sys_ftruncate(int fd, off_t length)
 {
 	RETURN_CALL("ftruncate", ftruncate(fd, length));

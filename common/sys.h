@@ -88,6 +88,8 @@ ssize_t bl_sys_pread(int fd, void *data, size_t len, off_t offset);
 int bl_sys_fsync(int fd);
 int bl_sys_fdatasync(int fd);
 int bl_sys_write_back(int fd); /* begins to write it to disk (sync_file_range); waits for nothing */
+/* Moves up to len bytes from a pipe to fd at the offset (splice(2)); how many, 0 where it is empty. */
+ssize_t bl_sys_splice_to(int pipe, int fd, off_t offset, size_t len);
 int bl_sys_ftruncate(int fd, off_t length);
 int bl_sys_fallocate(int fd, int mode, off_t offset, off_t length);
 

@@ -40,6 +40,7 @@ struct bl_arrival {
 
 	struct bl_location location; /* once located */
 	bool located;
+	bool by_libcurl;   /* its answers do not suit fetch/straight.h */
 	char *direct;	   /* where redirects led, good until it is refused; owned */
 	char *etag;	   /* strong ETag seen first, ... */
 	char *etag_origin; /* ... from this origin; owned */

@@ -98,16 +98,43 @@ static bool is_content(int status)
 	return status >= 200 && status < 300;
 }
 
+int bl_lane_judge(struct bl_lane *lane)
+{
+	lane->rc = judge_head(lane, &lane->err);
+	return lane->rc;
+}
+
+int bl_lane_write_failed(struct bl_lane *lane, int rc)
+{
+	lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, -rc, "write '%.200s': %s",
+			      lane->file->entry->path, strerror(-rc));
+	return lane->rc;
+}
+
 static int write_part(struct bl_lane *lane, const char *data, size_t len)
 {
 	int rc = bl_sys_pwrite_all(lane->file->fd, data, len, lane->at);
 
-	if (rc < 0) {
-		lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, -rc, "write '%.200s': %s",
-				      lane->file->entry->path, strerror(-rc));
-		return lane->rc;
-	}
+	if (rc < 0)
+		return bl_lane_write_failed(lane, rc);
 	lane->at += (int64_t)len;
+	return 0;
+}
+
+void bl_lane_count(struct bl_lane *lane, size_t len)
+{
+	lane->at += (int64_t)len;
+	*lane->arrived += (int64_t)len;
+	lane->last_byte = bl_retry_now();
+}
+
+int bl_lane_write(struct bl_lane *lane, const char *data, size_t len)
+{
+	int rc = bl_sys_pwrite_all(lane->file->fd, data, len, lane->at);
+
+	if (rc < 0)
+		return bl_lane_write_failed(lane, rc);
+	bl_lane_count(lane, len);
 	return 0;
 }
 
@@ -160,7 +187,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 		lane->at += (int64_t)len; /* of what, does not matter: it is thrown away */
 		return lane->at - lane->from > MAX_ERROR_BODY ? 0 : len;
 	}
-	if (!lane->judged && (lane->rc = judge_head(lane, &lane->err)) < 0)
+	if (!lane->judged && bl_lane_judge(lane) < 0)
 		return 0;
 	int64_t next = lane->at + (int64_t)lane->n_held;
 	if ((int64_t)len > lane->asked_to - next) {
@@ -352,8 +379,9 @@ enum bl_lane_end bl_lane_finish(struct bl_lane *lane, CURLcode code, int *rc, st
 void bl_lane_done(struct bl_lane *lane)
 {
 	bl_wire_done(&lane->wire);
-	free(lane->held);
-	lane->held = NULL;
+	bl_cleanup_fd(&lane->sock);
+	free(TAKE_PTR(lane->held));
+	free(TAKE_PTR(lane->head));
 }
 
 /* ---- Local files ---- */

@@ -32,8 +32,18 @@ struct bl_lane {
 	bool on_direct;	   /* asks where redirects led last time */
 	bool judged;	   /* the head was accepted */
 	bool hedge;	   /* asks for what another lane asks for as well */
-	int64_t *arrived;  /* the transfer's count of bytes */
-	int rc;		   /* why the lane itself broke the request off */
+
+	bool connecting; /* libcurl only makes a connection for fetch/straight.h */
+	int sock;	 /* that connection, while it is used; else -1 */
+	bool reused;	 /* it was used before */
+	bool heard;	 /* the answer's head has come */
+	bool keeps;	 /* another request may follow on it */
+	int low_water;	 /* its SO_RCVLOWAT */
+	char *head;	 /* of an answer, as far as it came: owned */
+	size_t n_head;
+
+	int64_t *arrived; /* the transfer's count of bytes */
+	int rc;		  /* why the lane itself broke the request off */
 	struct bl_err err;
 };
 
@@ -53,6 +63,15 @@ enum bl_lane_end {
  */
 int bl_lane_start(struct bl_lane *lane, struct bl_arrival *file, int64_t from, int64_t to,
 		  struct bl_err *err);
+
+/*
+ * For fetch/straight.h. Judges the head that is in the wire; writes content that follows on `at`, and
+ * counts what somebody else wrote there; says that this failed. Negative: lane->rc and lane->err.
+ */
+int bl_lane_judge(struct bl_lane *lane);
+int bl_lane_write(struct bl_lane *lane, const char *data, size_t len);
+void bl_lane_count(struct bl_lane *lane, size_t len);
+int bl_lane_write_failed(struct bl_lane *lane, int rc);
 
 /* Writes what is held; negative, with lane->rc and lane->err, where it cannot. */
 int bl_lane_flush(struct bl_lane *lane);

@@ -51,6 +51,9 @@ int bl_transfer_new(struct bl_http *http, const struct bl_source_ops *ops, void 
 
 	if (!transfer)
 		return bl_err_nomem(err);
+	transfer->straight = BL_STRAIGHT_INIT;
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++)
+		transfer->lanes[i].sock = -1;
 	transfer->http = http;
 	transfer->ops = ops;
 	transfer->state = state;
@@ -61,8 +64,9 @@ int bl_transfer_new(struct bl_http *http, const struct bl_source_ops *ops, void 
 		return bl_err_nomem(err);
 	curl_multi_setopt(transfer->multi, CURLMOPT_MAXCONNECTS, (long)BL_PACE_MAX_LANES);
 	curl_multi_setopt(transfer->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-	int rc = bl_worker_new(&transfer->worker, err);
-	if (rc < 0 || (rc = make_order(transfer, err)) < 0)
+	int rc = bl_straight_init(&transfer->straight, err);
+	if (rc < 0 || (rc = bl_worker_new(&transfer->worker, err)) < 0 ||
+	    (rc = make_order(transfer, err)) < 0)
 		return rc;
 	transfer->began = transfer->now = bl_retry_now();
 	transfer->trickle_since = transfer->now;
@@ -81,7 +85,7 @@ void bl_transfer_free(struct bl_transfer **pointer)
 	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++) {
 		struct bl_lane *lane = &transfer->lanes[i];
 
-		if (lane->state == BL_LANE_ON_WIRE)
+		if (lane->state == BL_LANE_ON_WIRE && lane->sock < 0)
 			curl_multi_remove_handle(transfer->multi, lane->wire.easy);
 		bl_lane_done(lane);
 	}
@@ -89,6 +93,7 @@ void bl_transfer_free(struct bl_transfer **pointer)
 	for (size_t i = 0; i < transfer->n_files; i++)
 		bl_arrival_free(transfer->files[i]);
 	curl_multi_cleanup(transfer->multi);
+	bl_straight_done(&transfer->straight);
 	free(transfer->order);
 	free(transfer);
 	*pointer = NULL;
@@ -156,9 +161,10 @@ static int wait_for_events(struct bl_transfer *transfer, struct bl_err *err)
 {
 	struct curl_waitfd extra[] = {
 		{.fd = bl_worker_fd(transfer->worker), .events = CURL_WAIT_POLLIN},
+		{.fd = transfer->straight.epoll, .events = CURL_WAIT_POLLIN},
 		{.fd = transfer->sink->fd, .events = CURL_WAIT_POLLIN},
 	};
-	unsigned n = transfer->sink->fd >= 0 ? 2 : 1;
+	unsigned n = transfer->sink->fd >= 0 ? 3 : 2;
 	int running;
 
 	if (curl_multi_poll(transfer->multi, extra, n, any_local(transfer) ? 0 : TICK, NULL) !=
@@ -172,7 +178,13 @@ static int wait_for_events(struct bl_transfer *transfer, struct bl_err *err)
 		if (rc < 0)
 			return rc;
 	}
-	if (n == 2 && extra[1].revents)
+	if (extra[1].revents) {
+		int rc = bl_transfer_handle_straight(transfer, err);
+
+		if (rc < 0)
+			return rc;
+	}
+	if (n == 3 && extra[2].revents)
 		return transfer->sink->on_readable(transfer->sink->ctx, transfer, err);
 	return 0;
 }

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "common/cleanup.h"
 #include "common/err.h"
@@ -40,6 +41,8 @@ static int collect(struct bl_transfer *transfer, struct bl_lane *lane, struct bl
 	struct bl_arrival *file = lane->file;
 	bool content = lane->judged || lane->state == BL_LANE_LOCAL;
 
+	if (content && lane->sock >= 0)
+		bl_straight_drain(&transfer->straight, lane);
 	if (content && bl_lane_flush(lane) < 0) {
 		*err = lane->err;
 		return lane->rc;
@@ -143,9 +146,9 @@ static int follow(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_
 	if (lane->hops == 0 && transfer->ops->redirected)
 		rc = transfer->ops->redirected(transfer->state, lane->file->entry,
 					       &lane->wire.answer, err);
-	curl_multi_remove_handle(transfer->multi, lane->wire.easy);
+	bl_transfer_take_off(transfer, lane);
 	if (rc < 0 || (rc = bl_lane_follow(lane, err)) < 0) {
-		lane->state = BL_LANE_IDLE; /* is no longer in the multi handle */
+		lane->state = BL_LANE_IDLE; /* is no longer on the wire */
 		lane->file->lanes--;
 		lane->file = NULL;
 		transfer->busy--;
@@ -187,6 +190,53 @@ static int settle_lane(struct bl_transfer *transfer, struct bl_lane *lane, enum 
 	return bl_transfer_finish_file(transfer, file, err);
 }
 
+static int finish(struct bl_transfer *transfer, struct bl_lane *lane, CURLcode code,
+		  struct bl_err *err)
+{
+	int why;
+	enum bl_lane_end end = bl_lane_finish(lane, code, &why, err);
+
+	return settle_lane(transfer, lane, end, why, err);
+}
+
+/* libcurl has made a connection, as was wanted: the lane goes on by itself. */
+static int go_straight(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_err *err)
+{
+	bool adopted = bl_straight_adopt(lane);
+
+	curl_multi_remove_handle(transfer->multi, lane->wire.easy);
+	lane->connecting = false;
+	if (adopted && bl_straight_send(&transfer->straight, lane, err) >= 0)
+		return 0;
+	if (adopted)
+		bl_straight_release(&transfer->straight, lane);
+	/* By libcurl then; what is wrong, it will say. */
+	lane->file->by_libcurl = true;
+	return bl_transfer_launch(transfer, lane, err);
+}
+
+int bl_transfer_handle_straight(struct bl_transfer *transfer, struct bl_err *err)
+{
+	struct epoll_event events[BL_PACE_MAX_LANES];
+	int n = epoll_wait(transfer->straight.epoll, events, BL_PACE_MAX_LANES, 0), rc = 0;
+
+	for (int i = 0; rc >= 0 && i < n; i++) {
+		struct bl_lane *lane = events[i].data.ptr;
+		CURLcode code = CURLE_OK;
+
+		if (lane->sock < 0)
+			continue; /* taken off for another lane's sake, a moment ago */
+		enum bl_straight_end end = bl_straight_read(&transfer->straight, lane, &code);
+		if (end == BL_STRAIGHT_STALE) {
+			bl_straight_release(&transfer->straight, lane);
+			rc = bl_transfer_launch(transfer, lane, err);
+		} else if (end == BL_STRAIGHT_OVER) {
+			rc = finish(transfer, lane, code, err);
+		}
+	}
+	return rc;
+}
+
 int bl_transfer_handle_finished(struct bl_transfer *transfer, struct bl_err *err)
 {
 	const CURLMsg *message;
@@ -200,9 +250,8 @@ int bl_transfer_handle_finished(struct bl_transfer *transfer, struct bl_err *err
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&private);
 		struct bl_lane *lane = private; /* as fetch/lane.c set it */
-		int why;
-		enum bl_lane_end end = bl_lane_finish(lane, code, &why, err);
-		rc = settle_lane(transfer, lane, end, why, err);
+		rc = lane->connecting && code == CURLE_OK ? go_straight(transfer, lane, err)
+							  : finish(transfer, lane, code, err);
 	}
 	return rc;
 }

@@ -9,6 +9,7 @@
 
 #include "fetch/lane.h"
 #include "fetch/pace.h"
+#include "fetch/straight.h"
 #include "fetch/transfer.h"
 
 #define MAX_FILES  64 /* on their way at once */
@@ -29,6 +30,7 @@ struct bl_transfer {
 	const struct bl_sink *sink;
 
 	CURLM *multi;
+	struct bl_straight straight;
 	struct bl_lane lanes[BL_PACE_MAX_LANES];
 	unsigned busy; /* lanes that are not idle */
 	struct bl_pace pace;
@@ -70,13 +72,18 @@ int bl_transfer_handle_worked(struct bl_transfer *transfer, struct bl_err *err);
 int bl_transfer_assign(struct bl_transfer *transfer, struct bl_err *err);
 /* Takes a lane off its file, and its request off the wire. */
 void bl_transfer_set_idle(struct bl_transfer *transfer, struct bl_lane *lane);
-/* Puts a request that is set up on the wire; nothing happens for a local file. */
+/* Takes a lane's request off the wire; the lane keeps its file. */
+void bl_transfer_take_off(struct bl_transfer *transfer, struct bl_lane *lane);
+/* Puts a request that is set up on the wire, on a straight connection where it suits; nothing happens
+ * for a local file. */
 int bl_transfer_launch(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_err *err);
 
 /* ---- Ends ---- */
 
 /* Takes up what libcurl has finished. */
 int bl_transfer_handle_finished(struct bl_transfer *transfer, struct bl_err *err);
+/* Reads from straight connections. */
+int bl_transfer_handle_straight(struct bl_transfer *transfer, struct bl_err *err);
 /* Copies a piece of each local file. */
 int bl_transfer_copy_local(struct bl_transfer *transfer, struct bl_err *err);
 /* A connection that brings nothing is given up for another one. */

@@ -14,10 +14,19 @@
 #define STEAL_LEAST    (INT64_C(2) << 20) /* bytes left of a range that are worth sharing */
 #define PROGRESS_EVERY 250		  /* ms */
 
+void bl_transfer_take_off(struct bl_transfer *transfer, struct bl_lane *lane)
+{
+	if (lane->state != BL_LANE_ON_WIRE)
+		return;
+	if (lane->sock >= 0)
+		bl_straight_release(&transfer->straight, lane);
+	else
+		curl_multi_remove_handle(transfer->multi, lane->wire.easy);
+}
+
 void bl_transfer_set_idle(struct bl_transfer *transfer, struct bl_lane *lane)
 {
-	if (lane->state == BL_LANE_ON_WIRE)
-		curl_multi_remove_handle(transfer->multi, lane->wire.easy);
+	bl_transfer_take_off(transfer, lane);
 	lane->state = BL_LANE_IDLE;
 	lane->file->lanes--;
 	lane->file = NULL;
@@ -28,6 +37,15 @@ int bl_transfer_launch(struct bl_transfer *transfer, struct bl_lane *lane, struc
 {
 	if (lane->state != BL_LANE_ON_WIRE)
 		return 0;
+	lane->connecting = bl_straight_suits(lane);
+	while (lane->connecting && bl_straight_take(&transfer->straight, lane)) {
+		if (bl_straight_send(&transfer->straight, lane, err) >= 0) {
+			lane->connecting = false;
+			return 0;
+		}
+		bl_straight_release(&transfer->straight, lane);
+	}
+	curl_easy_setopt(lane->wire.easy, CURLOPT_CONNECT_ONLY, lane->connecting ? 1L : 0L);
 	if (curl_multi_add_handle(transfer->multi, lane->wire.easy) != CURLM_OK)
 		return bl_err_set(err, BL_EX_INTERNAL, ENOMEM, "libcurl refuses a request");
 	return 0;

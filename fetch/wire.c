@@ -58,17 +58,14 @@ static int keep_header(struct bl_wire *wire, char *line)
 	return rc == -EINVAL ? 0 : rc;
 }
 
-static size_t on_header(char *data, size_t size, size_t n, void *ctx)
+bool bl_wire_take_header(struct bl_wire *wire, const char *data, size_t len)
 {
-	struct bl_wire *wire = ctx;
-	size_t len = size * n;
-
 	wire->answer_bytes += len;
 	if (wire->answer_bytes > BL_HTTP_MAX_HEADERS)
-		return 0;
+		return false;
 	auto_free char *line = strndup(data, len);
 	if (!line)
-		return 0;
+		return false;
 	line[strcspn(line, "\r\n")] = '\0';
 	if (strncmp(line, "HTTP/", 5) == 0) {
 		const char *space = strchr(line, ' ');
@@ -77,9 +74,14 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx)
 		forget_answer(wire); /* an interim answer came before */
 		wire->answer_bytes = seen;
 		wire->status = space ? (int)strtol(space + 1, NULL, 10) : 0;
-		return len;
+		return true;
 	}
-	return keep_header(wire, line) < 0 ? 0 : len;
+	return keep_header(wire, line) >= 0;
+}
+
+static size_t on_header(char *data, size_t size, size_t n, void *ctx)
+{
+	return bl_wire_take_header(ctx, data, size * n) ? size * n : 0;
 }
 
 /* ---- Setting up ---- */

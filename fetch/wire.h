@@ -51,6 +51,9 @@ int bl_wire_prepare(struct bl_wire *wire, const char *text, const struct bl_url 
  */
 int bl_wire_explain(const struct bl_wire *wire, CURLcode code, struct bl_err *err);
 
+/* Takes up one line of an answer's head, as the callback of libcurl does. False: refused. */
+bool bl_wire_take_header(struct bl_wire *wire, const char *line, size_t len);
+
 /* Whether the same request may succeed when it is made again. */
 bool bl_wire_is_passing(const struct bl_wire *wire, CURLcode code);
 
