@@ -72,8 +72,11 @@ void bl_meter_line(const struct bl_meter_state *state, int columns, char *to, si
 	used = snprintf(to, size, "[%s] %s", bar, text);
 	if (used < 0 || (size_t)used >= size)
 		return;
+	/* Where there is no room for both, the figures say more than the bar. */
 	if (used > columns - 1) {
-		to[columns > 1 ? columns - 1 : 0] = '\0';
+		used = snprintf(to, size, "%s", text + strspn(text, " "));
+		if (used > columns - 1)
+			to[columns > 1 ? columns - 1 : 0] = '\0';
 		return;
 	}
 	if (!state->file || used + 4 >= columns)

@@ -79,8 +79,9 @@ static void print_result(const bl_json *answer)
 		return;
 	for (const bl_json *w = bl_json_first(weights); w; w = bl_json_next(w))
 		if (bl_json_is_object(w))
-			bl_print("%s  %lld files, %s  %s\n", bl_node_text(w, "source"),
+			bl_print("%s  %lld file%s, %s  %s\n", bl_node_text(w, "source"),
 				 (long long)bl_node_int(w, "files"),
+				 bl_node_int(w, "files") == 1 ? "" : "s",
 				 bl_human_bytes(bl_node_int(w, "bytes")).text,
 				 bl_node_text(w, "manifest"));
 }

@@ -70,9 +70,10 @@ static void print_tree(const bl_json *tree, int64_t now)
 		(void)snprintf(use, sizeof(use), "last used %s ago",
 			       bl_human_seconds(now - used).text);
 	/* Twenty digits name a tree well enough; every command takes them. */
-	bl_print("  %.27s  %10s  %6lld files  %s%s\n", bl_node_text(tree, "manifest"),
+	bl_print("  %.27s  %10s  %6lld file%s  %s%s\n", bl_node_text(tree, "manifest"),
 		 bl_human_bytes(bl_node_int(tree, "bytes")).text,
-		 (long long)bl_node_int(tree, "files"), use, pinned ? ", pinned" : "");
+		 (long long)bl_node_int(tree, "files"), bl_node_int(tree, "files") == 1 ? " " : "s",
+		 use, pinned ? ", pinned" : "");
 }
 
 static void print_cache(const bl_json *answer)
@@ -83,11 +84,13 @@ static void print_cache(const bl_json *answer)
 	bl_print("cache: %s", bl_human_bytes(bl_node_int(answer, "bytes")).text);
 	if (limit > 0)
 		bl_print(" of %s", bl_human_bytes(limit).text);
-	bl_print(", %s in use, %s pinned, %s free on the disk\n",
-		 bl_human_bytes(bl_node_int(answer, "leased")).text,
-		 bl_human_bytes(bl_node_int(answer, "pinned")).text,
-		 bl_human_bytes(bl_node_int(answer, "free")).text);
 	if (bl_json_get_array(answer, "trees", &list, NULL) <= 0)
+		list = NULL;
+	bl_print(", %s free on the disk\ntrees: %zu, %lld in use, %lld pinned\n",
+		 bl_human_bytes(bl_node_int(answer, "free")).text, list ? bl_json_length(list) : 0,
+		 (long long)bl_node_int(answer, "leased"),
+		 (long long)bl_node_int(answer, "pinned"));
+	if (!list)
 		return;
 	for (const bl_json *e = bl_json_first(list); e; e = bl_json_next(e))
 		if (bl_json_is_object(e))

@@ -92,7 +92,8 @@ static int print_summary(const struct bl_session *session, struct bl_err *err)
 	auto_buf notes = BL_BUF_INIT(1024 * 1024);
 	char bytes[BL_WORDS_SIZE];
 
-	printf("%zu files, %s%s%s\n", bl_manifest_count(session->manifest),
+	printf("%zu file%s, %s%s%s\n", bl_manifest_count(session->manifest),
+	       bl_manifest_count(session->manifest) == 1 ? "" : "s",
 	       bl_words_bytes(bl_manifest_bytes(session->manifest), bytes),
 	       revision ? ", revision " : "", revision ? revision : "");
 	int rc = bl_pattern_filter_notes(bl_manifest_filter(session->manifest), &notes, err);

@@ -279,6 +279,8 @@ complete_words() {
 	tree=$(jq -r '.cache.trees[] | select(.files == 3) | .manifest' <<<"$output")
 	ballast pin "$at" "${tree:7:12}"
 	assert_status 0
+	ballast status "$at"
+	assert_output "trees: 2, 0 in use, 1 pinned"
 	ballast rm "$at" "${tree:7:12}"
 	assert_status 77
 	ballast pin "$at" --remove "$tree"

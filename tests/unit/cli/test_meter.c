@@ -56,6 +56,7 @@ static void bars(void **state)
 			    "[############............]  50%  512 MiB of 1.0 GiB, 128 MiB/s, 5 s "
 			    "left  a\\x1b.bin");
 	assert_int_equal(strlen(line_of(&at, 40)), 39);
+	assert_string_equal(line_of(&at, 20), "50%  512 MiB of 1.0");
 	assert_int_equal(strlen(line_of(&at, 1)), 0);
 	at.bytes_done = at.bytes_total;
 	assert_non_null(strstr(line_of(&at, 120), "100%  1.0 GiB of 1.0 GiB, verifying"));
