@@ -11,6 +11,7 @@
 #define TRICKLE_BYTES  (INT64_C(64) * 1024) /* ... at least this much must come */
 #define PROGRESS_EVERY 250		    /* ms */
 #define TICK	       200		    /* ms, the longest wait */
+#define READ_ON_LEAST  (INT64_C(1) << 20)   /* bytes, as much as one read takes */
 
 static int larger_first(const void *a, const void *b, void *manifest)
 {
@@ -189,12 +190,28 @@ static int wait_for_events(struct bl_transfer *transfer, struct bl_err *err)
 	return 0;
 }
 
+/* Bodies that come straight from their sockets; their ends are taken up when the loop is back. */
+static void read_on(struct bl_transfer *transfer, struct bl_lane *lane)
+{
+	int64_t before = -1;
+	CURLcode code;
+
+	while (lane->at != before && lane->rc >= 0 && lane->to - lane->at > READ_ON_LEAST) {
+		before = lane->at;
+		if (bl_straight_read(&transfer->straight, lane, &code) != BL_STRAIGHT_MORE)
+			break; /* it will say so again */
+	}
+}
+
 /* While a source asks its origin for new locations or credentials, requests under way go on. */
 static void go_on_meanwhile(void *ctx, int milliseconds)
 {
 	struct bl_transfer *transfer = ctx;
 	int running;
 
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++)
+		if (transfer->lanes[i].sock >= 0 && transfer->lanes[i].judged)
+			read_on(transfer, &transfer->lanes[i]);
 	(void)curl_multi_poll(transfer->multi, NULL, 0, milliseconds, NULL);
 	(void)curl_multi_perform(transfer->multi, &running);
 }

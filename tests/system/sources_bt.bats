@@ -60,18 +60,20 @@ teardown() { clean_up; }
 # The sixteenth range is refused, and the list of new URLs held back until most of the fifteen others has
 # come: that is more than sockets hold of what nobody reads.
 @test "bt: while URLs are asked for again, what is under way goes on" {
-	put '{"bucket":"job2","key":"checkpoint-1/a","size":100000000}'
+	put '{"bucket":"job2","key":"checkpoint-1/a","size":160000000}'
 	origin_control "$BT" faults '[{"match":"GET /job2/checkpoint-1/a","kind":"status","status":403,"after":15,"times":1},
 		{"match":"checkpoint_files","kind":"hold","after":3,"times":1},
-		{"match":"GET /job2/checkpoint-1/a","kind":"slow","rate":2000000,"buffer":65536}]'
-	(origin_control "$BT" 'wait?path=/job2/checkpoint-1/a&bytes=40000000' && touch "$T/came"
+		{"match":"GET /job2/checkpoint-1/a","kind":"slow","rate":4000000,"buffer":65536}]'
+	(origin_control "$BT" 'wait?path=/job2/checkpoint-1/a&bytes=50000000' && touch "$T/came"
 		origin_control "$BT" release) 3>&- &
 	local beside=$!
 	job bt://my-project@job2/checkpoint-1
 	wait "$beside"
 	assert_done
 	[ -e "$T/came" ] || fail "nothing came while the list was asked for"
-	assert_equal "$(stat -c %s "$T/files/a")" 100000000
+	# the answer that was held is the one that was used
+	assert_equal "$(origin_stats "$BT" '[.requests | to_entries[] | select(.key | test("checkpoint_files")).value] | add')" 6
+	assert_equal "$(stat -c %s "$T/files/a")" 160000000
 	assert_equal "$(origin_stats "$BT" '.statuses["403"]')" 1
 }
 
