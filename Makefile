@@ -58,10 +58,18 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 all: $(binaries)
 
-$(BUILD)/%.o: %.c Makefile
+# What every object is compiled with. Objects depend on the file that holds it, which is written only
+# when it is another: an edit of this Makefile compiles nothing anew by itself. (WERROR changes no object.)
+compile = $(CC) $(base_cppflags) $(CPPFLAGS) $(base_cflags) $(pkg_cflags) $(CFLAGS)
+write_flags = @mkdir -p $(@D); printf '%s\n' "$$flags" >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(BUILD)/flags: export flags = $(filter-out -Werror,$(compile))
+$(BUILD)/flags: FORCE
+	$(write_flags)
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@$(if $(Q),echo "  CC    $<")
-	$(Q)$(CC) $(base_cppflags) $(CPPFLAGS) $(base_cflags) $(pkg_cflags) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(compile) -MMD -MP -c $< -o $@
 
 $(BUILD)/common.a: $(call objects,$(call sources,common))
 	@rm -f $@
@@ -101,10 +109,15 @@ shim_cppflags := -I. -D_GNU_SOURCE -DBL_VERSION='"$(VERSION)"' -idirafter /usr/i
 # read-only in a program without a dynamic linker, so that a page of its own for that would be for nothing.)
 shim_ldflags := -static -no-pie -Wl,--gc-sections -Wl,-z,norelro,-z,noseparate-code
 
-$(BUILD)/static/%.o: %.c Makefile
+static_compile = $(SHIM_CC) $(shim_cppflags) $(CPPFLAGS) $(shim_cflags)
+$(BUILD)/static/flags: export flags = $(filter-out -Werror,$(static_compile))
+$(BUILD)/static/flags: FORCE
+	$(write_flags)
+
+$(BUILD)/static/%.o: %.c $(BUILD)/static/flags
 	@mkdir -p $(@D)
 	@$(if $(Q),echo "  CC    $< (static)")
-	$(Q)$(SHIM_CC) $(shim_cppflags) $(CPPFLAGS) $(shim_cflags) -MMD -MP -c $< -o $@
+	$(Q)$(static_compile) -MMD -MP -c $< -o $@
 
 $(BUILD)/ballast-shim: $(shim_objects)
 	@$(if $(Q),echo "  LD    $@")
@@ -284,5 +297,5 @@ clean:
 
 -include $(shell find $(BUILD) \( -path '*/demo' -o -path '*/rootfs' -o -path '*/peers' \) -prune -o -type f -name '*.d' -print 2>/dev/null)
 
-.PHONY: all bench cross-check demo install uninstall dist unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean
+.PHONY: all bench cross-check demo install uninstall dist unit unit-binaries fuzz fuzz-binaries system check lint tidy format peers deps help clean FORCE
 .DELETE_ON_ERROR:
