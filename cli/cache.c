@@ -31,28 +31,41 @@ static int work(const char *agent, const char *path, struct bl_agent_answer *ans
 	return r;
 }
 
-int bl_gc_main(char **words, struct bl_err *err)
+/*
+ * A command that is the agent's work alone: 1 with its answer; 0 where only help was asked for. *json:
+ * the answer is to be printed as it is.
+ */
+static int ask_for_work(char **words, const char *synopsis, const char *summary, const char *path,
+			bool *json, struct bl_agent_answer *answer, struct bl_err *err)
 {
 	const char *agent = NULL;
-	bool json = false;
 	const struct bl_option options[] = {
 		BL_NODE_OPTION(agent),
-		{"json", NULL, "print the agent's answer, as JSON", NULL, &json, NULL, 0},
+		{"json", NULL, "print the agent's answer, as JSON", NULL, json, NULL, 0},
 		{0},
 	};
-	const struct bl_usage usage = {"ballast gc [OPTION...]",
-				       "Frees what nobody needs: trees that are neither in use nor "
-				       "pinned, as far as the agent's\n"
-				       "watermarks want it, and everything that no tree refers to.",
-				       options, 0, 0};
+	const struct bl_usage usage = {synopsis, summary, options, 0, 0};
 	struct bl_operands operands;
-	auto_agent_answer answer = BL_AGENT_ANSWER_INIT;
 	int r = bl_options_parse(&usage, words, &operands, err);
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = work(agent, "/v1/cache/gc", &answer, err);
-	if (r < 0)
+	r = work(agent, path, answer, err);
+	return r < 0 ? r : 1;
+}
+
+int bl_gc_main(char **words, struct bl_err *err)
+{
+	auto_agent_answer answer = BL_AGENT_ANSWER_INIT;
+	bool json = false;
+	int r = ask_for_work(
+		words, "ballast gc [OPTION...]",
+		"Frees what nobody needs: trees that are neither in use nor pinned, as far as "
+		"the agent's\n"
+		"watermarks want it, and everything that no tree refers to.",
+		"/v1/cache/gc", &json, &answer, err);
+
+	if (r <= 0)
 		return r;
 	if (json)
 		bl_print_json(bl_buf_str(&answer.body));
@@ -67,28 +80,18 @@ int bl_gc_main(char **words, struct bl_err *err)
 
 int bl_verify_main(char **words, struct bl_err *err)
 {
-	const char *agent = NULL;
-	bool json = false;
-	const struct bl_option options[] = {
-		BL_NODE_OPTION(agent),
-		{"json", NULL, "print the agent's answer, as JSON", NULL, &json, NULL, 0},
-		{0},
-	};
-	const struct bl_usage usage = {"ballast verify [OPTION...]",
-				       "Has the agent read everything in its cache again and "
-				       "compare it with its digests. What is\n"
-				       "damaged is taken out of use and brought anew when it is "
-				       "next asked for. Exit status 1 then.",
-				       options, 0, 0};
-	struct bl_operands operands;
 	auto_agent_answer answer = BL_AGENT_ANSWER_INIT;
 	const bl_json *damaged = NULL;
-	int r = bl_options_parse(&usage, words, &operands, err);
+	bool json = false;
+	int r = ask_for_work(
+		words, "ballast verify [OPTION...]",
+		"Has the agent read everything in its cache again and compare it with its "
+		"digests. What is\n"
+		"damaged is taken out of use and brought anew when it is next asked for. Exit "
+		"status 1 then.",
+		"/v1/cache/verify", &json, &answer, err);
 
-	if (r != 0)
-		return r < 0 ? r : 0;
-	r = work(agent, "/v1/cache/verify", &answer, err);
-	if (r < 0)
+	if (r <= 0)
 		return r;
 	if (bl_json_get_array(answer.json, "damaged", &damaged, NULL) <= 0)
 		return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "the agent's answer is malformed");

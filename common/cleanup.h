@@ -51,6 +51,17 @@ static inline void bl_cleanup_file(FILE **file)
 	}
 }
 
+/* Of a list that ends with NULL, each text and the list. */
+static inline void bl_cleanup_texts(char ***texts)
+{
+	int saved = errno;
+
+	for (char **at = *texts; at && *at; at++)
+		free(*at);
+	free((void *)*texts);
+	errno = saved;
+}
+
 static inline int bl_cleanup_take_fd(int *fd)
 {
 	int taken = *fd;
@@ -58,10 +69,11 @@ static inline int bl_cleanup_take_fd(int *fd)
 	return taken;
 }
 
-#define auto_fd	  __attribute__((cleanup(bl_cleanup_fd))) int
-#define auto_free __attribute__((cleanup(bl_cleanup_free)))
-#define auto_dir  __attribute__((cleanup(bl_cleanup_dir))) DIR *
-#define auto_file __attribute__((cleanup(bl_cleanup_file))) FILE *
+#define auto_fd	   __attribute__((cleanup(bl_cleanup_fd))) int
+#define auto_free  __attribute__((cleanup(bl_cleanup_free)))
+#define auto_texts __attribute__((cleanup(bl_cleanup_texts))) char **
+#define auto_dir   __attribute__((cleanup(bl_cleanup_dir))) DIR *
+#define auto_file  __attribute__((cleanup(bl_cleanup_file))) FILE *
 
 /* Hands the descriptor or pointer over to the caller; the variable is empty afterwards. */
 #define TAKE_FD(fd) bl_cleanup_take_fd(&(fd))

@@ -43,18 +43,6 @@ void bl_sharedkey_done(struct bl_sharedkey *key)
 
 /* ---- The text ---- */
 
-static void free_texts(char ***texts)
-{
-	int saved = errno;
-
-	for (char **at = *texts; at && *at; at++)
-		free(*at);
-	free(*texts);
-	errno = saved;
-}
-
-#define auto_texts __attribute__((cleanup(free_texts))) char **
-
 /* "name:value" by the name: a plain comparison would put "a-b:" before "a:". */
 static int compare_texts(const void *a, const void *b)
 {

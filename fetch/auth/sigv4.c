@@ -72,18 +72,6 @@ static int compare_texts(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void free_texts(char ***texts)
-{
-	int saved = errno;
-
-	for (char **at = *texts; at && *at; at++)
-		free(*at);
-	free(*texts);
-	errno = saved;
-}
-
-#define auto_texts __attribute__((cleanup(free_texts))) char **
-
 static int too_many(struct bl_err *err)
 {
 	return bl_err_set(err, BL_EX_INTERNAL, E2BIG, "a request with more than %d parts to sign",
