@@ -71,21 +71,38 @@ int bl_http_headers_add(struct bl_http_headers *headers, const char *name, const
 	return 0;
 }
 
-const char *bl_http_headers_get(const struct bl_http_headers *headers, const char *name)
+/* The line's value where it is of that name, else NULL. */
+static const char *value_of(const char *line, const char *name)
 {
 	size_t len = strlen(name);
 
-	for (size_t i = 0; i < headers->count; i++) {
-		const char *line = headers->lines[i];
+	if (strncasecmp(line, name, len) != 0)
+		return NULL;
+	if (line[len] == ';' && !line[len + 1])
+		return line + len + 1;
+	return line[len] == ':' ? line + len + 1 + strspn(line + len + 1, " \t") : NULL;
+}
 
-		if (strncasecmp(line, name, len) != 0)
-			continue;
-		if (line[len] == ';' && !line[len + 1])
-			return line + len + 1;
-		if (line[len] == ':')
-			return line + len + 1 + strspn(line + len + 1, " \t");
+const char *bl_http_headers_get(const struct bl_http_headers *headers, const char *name)
+{
+	const char *value = NULL;
+
+	for (size_t i = 0; !value && i < headers->count; i++)
+		value = value_of(headers->lines[i], name);
+	return value;
+}
+
+bool bl_http_headers_agree(const struct bl_http_headers *headers, const char *name)
+{
+	const char *first = bl_http_headers_get(headers, name);
+
+	for (size_t i = 0; i < headers->count; i++) {
+		const char *value = value_of(headers->lines[i], name);
+
+		if (value && strcmp(value, first) != 0)
+			return false;
 	}
-	return NULL;
+	return true;
 }
 
 /* Decimal digits from *at on, at most BL_JSON's 2^53; moves *at behind them. -1 where none. */

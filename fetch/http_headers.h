@@ -23,6 +23,8 @@ int bl_http_headers_add(struct bl_http_headers *headers, const char *name, const
 			struct bl_err *err);
 /* The value of the first of that name (any case), or NULL. Borrowed. */
 const char *bl_http_headers_get(const struct bl_http_headers *headers, const char *name);
+/* Whether all of that name say the same, or there is none. */
+bool bl_http_headers_agree(const struct bl_http_headers *headers, const char *name);
 void bl_http_headers_done(struct bl_http_headers *headers);
 #define auto_headers __attribute__((cleanup(bl_http_headers_done))) struct bl_http_headers
 

@@ -82,7 +82,8 @@ static int judge_head(struct bl_lane *lane, struct bl_err *err)
 				bl_http_status_text(lane->wire.status));
 	if (rc < 0)
 		return rc;
-	if (length && bl_http_parse_length(length) != lane->asked_to - lane->from)
+	if (!bl_http_headers_agree(answer, "Content-Length") ||
+	    (length && bl_http_parse_length(length) != lane->asked_to - lane->from))
 		return bl_err_set(err, BL_EX_RETRY, EIO,
 				  "the answer's length is not that of the range");
 	if ((rc = judge_etag(lane, err)) < 0)
