@@ -52,6 +52,7 @@ struct spare {
 	bl_json *promises;	/* of the ref that is looked at, where they count; borrowed files */
 	const bl_json *promise; /* the walk's place in them */
 	bool same_source, by_digest;
+	bool others; /* the ref is another tenant's, and private */
 };
 
 static int compare_wanted(const void *a, const void *b)
@@ -80,6 +81,12 @@ static int collect_wanted(struct spare *spare)
 /* The tenant may have that content for this file: takes it where it is there and whole. */
 static void take(struct spare *spare, struct bl_manifest_file *file, const struct bl_digest *digest)
 {
+	struct bl_digest promised;
+
+	/* What a listing proves of a Hub's repository it proves of its weights. */
+	if (spare->others && bl_work_item(spare->work)->source.scheme == BL_SCHEME_HF &&
+	    !bl_work_promised(file, &promised))
+		return;
 	if (file->has_sha256 || bl_cachedir_hold(spare->dirs, digest, NULL) < 0)
 		return;
 	if (bl_blob_check(spare->dirs, digest, file->size, NULL) < 0) {
@@ -155,8 +162,8 @@ static int visit(void *context, const struct bl_manifest_entry *entry, struct bl
 }
 
 /*
- * Whether the job's listing shows that its files may be read: the Hub is asked for one of them, and
- * an https source is the file. In an object store the right to list is not the right to read.
+ * Whether the job's listing shows that its files may be read: the Hub is asked for the largest of
+ * its weights (of a gated repository small files may be open), and an https source is the file. In an object store the right to list is not the right to read.
  */
 static bool listing_proves(const struct bl_work *work)
 {
@@ -184,6 +191,7 @@ static void look_at_ref(struct spare *spare, const char *name)
 	spare->same_source = strcmp(ref.source, bl_work_item(work)->source.text) == 0 &&
 			     (may || listing_proves(work));
 	spare->by_digest = may || spare->same_source;
+	spare->others = !may;
 	if (!spare->by_digest)
 		return;
 	if (spare->same_source) {

@@ -213,6 +213,17 @@ struct bl_entry *bl_manifest_at(struct bl_manifest *manifest, size_t i)
 	return &manifest->entries[i];
 }
 
+const struct bl_entry *bl_manifest_largest(const struct bl_manifest *manifest, bool sha256)
+{
+	const struct bl_entry *largest = NULL;
+
+	for (size_t i = 0; i < manifest->count; i++)
+		if (manifest->entries[i].size > (largest ? largest->size : 0) &&
+		    (!sha256 || manifest->entries[i].sha256.len))
+			largest = &manifest->entries[i];
+	return largest;
+}
+
 struct bl_entry *bl_manifest_find(struct bl_manifest *manifest, const char *path)
 {
 	struct bl_entry key = {.path = path};

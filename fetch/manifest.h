@@ -73,6 +73,8 @@ size_t bl_manifest_count(const struct bl_manifest *manifest);
 int64_t bl_manifest_bytes(const struct bl_manifest *manifest); /* sum of the sizes */
 /* The i-th file; the caller may set `unchanged`. */
 struct bl_entry *bl_manifest_at(struct bl_manifest *manifest, size_t i);
+/* The largest file, with `sha256` of those that are promised by one; NULL where all are empty. */
+const struct bl_entry *bl_manifest_largest(const struct bl_manifest *manifest, bool sha256);
 /* By path, after finish; NULL if it is not there. */
 struct bl_entry *bl_manifest_find(struct bl_manifest *manifest, const char *path);
 

@@ -81,17 +81,12 @@ int bl_session_list(struct bl_session *session, bl_manifest_watch *watch, void *
 int bl_session_prove(struct bl_session *session, struct bl_err *err)
 {
 	const struct bl_source_ops *ops = session->ops;
-	const struct bl_entry *entry = NULL;
+	const struct bl_entry *entry = bl_manifest_largest(session->manifest, false);
 	auto_location location = BL_LOCATION_INIT;
 	auto_answer answer = {0};
 	int rc;
 
-	if (!ops->list_is_not_read)
-		return 0;
-	for (size_t i = 0; !entry && i < bl_manifest_count(session->manifest); i++)
-		if (bl_manifest_at(session->manifest, i)->size > 0)
-			entry = bl_manifest_at(session->manifest, i);
-	if (!entry)
+	if (!ops->list_is_not_read || !entry)
 		return 0;
 	if ((rc = ops->locate(session->state, entry, false, &location, err)) < 0 ||
 	    (rc = bl_http_headers_add(&location.headers, "Range", "bytes=0-0", err)) < 0)

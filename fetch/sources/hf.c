@@ -223,11 +223,13 @@ static int access_given(void *ctx, const struct bl_http_headers *answer, struct 
 }
 
 /*
- * A gated repository's listing is open to all, its files are not: so one is asked for, and the
- * agent may take it that the Hub gives this tenant what it lists.
+ * A gated repository's listing is open to all, and so may be its model card: its weights are not. So
+ * the largest file that is promised by SHA-256 is asked for, and the agent may take it that the Hub
+ * gives this tenant all of that kind; what is small it has brought in any case.
  */
-static int prove_access(struct hub *hub, struct bl_manifest *manifest, struct bl_err *err)
+static int prove_access(struct hub *hub, const struct bl_manifest *manifest, struct bl_err *err)
 {
+	const struct bl_entry *entry = bl_manifest_largest(manifest, true);
 	auto_free char *url = NULL;
 	auto_free char *path = NULL;
 	auto_answer answer = {0};
@@ -241,9 +243,11 @@ static int prove_access(struct hub *hub, struct bl_manifest *manifest, struct bl
 	};
 	int rc;
 
-	if (bl_manifest_count(manifest) == 0)
+	if (!entry)
+		entry = bl_manifest_largest(manifest, false);
+	if (!entry)
 		return 0;
-	path = bl_url_encode(bl_manifest_at(manifest, 0)->path, true);
+	path = bl_url_encode(entry->path, true);
 	if (!path ||
 	    asprintf(&url, "%s/%s/resolve/%s/%s", hub->base, hub->repo, hub->commit, path) < 0) {
 		url = NULL;
@@ -255,9 +259,9 @@ static int prove_access(struct hub *hub, struct bl_manifest *manifest, struct bl
 		return 0;
 	if (rc < 0)
 		return rc;
-	return answer.status == 200 ? 0
-				    : explain(hub, answer.status, &answer.headers,
-					      bl_manifest_at(manifest, 0)->path, err);
+	return answer.status == 200
+		       ? 0
+		       : explain(hub, answer.status, &answer.headers, entry->path, err);
 }
 
 static int hub_list(void *state, struct bl_manifest *manifest, bool *credential, struct bl_err *err)

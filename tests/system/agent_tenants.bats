@@ -44,12 +44,27 @@ restart_with() {
 	expect_code 403
 	put_as team-d "$GATED"
 	expect_code 422
-	# With access of its own, from the same bytes, without another download.
-	before=$(origin_stats "$CDN" '[.bytes | to_entries[] | select(.key | test("^/api/models") | not) | .value] | add')
+	# With access of its own, from the same bytes, without another download of the weights.
+	before=$(bytes_of 'safetensors|^/repos')
 	put_as team-b "$GATED"
 	expect_code 200
 	assert_equal "$(answer '.weights[0].path')" "$tree"
-	assert_equal "$(origin_stats "$CDN" '[.bytes | to_entries[] | select(.key | test("^/api/models") | not) | .value] | add')" "$before"
+	assert_equal "$(bytes_of 'safetensors|^/repos')" "$before"
+}
+
+@test "tenants: that a gated repository's model card is open opens nothing else of it" {
+	head -c 100 /dev/zero | tr "\\0" x >"$T/model/README.md"
+	origin_control "$HUB" rescan
+	put_as team-a "$GATED"
+	expect_code 200
+	put_as team-c "$GATED"
+	expect_code 403
+	put_as team-c "$(items hf://org/gated '{"auth_secret_name": "hf", "allow_patterns": ["README.md"]}')"
+	expect_code 200
+	assert_equal "$(ls "$(answer '.weights[0].path')")" README.md
+	# Nor where the card is the largest of what is asked for.
+	put_as team-c "$(items hf://org/gated '{"auth_secret_name": "hf", "allow_patterns": ["README.md", "tokenizer/*"]}')"
+	expect_code 403
 }
 
 @test "tenants: hit and miss look alike to one who may not have it" {
@@ -104,8 +119,9 @@ restart_with() {
 	put_as team-a "$PRIVATE"
 	expect_code 200
 	[ "$(origin_stats "$HUB" '[.requests[]] | add')" -gt 0 ]
-	# Nothing but the listing was asked for.
-	assert_equal "$(origin_stats "$HUB" '[.requests | keys[] | select(test("safetensors|repos"))] | length')" 0
+	# Nothing but the listing was asked for, and whether the weights would be given.
+	assert_equal "$(origin_stats "$HUB" '[.requests | keys[] | select(test("repos"))] | length')" 0
+	assert_equal "$(bytes_of 'safetensors|repos')" 0
 
 	kill "$(cat "$T/hub.pid")"
 	put_as team-a "$PRIVATE"
