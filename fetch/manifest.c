@@ -83,11 +83,12 @@ const struct bl_pattern_filter *bl_manifest_filter(const struct bl_manifest *man
 	return &manifest->filter;
 }
 
-static int too_long(struct bl_err *err)
+static int too_long(const struct bl_manifest *manifest, struct bl_err *err)
 {
 	return bl_err_set(err, BL_EX_CONFIG, EFBIG,
-			  "the listing is longer than Ballast handles; narrow it with "
-			  "allow_patterns or a deeper path");
+			  "the listing is longer than Ballast handles: %zu names fill the %d MiB "
+			  "that it may take; narrow it with allow_patterns or a deeper path",
+			  manifest->count, BL_MANIFEST_MAX_MEMORY >> 20);
 }
 
 static int make_room(struct bl_manifest *manifest, struct bl_err *err)
@@ -97,7 +98,7 @@ static int make_room(struct bl_manifest *manifest, struct bl_err *err)
 	size_t room = manifest->room + manifest->room / 2 + 64;
 	size_t more = (room - manifest->room) * sizeof(struct bl_entry);
 	if (manifest->count >= BL_MAX_FILES || manifest->memory + more > BL_MANIFEST_MAX_MEMORY)
-		return too_long(err);
+		return too_long(manifest, err);
 	void *entries = reallocarray(manifest->entries, room, sizeof(struct bl_entry));
 	if (!entries)
 		return bl_err_nomem(err);
@@ -118,7 +119,7 @@ static int keep_text(struct bl_manifest *manifest, const char **text, struct bl_
 		size_t size = sizeof(*block) + BLOCK;
 
 		if (len > BLOCK || manifest->memory + size > BL_MANIFEST_MAX_MEMORY)
-			return too_long(err);
+			return too_long(manifest, err);
 		block = malloc(size);
 		if (!block)
 			return bl_err_nomem(err);

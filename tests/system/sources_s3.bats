@@ -319,6 +319,24 @@ teardown() { clean_up; }
 	assert_equal "$(origin_stats "$S3" '.log | map(select(test("^GET /models/l/a 403"))) | length > 0')" true
 }
 
+@test "s3: a million names are refused early, within bounds" {
+	start_clouds
+	origin_control "$S3" long '{"bucket":"many","key":"model/shards/part-%07d-of-1000000.safetensors","count":1000000}'
+	mkdir -p "$T/secrets/default"
+	printf '%s' "$S3_SECRET" >"$T/secrets/default/s"
+	printf '%s' "$CONFIG" >"$T/hand.json"
+	run /usr/bin/python3 -c 'import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print("kB:", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)' "$BUILD/ballast-fetch" plan --config="$T/hand.json" --secrets-dir="$T/secrets" \
+		--auth-secret-name=s s3://many/model
+	assert_status 64
+	assert_output "names fill the 24 MiB"
+	assert_output allow_patterns
+	[ "$(origin_stats "$S3" '.requests["/many"]')" -lt 200 ]
+	[ "$BUILD" != "${BUILD%/san}" ] || [ "${output##*kB: }" -lt 40960 ] || fail "$output"
+}
+
 @test "by hand: a secret or an identity token, as the agent would give them" {
 	local oidc='{"auth_method":"AWS_OIDC","aws_oidc_role_arn":"arn:aws:iam::123456789012:role/reader","aws_oidc_region":"us-east-1"}'
 	start_clouds
