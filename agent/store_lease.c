@@ -165,8 +165,11 @@ static int replace_file(const struct bl_cachedir *dirs, const char *name, const 
 	int r;
 
 	(void)snprintf(temporary, sizeof(temporary), ".%s.", name);
-	(void)bl_sys_unlinkat(dirs->leases, temporary, 0);
 	fd = bl_sys_openat(dirs->leases, temporary, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	if (fd == -EEXIST) { /* what an agent that was killed has left */
+		(void)bl_sys_unlinkat(dirs->leases, temporary, 0);
+		fd = bl_sys_openat(dirs->leases, temporary, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	}
 	if (fd < 0)
 		return fd;
 	r = bl_sys_write_all(fd, text->data, text->len);

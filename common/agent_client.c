@@ -442,6 +442,8 @@ static int request_once(struct bl_agent *agent, const struct bl_buf *request,
 	if (r < 0)
 		return r;
 	agent->contacted = true;
+	if (agent->meanwhile)
+		TAKE_PTR(agent->meanwhile)(agent->data);
 	return read_answer(agent, fd, ret, err);
 }
 

@@ -37,6 +37,9 @@ struct bl_agent {
 	int watch[BL_AGENT_WATCH_MAX]; /* borrowed: give up at once when one is readable (pidfds) */
 	size_t watch_count;
 	bool contacted; /* a request was taken: a broken connection is tried again */
+	/* Called once, between a request and its answer: what can be done while the agent works. */
+	void (*meanwhile)(void *data);
+	void *data;
 };
 
 struct bl_agent_answer {

@@ -151,22 +151,22 @@ static int is_mount_root(int handle, struct bl_err *err)
  * the rootfs's path, where the runtime has mounted it. Which of the two is told by identity.
  */
 static int find_root(struct bl_attach *place, const struct bl_attach_process *process,
-		     int task_root, int host_rootfs, struct bl_err *err)
+		     struct bl_err *err)
 {
 	auto_fd inside = -1;
-	int r = host_rootfs < 0 ? 1 : same_file(task_root, host_rootfs, err);
+	int r = place->host_rootfs < 0 ? 1 : same_file(place->task_root, place->host_rootfs, err);
 
 	if (r < 0)
 		return r;
 	if (r == 1) {
-		place->root = bl_sys_openat(task_root, ".", HANDLE_DIR, 0);
+		place->root = bl_sys_openat(place->task_root, ".", HANDLE_DIR, 0);
 		return place->root < 0 ? bl_err_sys(err, -place->root, "open the container's root")
 				       : 0;
 	}
 	inside = bl_sys_openat2(AT_FDCWD, process->rootfs, HANDLE_DIR, 0, BL_RESOLVE_NO_MAGICLINKS);
 	if (inside == -ENOSYS || inside == -EPERM)
 		return bl_mount_err(err, -inside, "openat2");
-	r = inside < 0 ? 0 : same_file(inside, host_rootfs, err);
+	r = inside < 0 ? 0 : same_file(inside, place->host_rootfs, err);
 	if (r == 1)
 		r = is_mount_root(inside, err);
 	if (r < 0)
@@ -180,12 +180,19 @@ static int find_root(struct bl_attach *place, const struct bl_attach_process *pr
 	return 0;
 }
 
+/* The mount table of the process's namespace. */
+static int read_table(struct bl_attach *place, pid_t pid, struct bl_err *err)
+{
+	auto_fd table = open_of_process(pid, "mountinfo", O_RDONLY, err);
+
+	return table < 0 ? table : bl_mount_table_read(table, &place->table, err);
+}
+
 /* What is known of the root once: its owner, its mount, the kernel's name for it. */
 static int know_root(struct bl_attach *place, struct bl_err *err)
 {
 	char link[32];
 	char path[PATH_MAX];
-	auto_fd table = -1;
 	struct stat st;
 	ssize_t n;
 	int r = bl_sys_fstat(place->root, &st);
@@ -202,49 +209,51 @@ static int know_root(struct bl_attach *place, struct bl_err *err)
 		return bl_err_sys(err, n < 0 ? errno : ENAMETOOLONG, "name the container's root");
 	path[n] = '\0';
 	place->prefix = strdup(n == 1 ? "" : path);
-	if (!place->prefix)
-		return bl_err_nomem(err);
-	table = bl_sys_openat(place->proc, "mountinfo", O_RDONLY, 0);
-	if (table < 0)
-		return bl_err_sys(err, -table, "open mountinfo");
-	return bl_mount_table_read(table, &place->table, err);
+	return place->prefix ? 0 : bl_err_nomem(err);
 }
 
-int bl_attach_enter(const struct bl_attach_process *process, struct bl_attach *ret,
-		    struct bl_err *err)
+int bl_attach_open(const struct bl_attach_process *process, struct bl_attach *ret,
+		   struct bl_err *err)
 {
 	auto_attach place = BL_ATTACH_INIT;
-	auto_fd task_root = -1;
-	auto_fd host_rootfs = -1;
 	int r = open_host(&place, err);
 
 	if (r < 0)
 		return r;
 	if (process->rootfs) {
-		host_rootfs = bl_sys_openat(AT_FDCWD, process->rootfs, HANDLE_DIR, 0);
-		if (host_rootfs < 0)
-			return bl_err_set(err, BL_EX_CONFIG, -host_rootfs,
+		place.host_rootfs = bl_sys_openat(AT_FDCWD, process->rootfs, HANDLE_DIR, 0);
+		if (place.host_rootfs < 0)
+			return bl_err_set(err, BL_EX_CONFIG, -place.host_rootfs,
 					  "open root.path '%s': %s", process->rootfs,
-					  strerror(-host_rootfs));
+					  strerror(-place.host_rootfs));
 	}
 	place.box_ns = open_of_process(process->pid, "ns/mnt", O_RDONLY, err);
 	if (place.box_ns < 0)
 		return place.box_ns;
-	task_root = open_of_process(process->pid, "root", HANDLE_DIR, err);
-	if (task_root < 0)
-		return task_root;
-	r = still_there(process, err);
-	if (r == 0)
-		r = enter_namespace(&place, err);
-	if (r == 0)
-		r = find_root(&place, process, task_root, host_rootfs, err);
-	if (r == 0)
-		r = know_root(&place, err);
+	place.task_root = open_of_process(process->pid, "root", HANDLE_DIR, err);
+	if (place.task_root < 0)
+		return place.task_root;
+	r = read_table(&place, process->pid, err);
 	if (r < 0)
 		return r;
 	*ret = place;
 	place = BL_ATTACH_INIT;
 	return 0;
+}
+
+int bl_attach_enter(const struct bl_attach_process *process, struct bl_attach *place,
+		    struct bl_err *err)
+{
+	int r = place->proc < 0 ? bl_attach_open(process, place, err) : 0;
+
+	/* Now for all that was opened by the process's number. */
+	if (r == 0)
+		r = still_there(process, err);
+	if (r == 0)
+		r = enter_namespace(place, err);
+	if (r == 0)
+		r = find_root(place, process, err);
+	return r < 0 ? r : know_root(place, err);
 }
 
 void bl_attach_leave(struct bl_attach *place)
@@ -260,6 +269,8 @@ void bl_attach_leave(struct bl_attach *place)
 	bl_cleanup_fd(&place->host_ns);
 	bl_cleanup_fd(&place->box_ns);
 	bl_cleanup_fd(&place->host_table);
+	bl_cleanup_fd(&place->task_root);
+	bl_cleanup_fd(&place->host_rootfs);
 	bl_cleanup_fd(&place->root);
 	free(place->prefix);
 	bl_mount_table_done(&place->table);

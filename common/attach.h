@@ -35,7 +35,7 @@ struct bl_attach_process {
 };
 
 struct bl_attach {
-	int proc;	/* /proc/self of the host */
+	int proc;	/* /proc/self of the host; -1 while nothing is open */
 	int host_ns;	/* the mount namespace to return to */
 	int host_table; /* the host's mountinfo, open */
 	int root;	/* handle of the container's root file system */
@@ -45,24 +45,37 @@ struct bl_attach {
 	char *prefix; /* the kernel's name for root, "" where it is the namespace's "/" */
 	struct bl_mount_table table; /* of the container's namespace */
 	int box_ns;
+	int task_root;	 /* what the process has for its root */
+	int host_rootfs; /* the bundle's root file system, where the host has it */
 	bool entered;
 	struct bl_attach_made *made; /* what bl_attach_all() has made, the last first */
 };
 
-#define BL_ATTACH_INIT                        \
-	((struct bl_attach){.proc = -1,       \
-			    .host_ns = -1,    \
-			    .box_ns = -1,     \
-			    .host_table = -1, \
-			    .root = -1,       \
+#define BL_ATTACH_INIT                         \
+	((struct bl_attach){.proc = -1,        \
+			    .host_ns = -1,     \
+			    .box_ns = -1,      \
+			    .host_table = -1,  \
+			    .task_root = -1,   \
+			    .host_rootfs = -1, \
+			    .root = -1,        \
 			    .table = BL_MOUNT_TABLE_INIT})
 #define auto_attach __attribute__((cleanup(bl_attach_leave))) struct bl_attach
 
 /*
- * Enters the process's mount namespace. Refused (BL_EX_REFUSED) where that is the caller's own,
- * where the process is gone or is another one, where the root file system is not in it.
+ * Opens what bl_attach_enter() needs and reads the container's mount table; enters nothing, and
+ * believes nothing yet. Not to be kept for long: the table grows old.
  */
-int bl_attach_enter(const struct bl_attach_process *process, struct bl_attach *ret,
+int bl_attach_open(const struct bl_attach_process *process, struct bl_attach *ret,
+		   struct bl_err *err);
+
+/*
+ * Enters the process's mount namespace; `place` is empty, or of bl_attach_open() for the same
+ * process. Refused (BL_EX_REFUSED) where the namespace is the caller's own, where the process is
+ * gone or is another one, where the root file system is not in it. The place is to be left also
+ * where that fails.
+ */
+int bl_attach_enter(const struct bl_attach_process *process, struct bl_attach *place,
 		    struct bl_err *err);
 
 /* Returns to the host's mount namespace and frees. Ends the process if there is no way back. */

@@ -11,8 +11,10 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 
-#define BL_BUF_FIRST	 256
-#define BL_BUF_READ_STEP 16384
+#define BL_BUF_FIRST 256
+/* Most files are small, and memory that is asked for is memory that the kernel has to give. */
+#define BL_BUF_READ_FIRST 4000
+#define BL_BUF_READ_STEP  16384
 
 void bl_buf_done(struct bl_buf *buf)
 {
@@ -98,7 +100,9 @@ int bl_buf_read(struct bl_buf *buf, int fd, struct bl_err *err)
 		} else {
 			/* What the caller has reserved is filled before more is. */
 			size_t left = buf->cap > buf->len + 1 ? buf->cap - buf->len - 1 : 0;
-			size_t want = left > 0 ? left : BL_BUF_READ_STEP;
+			size_t want = left > 0	     ? left
+				      : buf->len > 0 ? BL_BUF_READ_STEP
+						     : BL_BUF_READ_FIRST;
 			size_t step = room < want ? room : want;
 			char *to = bl_buf_reserve(buf, step, err);
 

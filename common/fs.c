@@ -37,6 +37,10 @@ int bl_fs_read_file(int dirfd, const char *path, struct bl_buf *buf, struct bl_e
 		return bl_err_sys(err, -r, "stat '%s'", path);
 	if (!S_ISREG(st.st_mode))
 		return bl_err_refuse(err, "'%s' is no regular file", path);
+	/* As much room as it says, in one go; files of /proc say nothing. */
+	if (st.st_size > 0 && (uint64_t)st.st_size <= buf->max - buf->len &&
+	    !bl_buf_reserve(buf, (size_t)st.st_size, err))
+		return -ENOMEM;
 	r = bl_buf_read(buf, fd, err);
 	if (r < 0)
 		bl_err_wrap(err, "'%s': ", path);

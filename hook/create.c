@@ -23,6 +23,7 @@
 #include "hook/state.h"
 
 #define SPARE_MS 300
+#define FRESH_MS 1000 /* how old a mount table may be */
 
 /* ---- The container and who runs it ---- */
 
@@ -219,20 +220,39 @@ static int build_all(const struct bl_create *create, const struct bl_ready *read
 	return r;
 }
 
-static int enter(const struct bl_create *create, const struct watched *watched,
-		 struct bl_attach *place, struct bl_err *err)
-{
-	const struct bl_attach_process process = {
-		.pid = create->state->pid,
-		.pidfd = watched->container,
-		.start_time = watched->start_time,
-		.rootfs = create->bundle->rootfs,
-	};
+/* Where everything goes: what can be opened while the agent works is opened then. */
+struct target {
+	struct bl_attach_process process;
+	struct bl_attach place;
+	int64_t opened;
+};
 
-	if (!process.rootfs)
+static void target_done(struct target *target)
+{
+	bl_attach_leave(&target->place);
+}
+
+#define auto_target __attribute__((cleanup(target_done))) struct target
+
+/* What fails here fails again in enter(), which says so. */
+static void open_early(void *data)
+{
+	struct target *target = data;
+
+	target->opened = bl_agent_now();
+	if (target->process.rootfs)
+		(void)bl_attach_open(&target->process, &target->place, NULL);
+}
+
+static int enter(struct target *target, struct bl_err *err)
+{
+	if (!target->process.rootfs)
 		return bl_err_config(err, "config.json: root.path: is missing");
+	/* The wait was a long one: the mount table may be another by now. */
+	if (bl_agent_now() - target->opened > FRESH_MS)
+		bl_attach_leave(&target->place);
 	bl_sys_point("enter");
-	return bl_attach_enter(&process, place, err);
+	return bl_attach_enter(&target->process, &target->place, err);
 }
 
 /* Registers the placeholders that lie in the container; they are taken back where that fails. */
@@ -334,9 +354,11 @@ int bl_create_run(const struct bl_create *create, struct bl_err *err)
 	auto_watched watched = {-1, -1, 0};
 	auto_ready ready = {0};
 	auto_work work = {0};
-	auto_attach place = BL_ATTACH_INIT;
+	auto_target target = {.place = BL_ATTACH_INIT};
 	struct bl_agent agent = {.socket = create->options->agent,
-				 .deadline = create->started + plan->timeout};
+				 .deadline = create->started + plan->timeout,
+				 .meanwhile = open_early,
+				 .data = &target};
 	struct bl_ask ask = {.id = create->state->id,
 			     .bundle = bundle,
 			     .pid = create->state->pid,
@@ -350,6 +372,12 @@ int bl_create_run(const struct bl_create *create, struct bl_err *err)
 		return r;
 	raise_limits();
 	ask.start_time = watched.start_time;
+	target.process = (struct bl_attach_process){
+		.pid = create->state->pid,
+		.pidfd = watched.container,
+		.start_time = watched.start_time,
+		.rootfs = create->bundle->rootfs,
+	};
 	agent.watch[agent.watch_count++] = watched.container;
 	if (watched.parent >= 0)
 		agent.watch[agent.watch_count++] = watched.parent;
@@ -361,10 +389,10 @@ int bl_create_run(const struct bl_create *create, struct bl_err *err)
 		return out_of_time(plan, err);
 	r = build_all(create, &ready, deferred, &work, err);
 	if (r == 0)
-		r = enter(create, &watched, &place, err);
+		r = enter(&target, err);
 	if (r == 0)
-		r = bl_attach_all(&place, work.items, work.count, err);
+		r = bl_attach_all(&target.place, work.items, work.count, err);
 	if (r == 0 && deferred)
-		r = hand_over(create, &agent, &ask, &place, &work, err);
+		r = hand_over(create, &agent, &ask, &target.place, &work, err);
 	return r < 0 ? r : deferred ? BL_CREATED_DEFERRED : BL_CREATED_ATTACHED;
 }

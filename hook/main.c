@@ -68,7 +68,8 @@ static int read_input(struct bl_buf *buf, int64_t timeout, struct bl_err *err)
 	for (;;) {
 		struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
 		int64_t left = until - bl_agent_now();
-		size_t room = buf->max - buf->len < 65536 ? buf->max - buf->len : 65536;
+		size_t step = buf->len ? 65536 : 4000; /* most states are small */
+		size_t room = buf->max - buf->len < step ? buf->max - buf->len : step;
 		char *to = bl_buf_reserve(buf, room, err);
 		char spare;
 		ssize_t n;
