@@ -25,6 +25,7 @@ struct bl_node {
 	struct bl_config config;
 	struct bl_spawn spawn;
 	struct bl_store *store;
+	struct bl_timer prepare; /* to make the next lease's file */
 	struct bl_collector collector;
 	struct bl_works works;
 	struct bl_pulls pulls;

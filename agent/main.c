@@ -27,7 +27,8 @@
 #include "common/err.h"
 #include "common/log.h"
 
-#define WORKERS 4
+#define WORKERS	      4
+#define PREPARE_DELAY 2 /* ms: by then the container that waits has its answer */
 
 struct options {
 	const char *socket, *cache_dir, *secrets_dir, *config, *fetch, *metrics_listen;
@@ -214,12 +215,20 @@ static int open_signals(void)
 
 /* ---- The agent ---- */
 
+static void prepare_lease(struct bl_timer *timer)
+{
+	bl_store_lease_prepare(timer->data);
+}
+
+/* A lease was written: it is synced, and the next one's file made, once its container is answered. */
 static void sync_leases(void *data)
 {
 	struct bl_node *agent = data;
 
-	if (agent->collector.pool)
-		bl_collector_sync(&agent->collector);
+	if (!agent->collector.pool)
+		return;
+	bl_collector_sync(&agent->collector);
+	bl_loop_after(&agent->loop, &agent->prepare, PREPARE_DELAY, prepare_lease, agent->store);
 }
 
 static int open_agent(struct bl_node *agent, const struct options *options, struct bl_err *err)
@@ -283,6 +292,7 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 		.config = &agent->config,
 		.tell = tell,
 	};
+	bl_store_lease_prepare(agent->store);
 	bl_collector_start(&agent->collector);
 	bl_prefetch_start(&agent->prefetch);
 	return bl_containers_restore(&agent->containers, err);
@@ -293,6 +303,7 @@ static void close_agent(struct bl_node *agent)
 {
 	bl_http_stop(&agent->http);
 	bl_works_stop(&agent->works);
+	bl_loop_cancel(&agent->prepare);
 	bl_collector_stop(&agent->collector);
 	if (agent->pool.loop)
 		bl_pool_done(&agent->pool);

@@ -292,6 +292,7 @@ int bl_store_open(const struct bl_store_options *options, struct bl_store **ret,
 	if (!store)
 		return bl_err_nomem(err);
 	store->options = *options;
+	store->spare = -1;
 	if (store->options.partial_ttl <= 0)
 		store->options.partial_ttl = 7 * 24 * 3600;
 	store->bucket_count = BUCKETS;

@@ -146,6 +146,12 @@ const char *bl_store_boot_id(const struct bl_store *store);
 int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *lease,
 		       struct bl_err *err);
 
+/*
+ * Makes the next lease's file, so that bl_store_lease_put() and _end() need only write and rename it.
+ * For a moment at which nobody waits; what cannot be made now is made then.
+ */
+void bl_store_lease_prepare(struct bl_store *store);
+
 /* Makes what was written of leases until now outlive a loss of power, too. On a worker. */
 int bl_store_leases_sync(struct bl_cachedir *dirs, struct bl_err *err);
 

@@ -44,6 +44,8 @@ struct bl_store {
 	struct bl_store_lease **leases;
 	size_t lease_count, lease_room;
 	struct bl_store_lease *lease_buckets[BL_STORE_LEASE_BUCKETS]; /* by pid and start time */
+	int spare; /* the next lease's file, empty, open; -1: there is none */
+	char spare_name[BL_CACHEDIR_NAME]; /* in partial/ */
 
 	uint64_t bytes, reserved; /* bytes: valid with measured */
 	uint64_t grown;		  /* by downloads that were opened since the last collect began */
