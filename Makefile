@@ -99,7 +99,7 @@ $(foreach p,$(if $(static_hook),$(filter-out hook,$(programs)),$(programs)),$(ev
 # with glibc, from exec to exit).
 SHIM_CC ?= $(or $(MUSL_CC),$(CC))
 shim_multiarch := $(shell $(CC) -print-multiarch 2>/dev/null)
-shim_common := common/err.c common/buf.c common/log.c common/spec.c common/sys.c
+shim_common := common/err.c common/buf.c common/log.c common/spec.c common/sys.c common/utf8.c
 shim_objects := $(patsubst %.c,$(BUILD)/static/%.o,$(call sources,shim) $(shim_common))
 shim_cflags := -std=gnu17 $(warnings) -Os -g -fstack-protector-strong -fno-pie -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables -flto=auto

@@ -13,6 +13,7 @@
 #include "common/err.h"
 #include "common/json.h"
 #include "common/sys.h"
+#include "common/utf8.h"
 
 #define CHUNK (256U * 1024) /* bytes of text that are allocated at once */
 #define FLUSH (64U * 1024)  /* bytes that are written at once */
@@ -36,28 +37,13 @@ void bl_manifest_done(struct bl_manifest *manifest)
 
 /* ---- Paths ---- */
 
-/* Bytes of the UTF-8 sequence that begins with a byte >= 0x80 at p, 0 where there is none. */
-static size_t utf8_length(const unsigned char *p)
-{
-	size_t len = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-
-	for (size_t i = 1; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 static bool is_text(const char *path)
 {
-	const unsigned char *at = (const unsigned char *)path;
+	for (const char *at = path; *at;) {
+		uint32_t c = (unsigned char)*at;
+		size_t len = c < 0x80 ? 1 : bl_utf8_decode(at, BL_UTF8_MOST, &c);
 
-	while (*at) {
-		size_t len = *at >= 0x80 ? utf8_length(at) : 1;
-
-		if (len == 0 || *at < 0x20 || *at == 0x7f || *at == '\\')
+		if (len == 0 || c < 0x20 || c == 0x7f || c == '\\')
 			return false;
 		at += len;
 	}

@@ -51,7 +51,4 @@ char *bl_json_pool_text(struct bl_json_pool *pool, size_t len);
 /* Appends value, with `key` in an object (NULL in an array); both lie in the container's pool. */
 void bl_json_append(struct bl_json *container, const char *key, struct bl_json *value);
 
-/* The bytes of the UTF-8 sequence (RFC 3629) of two to four bytes at p, or 0 where there is none. */
-size_t bl_json_utf8(const unsigned char *p, size_t left);
-
 #endif

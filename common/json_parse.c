@@ -14,6 +14,7 @@
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
+#include "common/utf8.h"
 
 #define NUMBER_MOST 63 /* characters of a number */
 
@@ -113,21 +114,6 @@ static int scan_escape(struct scan *scan)
 	return 0;
 }
 
-size_t bl_json_utf8(const unsigned char *p, size_t left)
-{
-	size_t len = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-
-	if (len == 0 || len > left)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 static size_t put_utf8(char *to, int point)
 {
 	if (point < 0x80) {
@@ -187,6 +173,7 @@ static int scan_string(struct scan *scan, const char **ret)
 {
 	size_t start = ++scan->at;
 	bool escapes = false;
+	uint32_t point;
 	size_t len;
 	char *to;
 	int c;
@@ -206,7 +193,7 @@ static int scan_string(struct scan *scan, const char **ret)
 		if (c < 0x20)
 			return bad(scan, "control character in a string");
 		if (c >= 0x80)
-			len = bl_json_utf8(scan->text + scan->at, scan->len - scan->at);
+			len = bl_utf8_decode(scan->text + scan->at, scan->len - scan->at, &point);
 		if (len == 0)
 			return bad(scan, "not UTF-8");
 		scan->at += len;

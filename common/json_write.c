@@ -10,6 +10,7 @@
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/utf8.h"
 
 #define FIRST_BYTES 512 /* of a tree that is made: most stay small */
 
@@ -160,8 +161,9 @@ void bl_json_remove(bl_json *object, const char *key)
 /* How many bytes of `at` go out as they are: a whole character, or 0 for what is none. */
 static size_t plain_length(const char *at)
 {
-	return (unsigned char)*at < 0x80 ? 1
-					 : bl_json_utf8((const unsigned char *)at, strnlen(at, 4));
+	uint32_t point;
+
+	return (unsigned char)*at < 0x80 ? 1 : bl_utf8_decode(at, BL_UTF8_MOST, &point);
 }
 
 int bl_json_write_string(struct bl_buf *buf, const char *text, struct bl_err *err)

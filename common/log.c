@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/utf8.h"
+
 #define TEXT_MAX  2048
 #define FIELD_MAX 512
 
@@ -42,34 +44,6 @@ int bl_log_parse_format(const char *text, enum bl_log_format *ret)
 	return 0;
 }
 
-/* The code point at text in *ret and its length in bytes, or 0 where it is no UTF-8 (RFC 3629). */
-static size_t decode_utf8(const unsigned char *text, uint32_t *ret)
-{
-	static const uint32_t least_of[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t len = text[0] < 0x80   ? 1
-		     : text[0] < 0xc2 ? 0
-		     : text[0] < 0xe0 ? 2
-		     : text[0] < 0xf0 ? 3
-		     : text[0] < 0xf5 ? 4
-				      : 0;
-	uint32_t point;
-
-	if (len <= 1) {
-		*ret = text[0];
-		return len;
-	}
-	point = text[0] & (0xffU >> (len + 1));
-	for (size_t i = 1; i < len; i++) {
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-		point = (point << 6) | (text[i] & 0x3fU);
-	}
-	if (point < least_of[len] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
-		return 0;
-	*ret = point;
-	return len;
-}
-
 /* Code points that move the cursor or turn text around, so that a line could lie about itself. */
 static bool is_harmful(uint32_t point)
 {
@@ -80,7 +54,7 @@ static bool is_harmful(uint32_t point)
 
 size_t bl_log_harmful(const char *text, uint32_t *ret)
 {
-	size_t len = decode_utf8((const unsigned char *)text, ret);
+	size_t len = bl_utf8_decode(text, BL_UTF8_MOST, ret);
 
 	return len > 0 && is_harmful(*ret) ? len : 0;
 }
@@ -93,7 +67,7 @@ size_t bl_log_escape(char *to, size_t size, const char *text)
 	while (*at) {
 		char piece[4 * 4 + 1];
 		uint32_t point = 0;
-		size_t in = decode_utf8(at, &point);
+		size_t in = bl_utf8_decode(at, BL_UTF8_MOST, &point);
 		size_t out = 0;
 
 		if (in > 0 && !is_harmful(point) && point != '\\') {

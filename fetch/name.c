@@ -8,32 +8,17 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/utf8.h"
 
 #define NOT_UTF8 0xdc00u
 
 uint32_t bl_name_decode(const char **at)
 {
-	const unsigned char *p = (const unsigned char *)*at;
-	size_t len = p[0] < 0x80   ? 1
-		     : p[0] < 0xc2 ? 0
-		     : p[0] < 0xe0 ? 2
-		     : p[0] < 0xf0 ? 3
-		     : p[0] < 0xf5 ? 4
-				   : 0;
-	uint32_t code = len == 1 ? p[0] : p[0] & (0x7fu >> len);
+	uint32_t code = NOT_UTF8 + (unsigned char)**at;
+	size_t len = bl_utf8_decode(*at, BL_UTF8_MOST, &code);
 
-	/* A NUL is no continuation byte, so that the loop never reads beyond the string's end. */
-	for (size_t i = 1; i < len; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			len = 0;
-		else
-			code = code << 6 | (p[i] & 0x3fu);
-	}
-	if ((len == 3 && (code < 0x800 || (code >= 0xd800 && code <= 0xdfff))) ||
-	    (len == 4 && (code < 0x10000 || code > 0x10ffff)))
-		len = 0;
 	*at += len ? len : 1;
-	return len ? code : NOT_UTF8 + p[0];
+	return code;
 }
 
 static int bad(struct bl_err *err, const char *name, const char *why)
