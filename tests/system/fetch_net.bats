@@ -147,7 +147,7 @@ start_squid() {
 	curl --fail --silent "$HUB/_control/wait?reached=1" >/dev/null
 	children=$(pgrep -x ballast-fetch)
 	for child in $children; do
-		! tr '\0' '\n' <"/proc/$child/cmdline" | grep -q canary || fail "in the arguments"
+		! cat "/proc/$child/cmdline" "/proc/$child/environ" | grep -q hf_canary || fail "in the arguments"
 	done
 	origin_control "$HUB" release
 	wait "$pid"
@@ -165,6 +165,33 @@ start_squid() {
 	[ "$(origin_stats "$ORIGIN" '.requests["/m.bin"] // 0')" -gt 0 ]
 	assert_equal "$(origin_stats "$ORIGIN" '.authorization | length')" 0
 	assert_equal "$(origin_stats "$HUB" '[.authorization | keys[] | select(startswith("/repos/"))] | length')" 0
+}
+
+# crash COMMAND...: killed by a signal that leaves a core, once it has reached the Hub; what it left is in
+# $T/crash.
+crash() {
+	mkdir -p "$T/crash"
+	(ulimit -c unlimited && cd "$T/crash" && exec "$@" >/dev/null 2>&1 3>&-) &
+	pid=$!
+	[ "$1" = sleep ] || origin_control "$HUB" 'wait?reached=1'
+	kill -ABRT "$pid"
+	wait "$pid" || true
+	find "$T/crash" -type f -name '*core*'
+}
+
+@test "a crash leaves no memory on disk" {
+	[ "$BUILD" = "${BUILD%/san}" ] || skip "a sanitizer wants to look into its own process"
+	! grep -q '^[/|]' /proc/sys/kernel/core_pattern || skip "this host's cores go elsewhere"
+	start_hub --repo "owner/model=$T/model" --private owner/model=hf_canary
+	hub_config
+	mkdir -p "$T/secrets/default"
+	printf 'hf_canary' >"$T/secrets/default/hub"
+	[ -n "$(crash sleep infinity)" ] || skip "no cores on this host"
+	rm -r "$T/crash"
+	origin_control "$HUB" faults '[{"match": "^GET /repos/", "kind": "hold"}]'
+	run crash "$BUILD/ballast-fetch" pull --config="$T/fetch.json" --secrets-dir="$T/secrets" --auth-secret-name=hub \
+		hf://owner/model "$T/out"
+	assert_equal "$output" ""
 }
 
 # static_hub DIR FILE...: the Hub's answers as files below DIR, for servers that only serve files.
