@@ -57,7 +57,8 @@ struct bl_pattern_use {
 struct bl_pattern_filter {
 	struct bl_pattern_use *allow, *ignore; /* owned */
 	size_t n_allow, n_ignore;
-	size_t seen, taken; /* names judged, names taken */
+	size_t seen, taken;	      /* names judged, names taken */
+	bool no_config, no_tokenizer; /* no allow pattern takes those of a model */
 };
 
 /* Why a name was taken or dropped. */
@@ -100,8 +101,8 @@ int bl_pattern_verdict_text(const struct bl_pattern_verdict *verdict, struct bl_
 int bl_pattern_filter_check(const struct bl_pattern_filter *filter, struct bl_err *err);
 
 /*
- * After the last name: appends a line (with its newline) for each pattern that matched nothing and
- * for each that fnmatch would have read otherwise.
+ * After the last name: appends a line (with its newline) for each pattern that matched nothing, for
+ * each that fnmatch would have read otherwise, and for files that most models do not load without.
  */
 int bl_pattern_filter_notes(const struct bl_pattern_filter *filter, struct bl_buf *to,
 			    struct bl_err *err);

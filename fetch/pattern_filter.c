@@ -100,6 +100,15 @@ static int judge_list(struct bl_pattern_use *list, size_t n, const char *name, c
 	return 0;
 }
 
+/* The configuration and the tokenizer of a model lie beside its weights. */
+static void note_left(struct bl_pattern_filter *filter, const char *name)
+{
+	if (strcmp(name, "config.json") == 0)
+		filter->no_config = true;
+	else if (strncmp(name, "tokenizer", strlen("tokenizer")) == 0 && !strchr(name, '/'))
+		filter->no_tokenizer = true;
+}
+
 int bl_pattern_filter_judge(struct bl_pattern_filter *filter, const char *name,
 			    struct bl_pattern_verdict *ret, struct bl_err *err)
 {
@@ -121,6 +130,8 @@ int bl_pattern_filter_judge(struct bl_pattern_filter *filter, const char *name,
 		*ret = (struct bl_pattern_verdict){true, BL_PATTERN_NO_ALLOW, NULL};
 	filter->seen++;
 	filter->taken += ret->taken;
+	if (ret->reason == BL_PATTERN_UNWANTED)
+		note_left(filter, name);
 	return 0;
 }
 
@@ -244,5 +255,16 @@ int bl_pattern_filter_notes(const struct bl_pattern_filter *filter, struct bl_bu
 {
 	int r = note_list("allow_patterns", filter->allow, filter->n_allow, to, err);
 
+	if (r == 0 && filter->no_config)
+		r = bl_buf_puts(to,
+				"allow_patterns: config.json is left out; where the model does not "
+				"load without it, add \"config.json\"\n",
+				err);
+	if (r == 0 && filter->no_tokenizer)
+		r = bl_buf_puts(
+			to,
+			"allow_patterns: tokenizer files are left out; where the model does "
+			"not load without them, add \"tokenizer*\"\n",
+			err);
 	return r < 0 ? r : note_list("ignore_patterns", filter->ignore, filter->n_ignore, to, err);
 }

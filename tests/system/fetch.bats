@@ -70,6 +70,10 @@ teardown() { clean_up; }
 	assert_output 'allowed by "**/*.txt"'
 	assert_output '-      22 B  config.json'
 	assert_output '"nothing*" matches nothing'
+	assert_output 'config.json is left out'
+	refute_output 'tokenizer files are left out'
+	run fetch plan --allow '*.safetensors' --allow config.json hf://owner/model
+	refute_output 'config.json is left out'
 }
 
 @test "plan: patterns that leave nothing are told with counts" {

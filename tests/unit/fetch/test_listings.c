@@ -17,6 +17,7 @@
 #include "fetch/sources/bt_answer.h"
 #include "fetch/sources/gs_answer.h"
 #include "fetch/sources/hf_answer.h"
+#include "fetch/sources/s3_answer.h"
 
 #define TEXT(literal) (literal), sizeof(literal) - 1
 
@@ -244,14 +245,76 @@ static void hub_revision(void **state)
 	}
 }
 
+/* Sizes that no file has: each refuses the listing, by whichever source. */
+static void impossible_sizes(void **state)
+{
+	static const char *const sizes[] = {
+		"-1", "9223372036854775808", "18446744073709551616", "0x10", "1e3", "1.5", "",
+		" 1", "9007199254740993000"};
+	struct bl_err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		auto_s3_page s3 = {0};
+		auto_azure_page azure = {0};
+		auto_gs_page gs = {0};
+		char text[512];
+
+		snprintf(text, sizeof(text),
+			 "<ListBucketResult><Contents><Key>a</Key><Size>%s</Size></Contents>"
+			 "</ListBucketResult>",
+			 sizes[i]);
+		if (bl_s3_page_parse(text, strlen(text), &s3, &err) != -EBADMSG)
+			fail_msg("s3: '%s'", sizes[i]);
+		snprintf(text, sizeof(text),
+			 "<EnumerationResults><Blobs><Blob><Name>a</"
+			 "Name><Properties><Content-Length>"
+			 "%s</Content-Length></Properties></Blob></Blobs></EnumerationResults>",
+			 sizes[i]);
+		if (bl_azure_page_parse(text, strlen(text), &azure, &err) != -EBADMSG)
+			fail_msg("azure: '%s'", sizes[i]);
+		snprintf(text, sizeof(text), "{\"items\":[{\"name\":\"a\",\"size\":\"%s\"}]}",
+			 sizes[i]);
+		if (bl_gs_page_parse(text, strlen(text), &gs, &err) != -EBADMSG)
+			fail_msg("gs: '%s'", sizes[i]);
+	}
+}
+
+static void impossible_sizes_of_the_hub(void **state)
+{
+	static const char *const sizes[] = {
+		"-1", "9223372036854775808", "4503599627370497", "1e3", "1.5", "\"1\"", "null"};
+	struct bl_err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		auto_manifest manifest = NULL;
+		char text[512];
+
+		assert_int_equal(bl_manifest_new(NULL, NULL, &manifest, &err), 0);
+		snprintf(text, sizeof(text),
+			 "[{\"type\":\"file\",\"path\":\"a\",\"size\":%s,\"oid\":"
+			 "\"0123456789012345678901234567890123456789\"}]",
+			 sizes[i]);
+		if (bl_hf_answer_page(text, strlen(text), manifest, &err) >= 0)
+			fail_msg("hf: %s", sizes[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(azure_page),	cmocka_unit_test(azure_pages_that_are_none),
-		cmocka_unit_test(gs_page),	cmocka_unit_test(gs_pages_that_are_none),
-		cmocka_unit_test(bt_files),	cmocka_unit_test(bt_picks),
-		cmocka_unit_test(sts_answer),	cmocka_unit_test(times),
+		cmocka_unit_test(azure_page),
+		cmocka_unit_test(azure_pages_that_are_none),
+		cmocka_unit_test(gs_page),
+		cmocka_unit_test(gs_pages_that_are_none),
+		cmocka_unit_test(bt_files),
+		cmocka_unit_test(bt_picks),
+		cmocka_unit_test(sts_answer),
+		cmocka_unit_test(times),
 		cmocka_unit_test(hub_revision),
+		cmocka_unit_test(impossible_sizes),
+		cmocka_unit_test(impossible_sizes_of_the_hub),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
