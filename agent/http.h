@@ -81,6 +81,7 @@ struct bl_request {
 	const struct bl_peer *peer;
 	const struct bl_route *route;
 	char name[256];	  /* what stood for "*" */
+	char allowed[32]; /* methods of the path, where the request's is none of them */
 	uint64_t wait_ms; /* ?wait= */
 	bool waits;	  /* it was given */
 	struct bl_buf body;

@@ -2,6 +2,7 @@
 #include "agent/request.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -165,6 +166,8 @@ static enum MHD_Result send_answer(struct bl_request *request)
 	(void)MHD_add_response_header(response, "Cache-Control", "no-store");
 	if (request->status == 503)
 		(void)MHD_add_response_header(response, "Retry-After", "1");
+	if (request->status == 405)
+		(void)MHD_add_response_header(response, "Allow", request->allowed);
 	if (request->spoiled)
 		(void)MHD_add_response_header(response, "Connection", "close");
 	bl_http_expect(request->client, BL_HTTP_ANSWER_MS);
@@ -243,6 +246,15 @@ static bool may_use(const struct bl_peer *peer, enum bl_http_who who)
 	return peer->root || (who != BL_HTTP_ROOT && peer->group);
 }
 
+/* For a 405, which must say what is allowed (RFC 9110, 15.5.6). */
+static void add_allowed(struct bl_request *request, const char *method)
+{
+	size_t len = strlen(request->allowed);
+
+	(void)snprintf(request->allowed + len, sizeof(request->allowed) - len, "%s%s",
+		       len ? ", " : "", method);
+}
+
 /* Finds the route; where there is none, or it is not for this client, the answer stands. */
 static void find_route(struct bl_request *request, const char *path, const char *method)
 {
@@ -254,8 +266,10 @@ static void find_route(struct bl_request *request, const char *path, const char 
 		if (!path_matches(at->path, path, name))
 			continue;
 		other = at;
-		if (strcmp(at->method, method) != 0)
+		if (strcmp(at->method, method) != 0) {
+			add_allowed(request, at->method);
 			continue;
+		}
 		request->route = at;
 		memcpy(request->name, name, sizeof(name));
 		break;

@@ -180,6 +180,7 @@ raw() {
 	done
 	agent POST /v1/version
 	expect_code 405
+	assert_equal "$(curl --silent --unix-socket "$T/agent.sock" --request PATCH --dump-header - --output /dev/null http://agent/v1/pulls/x | tr -d '\r' | grep ^Allow)" "Allow: GET, DELETE"
 	agent GET /v2
 	expect_code 404
 	agent GET /v1/version
