@@ -60,7 +60,8 @@ int bl_confine_build(int program, const bl_json *job, struct bl_err *err)
 	const char *ca_file = NULL;
 	int r = 0;
 
-	if (rules == -ENOSYS || rules == -EOPNOTSUPP)
+	/* -EPERM: a container's filter that does not know it. */
+	if (rules == -ENOSYS || rules == -EOPNOTSUPP || rules == -EPERM)
 		return -EOPNOTSUPP;
 	if (rules < 0)
 		return bl_err_sys(err, -rules, "landlock");

@@ -333,12 +333,33 @@ static void child_overdue(struct bl_timer *timer)
 	(void)bl_sys_pidfd_send_signal(late->child_fd, SIGKILL);
 }
 
-static _Noreturn void run_child(int input, int socket_fd, pid_t parent)
+/*
+ * The child's environment is empty. In a build with the seam of common/sys.h BL_LATE_FAULT has the
+ * rules for the first child that is to attach something; those after it are as ever.
+ */
+static void child_environment(const struct bl_late *late, char *envp[2])
+{
+	envp[0] = envp[1] = NULL;
+#ifdef BL_FAULTS
+	static bool used;
+	static char fault[256];
+	const char *rules = getenv("BL_LATE_FAULT");
+
+	if (used || !rules || !late->order || late->gate < 0)
+		return;
+	used = true;
+	(void)snprintf(fault, sizeof(fault), "BL_FAULT=%s", rules);
+	envp[0] = fault;
+#else
+	(void)late;
+#endif
+}
+
+static _Noreturn void run_child(char **envp, int input, int socket_fd, pid_t parent)
 {
 	static char name[] = "ballastd";
 	static char option[] = BL_LATE_OPTION;
 	char *argv[] = {name, option, NULL};
-	char *envp[] = {NULL};
 	int in = fcntl(input, F_DUPFD, 16);
 	int out = fcntl(socket_fd, F_DUPFD, 16);
 	sigset_t none;
@@ -382,6 +403,7 @@ static void start_child(struct bl_late *late)
 	auto_fd input = order ? write_order(order) : -1;
 	int sockets[2];
 	pid_t parent = getpid();
+	char *envp[2];
 
 	if (late->child > 0 || late->attached)
 		return;
@@ -391,9 +413,10 @@ static void start_child(struct bl_late *late)
 	}
 	auto_fd theirs = sockets[1];
 	late->child_socket = sockets[0];
+	child_environment(late, envp);
 	late->child = fork();
 	if (late->child == 0)
-		run_child(input, theirs, parent);
+		run_child(envp, input, theirs, parent);
 	late->child_fd = late->child > 0 ? bl_sys_pidfd_open(late->child) : -1;
 	if (late->child < 0 || late->child_fd < 0 ||
 	    bl_loop_watch(late->owner.loop, &late->child_gone, late->child_fd, EPOLLIN, child_gone,

@@ -244,7 +244,8 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 		return r;
 	if (agent->spawn.rules < 0)
 		bl_log(BL_LOG_WARNING,
-		       "this kernel has no Landlock (or it is not in its lsm= list): "
+		       "no Landlock here (the kernel lacks it or its lsm= does, or a "
+		       "filter denies it): "
 		       "fetch processes can open what any user of the host can");
 	store.max_bytes = agent->config.cache_quota;
 	store.high_percent = (unsigned)agent->config.high_water;

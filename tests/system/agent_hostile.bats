@@ -277,3 +277,84 @@ raw() {
 	put modest modest "$(items hf://org/model)"
 	expect_code 200
 }
+
+@test "hostile client: without a descriptor left the agent waits for one, and does not spin" {
+	printf '#!/bin/sh\nexec prlimit --nofile=60:60 "%s" "$@"\n' "$BUILD/ballastd" >"$T/limited"
+	chmod 755 "$T/limited"
+	AGENT=$T/limited start_agent
+	run timeout 60 /usr/bin/python3 - "$T/agent.sock" "$AGENT_PID" <<-'END'
+		import os, socket, sys
+		def connect():
+		    s = socket.socket(socket.AF_UNIX)
+		    s.connect(sys.argv[1])
+		    return s
+		held = [connect() for _ in range(100)]
+		while len(os.listdir(f"/proc/{sys.argv[2]}/fd")) < 60:
+		    os.sched_yield()
+		def state():
+		    return open(f"/proc/{sys.argv[2]}/stat").read().rpartition(")")[2].split()[0]
+		states = [state() for _ in range(2000)]
+		assert states.count("S") > 1500, states.count("S")
+		for s in held[:90]:
+		    s.close()
+		s = connect()
+		s.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+		assert b"200 OK" in s.recv(1000)
+	END
+	assert_status 0
+}
+
+@test "hostile client: one user of the group has a share of pulls and connections, TCP has its own" {
+	getent group nogroup >/dev/null || skip "no group nogroup"
+	local port
+	make_model "$T/model"
+	start_hub --repo org/model="$T/model"
+	origin_control "$HUB" faults '[{"match": "/api/", "kind": "hold", "times": 100000}]'
+	agent_config '.socket_group = "nogroup" | .group_tenants = ["a"]'
+	port=$(/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	start_agent --metrics-listen="127.0.0.1:$port"
+	chmod 755 "$T"
+	chmod o+x "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR/.."
+	cat >"$T/member.py" <<-'END'
+		import json, os, socket, sys
+		def connect():
+		    s = socket.socket(socket.AF_UNIX)
+		    s.connect(sys.argv[1])
+		    return s
+		def post(s, pattern):
+		    item = {"source": "hf://org/model", "mount_location": "/m", "allow_patterns": [pattern]}
+		    body = json.dumps({"tenant": "a", "weights": [item]})
+		    s.sendall(f"POST /v1/pulls HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+		    return int(s.recv(65536).split()[1])
+		def is_closed(s):
+		    s.settimeout(20)
+		    try:
+		        s.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+		        return not s.recv(65536)
+		    except (BrokenPipeError, ConnectionResetError):
+		        return True
+		def as_user(uid):
+		    child = os.fork()
+		    if child:
+		        assert os.waitpid(child, 0)[1] == 0, uid
+		        return
+		    os.setgroups([])
+		    os.setresgid(65534, 65534, 65534)
+		    os.setresuid(uid, uid, uid)
+		    s = connect()
+		    codes = [post(s, f"{i}-{uid}") for i in range(65)]
+		    assert codes == [202] * 64 + [429], codes
+		    closed = sum(map(is_closed, [connect() for _ in range(70)]))
+		    assert closed == 7, closed
+		    os._exit(0)
+		scrapers = [socket.create_connection(("127.0.0.1", int(sys.argv[2]))) for _ in range(40)]
+		closed = sum(map(is_closed, scrapers))
+		assert closed == 8, closed
+		as_user(54321)
+		as_user(54322)
+		# Root is never kept out.
+		assert post(connect(), "root") == 202
+	END
+	run timeout 120 /usr/bin/python3 "$T/member.py" "$T/agent.sock" "$port"
+	assert_status 0
+}

@@ -109,3 +109,103 @@ let_come() {
 	wait_state c1 ready
 	assert_equal "$(grep -c /models/m /proc/self/mountinfo)" 0
 }
+
+# pod_agent: ballastd as in a Pod with hostPID: another root in a mount namespace of its own, which has
+# the programs, this test's directory at its own path, and nothing else of the host.
+pod_agent() {
+	cat >"$T/pod" <<-END
+		#!/bin/bash
+		set -e
+		if [ -z "\${IN_POD:-}" ]; then
+			IN_POD=1 exec unshare --mount --propagation private "\$0" "\$@"
+		fi
+		mkdir -p "$T/pod-root"
+		mount -t tmpfs pod "$T/pod-root"
+		cd "$T/pod-root"
+		cp -P /bin /sbin /lib /lib64 . 2>/dev/null || true
+		mkdir -p old
+		for dir in /usr /etc /proc /dev "\$(dirname "\$NOTIFY_SOCKET")" "$BUILD" "$T"; do
+			mkdir -p "./\$dir"
+			mount --rbind "\$dir" "./\$dir"
+		done
+		pivot_root . old
+		umount -l /old
+		cd /
+		exec "$BUILD/ballastd" "\$@"
+	END
+	chmod 755 "$T/pod"
+	stop_agent
+	AGENT=$T/pod start_agent
+	[ "$(readlink "/proc/$AGENT_PID/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]
+	[ ! -e "/proc/$AGENT_PID/root/root" ]
+}
+
+@test "late: the agent in a mount namespace of its own, as in a Pod: at once, late, and for the privileged" {
+	local capabilities
+	pod_agent
+	before=$(mount_table)
+	for capabilities in CAP_CHOWN CAP_SYS_ADMIN; do
+		late_bundle 'sha256sum /models/a/model.safetensors /models/b/config.json; touch /models/a/x; echo end'
+		bundle_capabilities "$capabilities" CAP_SETUID CAP_SETGID CAP_SETPCAP
+		start_container
+		let_come
+		"$FIXTURES/process.py" line "$T/$CONTAINER.log" '^end$' >/dev/null
+		run cat "$T/$CONTAINER.log"
+		assert_output "$(sha256sum <"$T/model/model.safetensors" | cut -d' ' -f1)  /models/a/model.safetensors"
+		assert_output "$(sha256sum <"$T/model/config.json" | cut -d' ' -f1)  /models/b/config.json"
+		assert_output "Read-only file system"
+		rm -rf "$BUNDLE"
+	done
+	# The second found all in the cache: its hook attached it.
+	assert_equal "$(grep -c "attached late" "$T/agent.log")" 1
+	assert_equal "$(mount_table)" "$before"
+}
+
+# LATE_FAULTS=all tries every call; by default those that decide.
+late_faults() {
+	local call nth what
+	for call in move_mount setns openat2 statx open_tree mount_setattr; do
+		echo "$call:EPERM:1" "$call:KILL:1"
+	done
+	echo move_mount:EIO:2 move_mount:KILL:2
+	[ "${LATE_FAULTS:-}" = all ] || return 0
+	for call in openat openat2 fstat fstatat statx open_tree mount_setattr move_mount setns unshare fchdir \
+		pidfd_open read umount2 fsopen fsconfig fsmount; do
+		for nth in 1 2 3 4 5; do
+			for what in EIO ENOMEM EMFILE KILL; do
+				echo "$call:$what:$nth"
+			done
+		done
+	done
+}
+
+@test "late: whatever call of the attach fails, or wherever it is killed, no server runs without its weights" {
+	need_faults
+	local rule rules good=0 refused=0
+	mapfile -t rules < <(late_faults | tr ' ' '\n')
+	stop_agent
+	late_bundle 'test -s /models/a/model.safetensors && test -s /models/b/config.json && echo whole || echo LACKS; echo end'
+	bundle_set '.annotations["wait.ballast.dev"] = "{\"timeout\":\"200ms\",\"on_timeout\":\"defer\"}"'
+	before=$(mount_table)
+	for rule in "${rules[@]}"; do
+		rm -rf "$T/cache"
+		origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 640}]'
+		BL_LATE_FAULT=$rule AGENT=$FAULTS/ballastd start_agent
+		start_container
+		let_come
+		"$FIXTURES/process.py" wait "$CONTAINER_PID"
+		if grep -qx whole "$T/$CONTAINER.log"; then
+			good=$((good + 1))
+		else
+			grep -q '^ballast: error: ' "$T/$CONTAINER.log" || fail "$rule: $(cat "$T/$CONTAINER.log")"
+			! grep -qx end "$T/$CONTAINER.log" || fail "$rule: it ran: $(cat "$T/$CONTAINER.log")"
+			refused=$((refused + 1))
+		fi
+		! grep -q LACKS "$T/$CONTAINER.log" || fail "$rule: it ran without its weights"
+		runc --root "$T/runc" delete --force "$CONTAINER"
+		stop_agent
+		assert_equal "$(mount_table)" "$before"
+	done
+	echo "$good ran whole, $refused were refused"
+	[ "$good" -gt 0 ] && [ "$refused" -gt 0 ]
+}
