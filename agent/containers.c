@@ -121,6 +121,26 @@ static void release_items(struct bl_container *container)
 	}
 }
 
+/* FNV-1a. */
+static struct bl_container **bucket_of(struct bl_containers *containers, const char *id)
+{
+	uint32_t hash = 2166136261U;
+
+	for (; *id; id++)
+		hash = (hash ^ (unsigned char)*id) * 16777619U;
+	return &containers->buckets[hash % BL_CONTAINER_BUCKETS];
+}
+
+static void forget_id(struct bl_container *container)
+{
+	struct bl_container **at = bucket_of(container->containers, container->id);
+
+	while (*at && *at != container)
+		at = &(*at)->next_of_id;
+	if (*at)
+		*at = container->next_of_id;
+}
+
 static void free_container(struct bl_container *container)
 {
 	struct bl_containers *containers = container->containers;
@@ -129,6 +149,8 @@ static void free_container(struct bl_container *container)
 	if (container->next)
 		container->next->prev = container->prev;
 	containers->count--;
+	if (container->id)
+		forget_id(container);
 	release_items(container);
 	bl_late_free(container->late);
 	bl_loop_unwatch(containers->loop, &container->death);
@@ -383,6 +405,12 @@ struct bl_container *bl_container_new(struct bl_containers *containers,
 		container->next->prev = container;
 	containers->first = container;
 	containers->count++;
+	if (container->id) {
+		struct bl_container **bucket = bucket_of(containers, container->id);
+
+		container->next_of_id = *bucket;
+		*bucket = container;
+	}
 	r = container->id && container->tenant
 		    ? bl_container_set_weights(container, request->weights, err)
 		    : bl_err_nomem(err);
@@ -402,7 +430,7 @@ struct bl_container *bl_containers_find(struct bl_containers *containers, const 
 {
 	struct bl_container *ended = NULL;
 
-	for (struct bl_container *at = containers->first; at; at = at->next) {
+	for (struct bl_container *at = *bucket_of(containers, id); at; at = at->next_of_id) {
 		if (strcmp(at->id, id) != 0)
 			continue;
 		if (at->state != BL_CONTAINER_ENDED)

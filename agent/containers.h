@@ -42,6 +42,7 @@ struct bl_container_item {
 struct bl_container {
 	struct bl_containers *containers;
 	struct bl_container *prev, *next;
+	struct bl_container *next_of_id;   /* in its bucket */
 	char *id, *tenant, *name, *bundle; /* name and bundle may be NULL */
 	pid_t pid;
 	uint64_t start_time;
@@ -71,12 +72,15 @@ extern const struct bl_wait_bound {
 	const char *name; /* in seconds */
 } bl_wait_bounds[BL_WAIT_BUCKETS];
 
+#define BL_CONTAINER_BUCKETS 1024
+
 struct bl_containers {
 	struct bl_loop *loop;
 	struct bl_store *store;
 	struct bl_works *works;
 	const struct bl_config *config;
 	struct bl_container *first;
+	struct bl_container *buckets[BL_CONTAINER_BUCKETS]; /* by id, the newest first */
 	size_t count;
 	struct bl_wait_histogram waits;
 	/* Tells of something worth a line in the log. */

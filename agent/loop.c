@@ -56,15 +56,23 @@ void bl_loop_after(struct bl_loop *loop, struct bl_timer *timer, uint64_t ms, bl
 		   void *data)
 {
 	struct bl_timer *at;
+	struct bl_timer *next;
 
 	bl_loop_cancel(timer);
 	timer->due = bl_loop_now() + ms;
 	timer->fire = fire;
 	timer->data = data;
-	/* From the end: most timers of a kind last equally long, so a new one is the last. */
+	/* From both ends: there may be thousands, and a new one is among the first or the last. */
 	at = loop->timers.prev;
-	while (at != &loop->timers && at->due > timer->due)
+	next = loop->timers.next;
+	while (at != &loop->timers && at->due > timer->due) {
+		if (next->due > timer->due) {
+			at = next->prev;
+			break;
+		}
+		next = next->next;
 		at = at->prev;
+	}
 	timer->prev = at;
 	timer->next = at->next;
 	at->next->prev = timer;
