@@ -166,6 +166,66 @@ each_errno() {
 	assert_output started
 }
 
+# What a kill may leave in the root file system: empty places where something was to be mounted.
+leftovers() {
+	table | grep -vxF -f "$T/before" | awk '$1 != "d" && $4 != 0 { print }
+		$5 !~ /^(models|models\/deep|models\/deep\/a|data|data\/one|run\/ballast|secrets)$/ && $1 != "d" { print }'
+}
+
+# killed_at CALL: the hook is killed before the first such call, then before the second, ... until it
+# is not made so often and the hook succeeds.
+killed_at() {
+	local call=$1 nth box
+	start_box
+	box=$(box_table)
+	for ((nth = 1; nth < 200; nth++)); do
+		BL_FAULT=$call:KILL:$nth HOOK=$FAULTS/ballast-hook run hook_alone
+		[ "$status" -ne 0 ] || break
+		assert_equal "$call:$nth $status" "$call:$nth 137"
+		assert_equal "$(mount_table)" "$HOST"
+		assert_equal "$call:$nth $(leftovers)" "$call:$nth "
+		[ "$(box_table)" = "$box" ] || {
+			end_box
+			start_box
+		}
+	done
+	[ "$nth" -gt 1 ] || fail "$call: never made"
+	printf '# %s killed: %s times\n' "$call" "$((nth - 1))" >&3
+	end_box
+}
+
+@test "killed before every call of the attach phase: the host is as before" {
+	need_faults
+	full_bundle
+	start_fake
+	HOST=$(mount_table)
+	table >"$T/before"
+	local call
+	for call in open_tree mount_setattr move_mount fsopen fsconfig fsmount fspick openat2 statx mkdirat fstat \
+		write fchownat fchmod setfsids pidfd_open setns; do
+		killed_at "$call"
+	done
+	refute_hook_runs
+}
+
+@test "a kernel that clones no file out of a file system of its own: 77, and what to do" {
+	need_faults
+	full_bundle
+	start_fake
+	start_box
+	local files box
+	files=$(table)
+	box=$(box_table)
+	# The directory's overlay is mounted as it is; the file is the one clone.
+	BL_FAULT=open_tree:EINVAL HOOK=$FAULTS/ballast-hook run hook_alone
+	assert_status 77
+	assert_output "/data/one: this kernel cannot mount one file"
+	assert_output "let the source be a directory"
+	assert_equal "$(table)" "$files"
+	assert_equal "$(box_table)" "$box"
+	end_box
+}
+
 @test "what a kernel lacks is never replaced by something weaker" {
 	need_faults
 	full_bundle
@@ -285,4 +345,40 @@ write_bad() {
 		assert_status 64
 		assert_output "config.json"
 	done
+}
+
+# large_input STATE CONFIG ANSWER: each with as many values and bytes as may be; nothing else changes.
+large_input() {
+	/usr/bin/python3 -c 'import json, sys
+def fill(path, most, text):
+    with open(path) as file:
+        value = json.load(file)
+    def count(v):
+        inner = v.values() if isinstance(v, dict) else v if isinstance(v, list) else []
+        return 1 + sum(count(i) for i in inner)
+    left = 65536 - count(value) - 1
+    value["more"] = [text] * left
+    size = len(json.dumps(value, separators=(",", ":")))
+    value["more"] = [text + "x" * ((most - size) // left)] * left
+    out = json.dumps(value, separators=(",", ":"))
+    with open(path, "w") as file:
+        file.write(out + " " * (most - len(out)))
+fill(sys.argv[1], 1 << 20, "")
+fill(sys.argv[2], 4 << 20, "")
+fill(sys.argv[3], 8 << 20, "")' "$@"
+}
+
+@test "state, config.json and the agent's answer at every limit at once: at most 32 MiB" {
+	full_bundle
+	start_box
+	printf '%s' "$STATE" >"$T/state"
+	large_input "$T/state" "$BUNDLE/config.json" "$T/answer"
+	assert_equal "$(stat -c %s "$T/state" "$BUNDLE/config.json" "$T/answer" | xargs)" "1048576 4194304 8388608"
+	start_fake
+	run /usr/bin/time -f 'peak %M' "$BUILD/ballast-hook" --agent="unix:$T/agent.sock" --shim="$BUILD/ballast-shim" \
+		--secrets-dir="$T/secrets" <"$T/state"
+	assert_status 0
+	assert_equal "$(box_table | grep -c ballast)" 4
+	[[ $BUILD == */san ]] || [ "$(sed -n 's/^peak //p' <<<"$output")" -le 32768 ] || fail "$output"
+	end_box
 }

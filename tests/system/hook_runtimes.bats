@@ -187,6 +187,34 @@ podman_shim() {
 	[ "$status" -ne 0 ]
 }
 
+# podman_killed RUNTIME WHOM: while the hook waits, WHOM (the hook's parent, or the container) is killed.
+podman_killed() {
+	podman_setup --timeout=60s
+	answer_pending
+	podman_in_test "--$1" run --rm --network host --annotation "$(weights)" --rootfs "$T/image" echo started \
+		>"$T/run.out" 2>&1 3>&- </dev/null &
+	local podman=$! hook victim
+	"$FIXTURES/process.py" line "$T/requests" PUT >/dev/null
+	hook=$(pgrep -x ballast-hook)
+	victim=$(ps -o ppid= -p "$hook")
+	[ "$2" = runtime ] || victim=$(jq -r .body.pid "$T/requests" | head -n 1)
+	kill -KILL "$victim"
+	"$FIXTURES/process.py" wait "$hook" 10
+	! wait "$podman" || fail "it started"
+	run cat "$T/run.out"
+	refute_output started
+	refute_hook_runs
+}
+
+@test "Podman with runc: the runtime is killed while the hook waits" {
+	podman_killed runc runtime
+}
+
+@test "Podman with crun: the container's init dies while the hook waits" {
+	need_crun
+	podman_killed crun container
+}
+
 # ---- What a person reads
 
 # reads TEXT COMMAND...: the command fails and TEXT is in what it prints.

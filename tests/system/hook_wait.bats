@@ -129,6 +129,34 @@ run_waiting() {
 	assert_equal "$(cat "$T/run.log" | grep -c 'container or its runtime is gone')" 1
 }
 
+# crun_waiting: as run_waiting, by crun.
+crun_waiting() {
+	: >"$T/requests"
+	CONTAINER=$(new_id crun)
+	echo "crun $CONTAINER" >>"$T/containers"
+	crun_in_test run --bundle "$BUNDLE" "$CONTAINER" >"$T/run.log" 2>&1 3>&- </dev/null &
+	RUN_PID=$!
+	"$FIXTURES/process.py" line "$T/requests" PUT >/dev/null
+	HOOK_PID=$(pgrep -x ballast-hook)
+}
+
+@test "under crun: the runtime is killed, or the container's init dies: the hook leaves at once" {
+	need_crun
+	waiting_bundle echo started
+	add_hook
+	crun_waiting
+	kill -KILL "$(ps -o ppid= -p "$HOOK_PID")"
+	"$FIXTURES/process.py" wait "$HOOK_PID" 10
+	wait "$RUN_PID" || true
+	crun_waiting
+	kill -KILL "$(jq -r .body.pid "$T/requests" | head -n 1)"
+	"$FIXTURES/process.py" wait "$HOOK_PID" 10
+	! wait "$RUN_PID" || fail "it started"
+	run cat "$T/run.log"
+	refute_output started
+	refute_hook_runs
+}
+
 @test "runc delete --force of a container whose shim waits ends all of it" {
 	waiting_bundle true
 	annotate docker-server.ballast.dev '{"no_build":true}'
