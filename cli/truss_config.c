@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/truss_config.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -371,6 +372,7 @@ static int check_others(const struct reader *reader)
 
 static int read_names(const struct reader *reader)
 {
+	const struct bl_yaml *data = bl_yaml_get(reader->root, "data_dir");
 	const struct bl_yaml *name = bl_yaml_get(reader->root, "model_name");
 	const struct bl_yaml *base = bl_yaml_get(reader->root, "base_image");
 	const struct bl_yaml *image;
@@ -378,6 +380,8 @@ static int read_names(const struct reader *reader)
 
 	if (name && name->kind == BL_YAML_STRING)
 		r = keep(&reader->config->model_name, name->text, reader->err);
+	if (r == 0 && data && data->kind == BL_YAML_STRING)
+		r = keep(&reader->config->data_dir, data->text, reader->err);
 	if (r < 0 || is_empty(base))
 		return r;
 	if (base->kind != BL_YAML_MAP)
@@ -439,6 +443,38 @@ int bl_truss_config_parse(const char *name, const char *text, size_t len,
 	return 0;
 }
 
+static bool has_entries(const char *path)
+{
+	auto_dir dir = opendir(path);
+	const struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			return true;
+	return false;
+}
+
+/*
+ * The platform copies this directory to /app/data. Copied here it would change the image; mounted, it
+ * would stand in the way of weights below it, which are refused beneath another mount.
+ */
+static int check_data(const char *path, struct bl_truss_config *config, struct bl_err *err)
+{
+	const char *name = config->data_dir ? config->data_dir : "data";
+	const char *slash = strrchr(path, '/');
+	auto_buf beside = BL_BUF_INIT(2UL * BL_MAX_PATH);
+	int r = bl_buf_putf(&beside, err, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path,
+			    name);
+
+	if (r == 0 && has_entries(bl_buf_str(&beside)))
+		r = bl_buf_putf(
+			&config->warnings, err,
+			"%s: %s is not copied to /app/data, as the platform does: put it into the "
+			"image, or give it as weights with the source file:///...\n",
+			path, bl_buf_str(&beside));
+	return r;
+}
+
 int bl_truss_config_read(const char *path, struct bl_truss_config *ret, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(BL_YAML_MAX_BYTES);
@@ -448,7 +484,14 @@ int bl_truss_config_read(const char *path, struct bl_truss_config *ret, struct b
 
 	if (piped)
 		path = "standard input";
-	return r < 0 ? r : bl_truss_config_parse(path, bl_buf_str(&text), text.len, ret, err);
+	if (r == 0)
+		r = bl_truss_config_parse(path, bl_buf_str(&text), text.len, ret, err);
+	if (r < 0 || piped)
+		return r;
+	r = check_data(path, ret, err);
+	if (r < 0)
+		bl_truss_config_done(ret);
+	return r;
 }
 
 void bl_truss_config_done(struct bl_truss_config *config)
@@ -459,6 +502,7 @@ void bl_truss_config_done(struct bl_truss_config *config)
 	bl_weights_done(&config->weights);
 	free(config->model_name);
 	free(config->image);
+	free(config->data_dir);
 	free(config->start_command);
 	bl_buf_done(&config->warnings);
 	*config = (struct bl_truss_config){0};

@@ -20,6 +20,7 @@ struct bl_truss_config {
 	struct bl_weights weights;
 	char *model_name; /* NULL where there is none */
 	char *image;	  /* base_image.image, NULL where there is none */
+	char *data_dir;	  /* NULL: "data" */
 	char *start_command;
 	int64_t run_as_user_id; /* 0 where there is none */
 	int64_t server_port;	/* 0 where there is none */

@@ -109,6 +109,24 @@ complete_words() {
 	refute_output valid
 }
 
+@test "validate: a data directory, which the platform copies, is said not to be there" {
+	server 'serve' 'data_dir: things'
+	mkdir data things
+	ballast validate "$CONFIG"
+	assert_status 0
+	refute_output "/app/data"
+	touch data/x
+	ballast validate "$CONFIG"
+	refute_output "/app/data"
+	touch things/x
+	ballast validate "$CONFIG"
+	assert_status 0
+	assert_output "things is not copied to /app/data, as the platform does"
+	ballast validate - <"$CONFIG"
+	assert_status 0
+	refute_output "/app/data"
+}
+
 @test "validate: each bad item of tests/data gives its message, with the place in the file" {
 	local file count=0
 	for file in "$TESTS"/data/bad/weights-*.json; do
