@@ -58,6 +58,14 @@ static int keep_header(struct bl_wire *wire, char *line)
 	return rc == -EINVAL ? 0 : rc;
 }
 
+/* Three digits; 0 for anything else. */
+static int read_status(const char *text)
+{
+	if (strspn(text, "0123456789") != 3 || (text[3] && text[3] != ' '))
+		return 0;
+	return (int)strtol(text, NULL, 10);
+}
+
 bool bl_wire_take_header(struct bl_wire *wire, const char *data, size_t len)
 {
 	wire->answer_bytes += len;
@@ -73,7 +81,7 @@ bool bl_wire_take_header(struct bl_wire *wire, const char *data, size_t len)
 
 		forget_answer(wire); /* an interim answer came before */
 		wire->answer_bytes = seen;
-		wire->status = space ? (int)strtol(space + 1, NULL, 10) : 0;
+		wire->status = space ? read_status(space + 1) : 0;
 		return true;
 	}
 	return keep_header(wire, line) >= 0;

@@ -133,6 +133,7 @@ floods_and_chunks() {
 	range http-0.9 75 '' '@BODY@'
 	range http-9 75 '' 'HTTP/9.9 206 OK\nContent-Range: bytes 0-999/1000\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
 	range status-word 75 '' 'HTTP/1.1 2O6 OK\nContent-Range: bytes 0-999/1000\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
+	range status-wrap 75 '' 'HTTP/1.1 4294967502 OK\nContent-Range: bytes 0-999/1000\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
 	range error-flood 77 'may not be read' 'HTTP/1.1 403 No\n\n@REPEAT@\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'
 }
 
