@@ -212,6 +212,18 @@ static int know_root(struct bl_attach *place, struct bl_err *err)
 	return place->prefix ? 0 : bl_err_nomem(err);
 }
 
+/* What would be made in the container's root file system would be made in the host's. */
+static int refuse_host(int host_rootfs, struct bl_err *err)
+{
+	auto_fd host = bl_sys_openat(AT_FDCWD, "/", HANDLE_DIR, 0);
+	int r = host < 0 ? bl_err_sys(err, -host, "open '/'") : same_file(host, host_rootfs, err);
+
+	if (r == 1)
+		return bl_err_refuse(err, "root.path is the host's own root file system: give the "
+					  "container one of its own");
+	return r;
+}
+
 int bl_attach_open(const struct bl_attach_process *process, struct bl_attach *ret,
 		   struct bl_err *err)
 {
@@ -226,6 +238,9 @@ int bl_attach_open(const struct bl_attach_process *process, struct bl_attach *re
 			return bl_err_set(err, BL_EX_CONFIG, -place.host_rootfs,
 					  "open root.path '%s': %s", process->rootfs,
 					  strerror(-place.host_rootfs));
+		r = refuse_host(place.host_rootfs, err);
+		if (r < 0)
+			return r;
 	}
 	place.box_ns = open_of_process(process->pid, "ns/mnt", O_RDONLY, err);
 	if (place.box_ns < 0)

@@ -380,6 +380,21 @@ process_with() {
 	assert_status 77
 }
 
+@test "a root file system that is the host's own is refused, and nothing is made in it" {
+	local pid
+	at "$T/made/here"
+	unshare --mount --propagation private sleep infinity 3>&- &
+	pid=$!
+	echo "$pid" >>"$T/pids"
+	bundle_set '.root.path = "/"'
+	until [ "$(readlink "/proc/$pid/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; do :; done
+	STATE=$(hook_state "$(new_id)" "$pid")
+	run hook_alone createRuntime
+	assert_status 77
+	assert_output "the host's own root file system"
+	[ ! -e "$T/made" ] || fail "made on the host"
+}
+
 @test "an idmapped root file system" {
 	at /models/a sh -c 'cat /models/a/model; stat -c %u /models'
 	need gcc
