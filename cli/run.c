@@ -97,6 +97,7 @@ static int run(const struct bl_bundle *bundle, const struct bl_truss_config *tru
 		r = check_agent(bundle->hook.agent, err);
 	if (r == 0)
 		r = make_scratch(&scratch, err);
+	runtime.id_given = runtime.id != NULL;
 	if (r == 0 && !runtime.id) {
 		r = make_id(truss->model_name, id, sizeof(id), err);
 		runtime.id = id;

@@ -267,6 +267,31 @@ static int explain(const struct session *session, struct bl_err *err)
 
 /* ---- The steps ---- */
 
+static int stopped(const struct session *session, struct bl_err *err)
+{
+	return bl_err_set(err, 128 + session->stopped_by, EINTR,
+			  "stopped before the container was started");
+}
+
+/* What we delete in the end must not be somebody else's. */
+static int check_id(struct session *session, struct bl_err *err)
+{
+	const char *const words[] = {"state", session->runtime->id, NULL};
+	auto_fd null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int status;
+	int r = spawn(session, words, null, true, &session->waiting_for, err);
+
+	if (r == 0)
+		r = wait_for(session, &status, err);
+	if (r < 0)
+		return r;
+	if (session->stopped_by)
+		return stopped(session, err);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return 0;
+	return bl_err_config(err, "--id: there is a container '%s' already", session->runtime->id);
+}
+
 static void delete_container(struct session *session)
 {
 	const char *const words[] = {"delete", "--force", session->runtime->id, NULL};
@@ -329,8 +354,7 @@ static int create(struct session *session, int stderr_fd, struct bl_err *err)
 	if (r < 0)
 		return r;
 	if (session->stopped_by)
-		return bl_err_set(err, 128 + session->stopped_by, EINTR,
-				  "stopped before the container was started");
+		return stopped(session, err);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127 &&
 	    strstr(bl_buf_str(&session->held), "ballast: "))
 		return bl_err_config(err,
@@ -356,8 +380,7 @@ static int start_and_wait(struct session *session, struct bl_err *err)
 	if (r < 0)
 		return r;
 	if (session->stopped_by)
-		return bl_err_set(err, 128 + session->stopped_by, EINTR,
-				  "stopped before the container was started");
+		return stopped(session, err);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return bl_err_set(err, BL_EX_INTERNAL, EIO,
 				  "the runtime did not start the container");
@@ -370,16 +393,65 @@ static int start_and_wait(struct session *session, struct bl_err *err)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* In a process that nobody waits for: where the pipe ends after the first of two words, whoever held it
+ * was killed while there was a container. */
+static _Noreturn void keep(const struct bl_runtime *runtime, int from)
+{
+	const char *const words[] = {"delete", "--force", runtime->id, NULL};
+	const char *argv[WORDS_MAX];
+	int null = open("/dev/null", O_RDWR);
+	char word;
+
+	(void)setsid();
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		(void)dup2(null, fd);
+	if (bl_sys_read(from, &word, 1) <= 0 || bl_sys_read(from, &word, 1) != 0)
+		_exit(0);
+	compose(runtime, words, argv);
+	execvp(argv[0], (char *const *)argv);
+	_exit(127);
+}
+
+/*
+ * A SIGKILL takes us and the runtime (become()), but the container would live on, and nobody would
+ * know of it. So a keeper outlives us, and deletes it. It is nobody's child by the time that we become
+ * the one to whom orphans go: waiting for what is left must come to an end. Returns the pipe to it, to
+ * which a word is written before and after there is a container.
+ */
+static int start_keeper(const struct bl_runtime *runtime, struct bl_err *err)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return bl_err_sys(err, errno, "pipe");
+	pid = fork();
+	if (pid == 0) {
+		(void)close(ends[1]);
+		if (fork() != 0)
+			_exit(0);
+		keep(runtime, ends[0]);
+	}
+	(void)close(ends[0]);
+	if (pid > 0)
+		(void)waitpid(pid, NULL, 0);
+	return ends[1];
+}
+
 int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
 {
+	auto_fd keeper = start_keeper(runtime, err);
 	struct session session = {
 		.runtime = runtime, .signals = -1, .said = -1, .holding = true, .creating = true};
 	auto_buf held = BL_BUF_INIT(SAID_MAX);
 	auto_fd signals = -1;
 	int ends[2];
 	sigset_t mask;
+	bool ours;
 	int r;
 
+	if (keeper < 0)
+		return keeper;
 	(void)sigemptyset(&mask);
 	(void)sigaddset(&mask, SIGCHLD);
 	for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
@@ -392,11 +464,19 @@ int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
 	session.signals = signals;
 	session.said = ends[0];
 	session.held = held;
-	r = create(&session, ends[1], err);
+	r = runtime->id_given ? check_id(&session, err) : 0;
+	ours = r == 0;
+	if (ours) {
+		(void)bl_sys_write_all(keeper, "+", 1);
+		r = create(&session, ends[1], err);
+	}
 	(void)close(ends[1]);
 	if (r == 0)
 		r = start_and_wait(&session, err);
-	delete_container(&session);
+	if (ours) {
+		delete_container(&session);
+		(void)bl_sys_write_all(keeper, "-", 1);
+	}
 	if (session.said >= 0)
 		(void)close(session.said);
 	bl_buf_done(&session.held);

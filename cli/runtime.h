@@ -8,6 +8,8 @@
 #ifndef BL_RUNTIME_H
 #define BL_RUNTIME_H
 
+#include <stdbool.h>
+
 struct bl_err;
 
 #define BL_RUNTIME_OPTIONS_MAX 32
@@ -21,6 +23,7 @@ struct bl_runtime {
 						*/
 	const char *bundle;		       /* absolute */
 	const char *id;
+	bool id_given; /* by the person: another container may have it */
 };
 
 /*

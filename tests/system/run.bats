@@ -309,6 +309,33 @@ teardown() { clean_up; }
 	assert_nothing_left
 }
 
+@test "SIGKILL of ballast run ends the container too, and nothing is left" {
+	start_hub_and_agent
+	server 'echo up; exec sleep 1000000'
+	start_config --id="killed-$$"
+	"$FIXTURES/process.py" line "$T/run.log" up
+	local server
+	server=$(runc --root "$T/runc" state "killed-$$" | jq .pid)
+	kill -KILL "$RUN_PID"
+	"$FIXTURES/process.py" wait "$server"
+	until [ ! -e "$T/runc/killed-$$" ]; do :; done
+	assert_nothing_left
+}
+
+@test "an id that a container has already is refused, and that container goes on" {
+	start_hub_and_agent
+	server 'trap "exit 5" TERM; echo up; while :; do sleep 600 & wait $!; done'
+	start_config --id="twice-$$"
+	"$FIXTURES/process.py" line "$T/run.log" up
+	run_config --id="twice-$$"
+	assert_status 64
+	assert_output "--id: there is a container 'twice-$$' already"
+	kill -TERM "$RUN_PID"
+	end_config
+	assert_status 5
+	assert_nothing_left
+}
+
 @test "Ctrl-C while the weights arrive ends at once, and nothing is left" {
 	make_model "$T/model"
 	start_hub --repo "team/model=$T/model"
