@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "agent/agent.h"
 #include "agent/api.h"
@@ -78,8 +79,11 @@ static int parse_tree(struct bl_request *request, struct bl_digest *ret)
 {
 	const char *name = request->name;
 
+	/* A colon may stand in a path as it is; many a client escapes it. */
 	if (strncmp(name, PREFIX, strlen(PREFIX)) == 0)
 		name += strlen(PREFIX);
+	else if (strncasecmp(name, "sha256%3A", strlen("sha256%3A")) == 0)
+		name += strlen("sha256%3A");
 	if (bl_digest_from_hex(name, ret) == 0)
 		return 0;
 	bl_api_bad_request(request, "a tree is named by its manifest, sha256:<64 hexadecimal "

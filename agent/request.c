@@ -265,6 +265,11 @@ static void find_route(struct bl_request *request, const char *path, const char 
 
 		if (!path_matches(at->path, path, name))
 			continue;
+		/* A path of its own comes before one with a name in it that is like it. */
+		if (other && strcmp(at->path, path) == 0 && strcmp(other->path, path) != 0)
+			request->allowed[0] = '\0';
+		else if (other && strcmp(other->path, path) == 0 && strcmp(at->path, path) != 0)
+			continue;
 		other = at;
 		if (strcmp(at->method, method) != 0) {
 			add_allowed(request, at->method);

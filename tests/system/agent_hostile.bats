@@ -181,6 +181,10 @@ raw() {
 	agent POST /v1/version
 	expect_code 405
 	assert_equal "$(curl --silent --unix-socket "$T/agent.sock" --request PATCH --dump-header - --output /dev/null http://agent/v1/pulls/x | tr -d '\r' | grep ^Allow)" "Allow: GET, DELETE"
+	assert_equal "$(curl --silent --unix-socket "$T/agent.sock" --request PATCH --dump-header - --output /dev/null http://agent/v1/cache/gc | tr -d '\r' | grep ^Allow)" "Allow: POST"
+	# A colon that a client escapes is one.
+	agent DELETE "/v1/cache/sha256%3A$(printf '0%.0s' {1..64})"
+	expect_code 404
 	agent GET /v2
 	expect_code 404
 	agent GET /v1/version
