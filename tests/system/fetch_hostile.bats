@@ -92,6 +92,11 @@ heads_of_ranges() {
 		'HTTP/1.1 206 OK\nContent-Range: bytes 999-0/1000\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
 	range shorter 75 'another one' \
 		'HTTP/1.1 206 OK\nContent-Range: bytes 0-998/1000\nETag: "v1"\nContent-Length: 999\n\n@BODY@'
+	range shifted 75 'another one' \
+		'HTTP/1.1 206 OK\nContent-Range: bytes 1-999/1000\nETag: "v1"\nContent-Length: 999\n\n@BODY@'
+	range no-range 75 'does not know ranges' 'HTTP/1.1 200 OK\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
+	range other-length 75 'not that of the range' "${CONTENT}Content-Length: 900\n\n@BODY@"
+	range bad-gateway 75 '502 Bad Gateway' 'HTTP/1.1 502 No\nContent-Length: 0\n\n'
 	range other-size 75 'changed' \
 		'HTTP/1.1 206 OK\nContent-Range: bytes 0-999/1001\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
 	range etag-case 75 'changed' \
