@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include <openssl/evp.h>
@@ -14,8 +13,9 @@
 #include "common/err.h"
 #include "common/sys.h"
 
-#define PIECE (256 * 1024)	/* bytes read at once: what a core's own cache holds */
-#define VIEW  (2 * 1024 * 1024) /* bytes mapped at once */
+/* Bytes read at once: what stays in a core's own cache. A mapping instead saves the copy, and takes a
+ * third longer for it: what is hashed then comes from memory. */
+#define PIECE (256 * 1024)
 
 struct bl_digest_stream {
 	EVP_MD_CTX *context;
@@ -151,37 +151,6 @@ static int keep_pace(const struct bl_digest_pace *pace, uint64_t done, int64_t b
 	return 0;
 }
 
-/*
- * Adds as much as can be seen of fd from *done on through mappings, which saves a copy of it all. They
- * are locked before they are looked at: what cannot be read then fails the lock and is left to
- * pread(), which says so, where a mere mapping would be a SIGBUS.
- */
-static int add_mapped(int fd, struct bl_digest_stream *stream, uint64_t *done, struct bl_err *err)
-{
-	struct stat st;
-	int r = bl_sys_fstat(fd, &st);
-
-	if (r < 0)
-		return bl_err_sys(err, -r, "stat");
-	/* for the little that may be left a copy is less work */
-	while (r == 0 && (uint64_t)st.st_size > *done + PIECE) {
-		uint64_t left = (uint64_t)st.st_size - *done;
-		size_t len = left < VIEW ? (size_t)left : VIEW;
-		void *view = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, (off_t)*done);
-
-		if (view == MAP_FAILED)
-			return 0;
-		if (mlock(view, len) < 0) {
-			(void)munmap(view, len);
-			return 0;
-		}
-		r = bl_digest_stream_add(stream, view, len, err);
-		(void)munmap(view, len);
-		*done += len;
-	}
-	return r;
-}
-
 int bl_digest_file(int fd, const struct bl_digest_pace *pace, struct bl_digest *ret,
 		   uint64_t *ret_size, struct bl_err *err)
 {
@@ -194,8 +163,7 @@ int bl_digest_file(int fd, const struct bl_digest_pace *pace, struct bl_digest *
 	if (!stream || !piece)
 		return bl_err_nomem(err);
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	r = pace ? 0 : add_mapped(fd, stream, &done, err);
-	while (r == 0) {
+	for (;;) {
 		ssize_t n = bl_sys_pread(fd, piece, PIECE, (off_t)done);
 
 		if (n < 0)
@@ -204,14 +172,15 @@ int bl_digest_file(int fd, const struct bl_digest_pace *pace, struct bl_digest *
 			break;
 		r = bl_digest_stream_add(stream, piece, (size_t)n, err);
 		if (r < 0)
-			break;
+			return r;
 		if (pace && pace->bytes_per_second > 0)
 			(void)posix_fadvise(fd, (off_t)done, n, POSIX_FADV_DONTNEED);
 		done += (uint64_t)n;
 		r = keep_pace(pace, done, began, err);
+		if (r < 0)
+			return r;
 	}
-	if (r == 0)
-		r = bl_digest_stream_finish(stream, ret, err);
+	r = bl_digest_stream_finish(stream, ret, err);
 	if (r == 0)
 		*ret_size = done;
 	return r;

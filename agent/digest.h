@@ -48,9 +48,8 @@ struct bl_digest_pace {
 int bl_digest_bytes(const void *data, size_t len, struct bl_digest *ret, struct bl_err *err);
 
 /*
- * The digest of all of fd (a regular file, from its beginning) and its length. With a rate the pages
- * read are dropped from the page cache again. Without a pace (NULL) the file is mapped where it can
- * be: nobody may be able to shorten it meanwhile.
+ * The digest of all of fd (a regular file, read from its beginning by pread) and its length.
+ * pace may be NULL; with a rate the pages read are dropped from the page cache again.
  */
 int bl_digest_file(int fd, const struct bl_digest_pace *pace, struct bl_digest *ret,
 		   uint64_t *ret_size, struct bl_err *err);
