@@ -4,10 +4,13 @@
 #define FIRST_LANES	  16
 #define FIRST_LANES_SMALL 64		      /* where files are so small that latency rules */
 #define SMALL_FILE	  (INT64_C(1) << 20)  /* bytes */
-#define WINDOW		  400		      /* ms over which a rate is taken */
+#define WINDOW		  400		      /* ms over which a rate is taken, ... */
+#define WINDOW_CLEAR	  100		      /* ... and after which it may be clear already */
+#define SETTLING	  2000		      /* ms that new connections have to bring something */
 #define REST		  5000		      /* ms between tries once one brought nothing */
 #define REST_LIMITED	  10000		      /* ms after the origin asked for less */
-#define WORTH		  1.08		      /* more connections must bring this much more */
+#define WORTH		  1.08		      /* more connections must bring this much more, ... */
+#define WORTH_CLEAR	  1.3		      /* ... which is clear from here on */
 #define MIN_CHUNK	  (INT64_C(1) << 20)  /* bytes */
 #define FIRST_CHUNK	  (INT64_C(16) << 20) /* while no rate is known */
 #define MAX_CHUNK	  (INT64_C(256) << 20)
@@ -20,17 +23,21 @@ void bl_pace_init(struct bl_pace *pace, size_t files, int64_t bytes, int64_t now
 	*pace = (struct bl_pace){
 		.lanes = small ? FIRST_LANES_SMALL : FIRST_LANES,
 		.began = now,
+		.stepped = now,
 	};
 	pace->before = pace->lanes;
 }
 
-static void step(struct bl_pace *pace)
+/* Twice as many: what a connection brings is the same for all, or the origin's sum is. */
+static void step(struct bl_pace *pace, int64_t now)
 {
 	pace->before = pace->lanes;
-	pace->lanes += pace->lanes / 2 ? pace->lanes / 2 : 1;
+	pace->lanes *= 2;
 	if (pace->lanes > BL_PACE_MAX_LANES)
 		pace->lanes = BL_PACE_MAX_LANES;
 	pace->trying = pace->lanes > pace->before;
+	pace->stepped = now;
+	pace->settled = !pace->trying;
 }
 
 static void judge(struct bl_pace *pace, double rate, int64_t now)
@@ -44,16 +51,32 @@ static void judge(struct bl_pace *pace, double rate, int64_t now)
 	pace->trying = false;
 	pace->rate = rate;
 	if (now >= pace->rest_until)
-		step(pace);
+		step(pace, now);
 }
 
-void bl_pace_tick(struct bl_pace *pace, int64_t now, int64_t arrived, unsigned busy)
+/* Whether the window says enough before its end: there is a first rate, or a far better one. */
+static bool is_clear(const struct bl_pace *pace, int64_t time, double rate)
 {
-	int64_t time = now - pace->began;
+	return time >= WINDOW_CLEAR &&
+	       (!pace->trying ? pace->rate <= 0 && rate > 0 : rate >= pace->rate * WORTH_CLEAR);
+}
 
-	if (time < WINDOW)
+void bl_pace_tick(struct bl_pace *pace, int64_t now, int64_t arrived, unsigned busy,
+		  unsigned flowing)
+{
+	/* While connections are made the rate says nothing of what they will bring. */
+	if (flowing >= pace->lanes || now - pace->stepped >= SETTLING)
+		pace->settled = true;
+	if (!pace->settled && busy >= pace->lanes) {
+		pace->began = now;
+		pace->began_bytes = arrived;
 		return;
-	double rate = (double)(arrived - pace->began_bytes) / (double)time;
+	}
+	int64_t time = now - pace->began;
+	double rate = time > 0 ? (double)(arrived - pace->began_bytes) / (double)time : 0;
+
+	if (time < WINDOW && !is_clear(pace, time, rate))
+		return;
 	pace->began = now;
 	pace->began_bytes = arrived;
 	if (busy == 0)

@@ -18,7 +18,9 @@ struct bl_pace {
 	unsigned lanes;	     /* connections to have now */
 	unsigned before;     /* what they were before the step that is being tried */
 	bool trying;	     /* the last step's worth is not known yet */
+	bool settled;	     /* all of them have brought something */
 	double rate;	     /* bytes a millisecond with `before` connections */
+	int64_t stepped;     /* when the connections became more, ms */
 	int64_t began;	     /* of this window, ms */
 	int64_t began_bytes; /* arrived by then */
 	int64_t rest_until;  /* no step before, ms */
@@ -28,8 +30,12 @@ struct bl_pace {
 /* For a job of so many files and bytes. */
 void bl_pace_init(struct bl_pace *pace, size_t files, int64_t bytes, int64_t now);
 
-/* Tells how much has arrived in all and how many connections are busy; may change `lanes`. */
-void bl_pace_tick(struct bl_pace *pace, int64_t now, int64_t arrived, unsigned busy);
+/*
+ * Tells how much has arrived in all, how many connections are busy and how many of them bring
+ * content; may change `lanes`.
+ */
+void bl_pace_tick(struct bl_pace *pace, int64_t now, int64_t arrived, unsigned busy,
+		  unsigned flowing);
 
 /* The origin asked for less: half the connections, and no more for a while. */
 void bl_pace_limited(struct bl_pace *pace, int64_t now);

@@ -158,6 +158,17 @@ static bool any_local(const struct bl_transfer *transfer)
 	return false;
 }
 
+/* Lanes that bring content. Between two requests a lane is not counted, for a moment. */
+static unsigned count_flowing(const struct bl_transfer *transfer)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++)
+		n += transfer->lanes[i].state == BL_LANE_LOCAL ||
+		     (transfer->lanes[i].state == BL_LANE_ON_WIRE && transfer->lanes[i].judged);
+	return n;
+}
+
 static int wait_for_events(struct bl_transfer *transfer, struct bl_err *err)
 {
 	struct curl_waitfd extra[] = {
@@ -230,7 +241,8 @@ static int run(struct bl_transfer *transfer, struct bl_err *err)
 		    (rc = bl_transfer_sync_files(transfer, err)) < 0 ||
 		    (rc = check_trickle(transfer, err)) < 0)
 			break;
-		bl_pace_tick(&transfer->pace, transfer->now, transfer->arrived, transfer->busy);
+		bl_pace_tick(&transfer->pace, transfer->now, transfer->arrived, transfer->busy,
+			     count_flowing(transfer));
 		rc = tell_progress(transfer, false, err);
 	}
 	return rc < 0 ? rc : tell_progress(transfer, true, err);

@@ -158,7 +158,7 @@ static unsigned lanes_for(double each, double all, struct bl_pace *pace)
 		double rate = each * pace->lanes < all ? each * pace->lanes : all;
 
 		arrived += (int64_t)(rate * 100);
-		bl_pace_tick(pace, now + 100, arrived, pace->lanes);
+		bl_pace_tick(pace, now + 100, arrived, pace->lanes, pace->lanes);
 	}
 	return pace->lanes;
 }
