@@ -99,9 +99,21 @@ static bool is_content(int status)
 	return status >= 200 && status < 300;
 }
 
+/* Redirects that were followed need not be followed again for the file's other ranges. */
+static void remember_direct(struct bl_lane *lane)
+{
+	struct bl_arrival *file = lane->file;
+
+	if (lane->hops == 0 || file->direct)
+		return;
+	file->direct = strdup(lane->wire.url.text); /* without memory: followed again */
+}
+
 int bl_lane_judge(struct bl_lane *lane)
 {
 	lane->rc = judge_head(lane, &lane->err);
+	if (lane->rc >= 0)
+		remember_direct(lane);
 	return lane->rc;
 }
 
@@ -322,16 +334,6 @@ int bl_lane_follow(struct bl_lane *lane, struct bl_err *err)
 
 /* ---- Ends ---- */
 
-/* Redirects that were followed need not be followed again for the file's other ranges. */
-static void remember_direct(struct bl_lane *lane)
-{
-	struct bl_arrival *file = lane->file;
-
-	if (lane->hops == 0 || file->direct)
-		return;
-	file->direct = strdup(lane->wire.url.text); /* without memory: followed again */
-}
-
 static enum bl_lane_end finish_status(struct bl_lane *lane, int *rc, struct bl_err *err)
 {
 	int status = lane->wire.status;
@@ -364,10 +366,8 @@ enum bl_lane_end bl_lane_finish(struct bl_lane *lane, CURLcode code, int *rc, st
 		lane->at = lane->from; /* what came was no content */
 		return finish_status(lane, rc, err);
 	}
-	if (lane->judged && lane->at == lane->to) {
-		remember_direct(lane);
+	if (lane->judged && lane->at == lane->to)
 		return BL_LANE_DONE;
-	}
 	if (code != CURLE_OK) {
 		*rc = bl_wire_explain(&lane->wire, code, err);
 		return bl_wire_is_passing(&lane->wire, code) ? BL_LANE_BROKEN : BL_LANE_FATAL;

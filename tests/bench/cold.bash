@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154
 # What the rows about cold downloads share: FILES files of SIZE bytes in nginx, behind a Hub that leads
 # there; the agent's whole way to a published tree (resolve, download, SHA-256, fsync) against downloaders
 # followed by a digest, which neither resolve nor make anything durable. A row sets SCHEME (http or https),
-# FILES, SIZE, its TITLE and SIDES, and may set RATE, bytes a second that a connection gets at most.
+# FILES, SIZE, its TITLE and SIDES, and may set RATE, bytes a second that a connection gets at most, and
+# TRANSFERS, files that rclone brings at once (4).
 
 label_ballast() { echo '`ballastd`: resolve, download, verify, fsync, publish'; }
-label_rclone() { echo "\`rclone copy\` ($FILES file(s) at once, 16 streams each), then \`openssl dgst -sha256\`"; }
+label_rclone() { echo "\`rclone copy\` (${TRANSFERS:-4} file(s) at once, 16 streams each), then \`openssl dgst -sha256\`"; }
 label_curl() { echo '`curl --parallel`, then `sha256sum`'; }
 label_bare() { echo 'recv and pwrite on 16 connections: no check, no digest, no sync'; }
 
@@ -99,7 +100,7 @@ before_rclone() { empty rclone; }
 run_rclone() {
 	local ca=()
 	[ "$SCHEME" = http ] || ca=(--ca-cert "$T/ca.pem")
-	then_digest rclone openssl dgst -sha256 -- rclone --config /dev/null --quiet --transfers 4 \
+	then_digest rclone openssl dgst -sha256 -- rclone --config /dev/null --quiet --transfers "${TRANSFERS:-4}" \
 		--multi-thread-streams 16 --multi-thread-cutoff 64M "${ca[@]}" --http-url "$URL" copy :http: "$T/rclone"
 }
 

@@ -21,8 +21,8 @@ skip() {
 	exit 0
 }
 BATS_RUN_TMPDIR=$T
-# shellcheck source=tests/system/lib.bash
 BENCH=$(dirname "$(realpath "$0")")
+# shellcheck source=tests/system/lib.bash
 . "$BENCH/../system/lib.bash"
 prepare_dir
 ROUNDS=7
