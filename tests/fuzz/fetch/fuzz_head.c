@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= len;
 	}
 	for (size_t i = 0; i < wire.answer.count; i++)
-		assert(!strpbrk(wire.answer.lines[i], "\r\n") && strpbrk(wire.answer.lines[i], ":;"));
+		assert(!strpbrk(wire.answer.lines[i], "\r\n") &&
+		       strpbrk(wire.answer.lines[i], ":;"));
 	assert(wire.answer_bytes <= BL_HTTP_MAX_HEADERS || !good);
 	assert(wire.status >= 0 && wire.status <= 999);
 	int64_t pause = bl_retry_pause(1, &wire.answer);
