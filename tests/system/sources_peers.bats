@@ -146,6 +146,7 @@ azure_put() {
 	assert_done
 	assert_listed single.bin
 	job azure://$AZURE_ACCOUNT/models resolve
+	assert_done
 	assert_equal "$(listed | wc -l)" 7
 }
 
@@ -166,6 +167,11 @@ azure_put() {
 	SECRET=$(jq -cn --arg sas "$("$FIXTURES/azure_put.py" --sas $AZURE_ACCOUNT "$AZURE_KEY" 600 r)" '{sas_token: $sas}')
 	job azure://$AZURE_ACCOUNT/models/llama
 	assert_error forbidden "read and list"
+	# Who may only list is told so, also by a job that brings nothing.
+	SECRET=$(jq -cn --arg sas "$("$FIXTURES/azure_put.py" --sas $AZURE_ACCOUNT "$AZURE_KEY" 600 l)" '{sas_token: $sas}')
+	job azure://$AZURE_ACCOUNT/models/llama resolve
+	assert_error forbidden
+	refute_said sig=
 	SECRET=$(jq -cn --arg sas "$("$FIXTURES/azure_put.py" --sas $AZURE_ACCOUNT "$AZURE_KEY" -600)" '{sas_token: $sas}')
 	job azure://$AZURE_ACCOUNT/models/llama
 	assert_error unauthorized "has expired"
