@@ -387,7 +387,7 @@ process_with() {
 	pid=$!
 	echo "$pid" >>"$T/pids"
 	bundle_set '.root.path = "/"'
-	until [ "$(readlink "/proc/$pid/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; do :; done
+	"$FIXTURES/process.py" path "/proc/$pid/ns/mnt"
 	STATE=$(hook_state "$(new_id)" "$pid")
 	run hook_alone createRuntime
 	assert_status 77
