@@ -137,7 +137,7 @@ pod_agent() {
 	stop_agent
 	AGENT=$T/pod start_agent
 	[ "$(readlink "/proc/$AGENT_PID/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]
-	[ ! -e "/proc/$AGENT_PID/root/root" ]
+	[ ! -e "/proc/$AGENT_PID/root/sys" ]
 }
 
 @test "late: the agent in a mount namespace of its own, as in a Pod: at once, late, and for the privileged" {

@@ -12,7 +12,7 @@ fetch() { curl --silent --show-error --noproxy '*' "$@"; }
 
 @test "hub: Hugging Face's own client brings a snapshot, with a token, renamed, and refused" {
 	local python=$PEERS/venv/bin/python3
-	[ -x "$python" ] || skip "huggingface_hub is not installed: make peers"
+	"$python" -c 'import huggingface_hub' 2>/dev/null || skip "huggingface_hub is not installed: make peers"
 	make_model "$T/model" 300000
 	make_model "$T/old" 1000
 	start_hub --repo org/model="$T/model" --repo org/model@v1/x="$T/old" \
