@@ -203,8 +203,10 @@ CapBnd: 0000000000000000 CapAmb: 0000000000000000 NoNewPrivs: 1 Seccomp: 2 "
 	local i
 	use_box --init probe wait
 	spec run_as=1000
+	mkdir -p "$T/runc"
 	for i in {1..10}; do
 		run_in_background
+		"$FIXTURES/process.py" path "$T/runc/$CONTAINER" 20
 		"$FIXTURES/process.py" path "$T/runc/$CONTAINER/state.json" 20
 		until pid=$(container_pid 2>/dev/null) && [ "${pid:-0}" -gt 0 ] &&
 			[ "$(cat "/proc/$pid/comm" 2>/dev/null || echo gone)" != "runc:[2:INIT]" ]; do
