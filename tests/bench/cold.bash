@@ -109,7 +109,7 @@ run_curl() {
 	local urls=() file
 	[ "$SCHEME" = http ] || urls+=(--cacert "$T/ca.pem")
 	for file in "$T"/model/*; do urls+=(-O "$URL/$(basename "$file")"); done
-	then_digest curl sha256sum -- curl --noproxy '*' --silent --fail --parallel "${urls[@]}"
+	then_digest curl sha256sum -- curl --noproxy '*' --silent --fail --parallel "${urls[@]}" 2>/dev/null # it shows progress all the same
 }
 
 before_bare() { empty bare.d; }
