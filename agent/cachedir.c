@@ -170,7 +170,7 @@ void bl_cachedir_name(struct bl_cachedir *dirs, const char *what, char name[BL_C
 
 bool bl_cachedir_is_session_name(const struct bl_cachedir *dirs, const char *name, bool *ret_ours)
 {
-	static const char *const kinds[] = {"tree.", "trash.", "file.", "json."};
+	static const char *const kinds[] = {"tree.", "trash.", "file.", "json.", "spare."};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		size_t len = strlen(kinds[i]);

@@ -817,6 +817,8 @@ static void leftovers_are_collected(void **state)
 	assert_int_equal(mkdir(path, 0700), 0);
 	snprintf(path, sizeof(path), "%s/partial/json.0123456789abcdef.1", cache->path);
 	close(open(path, O_CREAT | O_WRONLY, 0600));
+	snprintf(path, sizeof(path), "%s/partial/spare.0123456789abcdef.1", cache->path);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
 	snprintf(path, sizeof(path), "%s/leases/.x.json.77", cache->path);
 	close(open(path, O_CREAT | O_WRONLY, 0600));
 	cache_reopen(cache);
