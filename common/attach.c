@@ -204,9 +204,9 @@ static int know_root(struct bl_attach *place, struct bl_err *err)
 	place->uid = st.st_uid;
 	place->gid = st.st_gid;
 	(void)snprintf(link, sizeof(link), "fd/%d", place->root);
-	n = readlinkat(place->proc, link, path, sizeof(path) - 1);
+	n = bl_sys_readlinkat(place->proc, link, path, sizeof(path) - 1);
 	if (n <= 0 || path[0] != '/')
-		return bl_err_sys(err, n < 0 ? errno : ENAMETOOLONG, "name the container's root");
+		return bl_err_sys(err, n < 0 ? (int)-n : ENAMETOOLONG, "name the container's root");
 	path[n] = '\0';
 	place->prefix = strdup(n == 1 ? "" : path);
 	return place->prefix ? 0 : bl_err_nomem(err);

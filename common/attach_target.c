@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
 #include "common/cleanup.h"
@@ -90,13 +89,13 @@ int bl_attach_name(const struct bl_attach *place, int handle, char *to, struct b
 	ssize_t n;
 
 	(void)snprintf(link, sizeof(link), "fd/%d", handle);
-	n = readlinkat(place->proc, link, path, sizeof(path) - 1);
+	n = bl_sys_readlinkat(place->proc, link, path, sizeof(path) - 1);
 	/* A path may be resolved that has no name of this length, seen from the host's root. */
-	if (n < 0 && errno == ENAMETOOLONG)
+	if (n == -ENAMETOOLONG)
 		return bl_err_config(err, "with the path of the root file system before it, it is "
 					  "longer than the kernel can name: choose a shorter one");
 	if (n <= 0)
-		return bl_err_sys(err, n < 0 ? errno : ENAMETOOLONG, "name the target");
+		return bl_err_sys(err, n < 0 ? (int)-n : ENAMETOOLONG, "name the target");
 	path[n] = '\0';
 	if (strncmp(path, place->prefix, prefix) != 0 || (path[prefix] && path[prefix] != '/'))
 		return bl_err_refuse(err, "it leads out of the container's root file system");
@@ -113,9 +112,9 @@ static int remember(struct bl_attach_made **made, int parent, const char *name, 
 
 	if (!entry)
 		return bl_err_nomem(err);
-	entry->parent = fcntl(parent, F_DUPFD_CLOEXEC, 3);
+	entry->parent = bl_sys_dup(parent);
 	if (entry->parent < 0)
-		return bl_err_sys(err, errno, "keep a handle");
+		return bl_err_sys(err, -entry->parent, "keep a handle");
 	entry->directory = directory;
 	(void)snprintf(entry->name, sizeof(entry->name), "%s", name);
 	entry->before = *made;
@@ -359,13 +358,16 @@ static int is_attached(const struct bl_attach *place, const struct bl_attach_ite
 	struct stat wanted;
 	int r = mount_of(place, handle, &entry, err);
 
-	if (r == 0)
-		r = bl_sys_fstat(handle, &there);
-	if (r == 0)
-		r = bl_sys_fstat(item->mount, &wanted);
 	if (r < 0)
 		return r;
-	if (fstatvfs(handle, &fs) < 0 || !(fs.f_flag & ST_RDONLY))
+	r = bl_sys_fstat(handle, &there);
+	if (r == 0)
+		r = bl_sys_fstat(item->mount, &wanted);
+	if (r == 0)
+		r = bl_sys_fstatvfs(handle, &fs);
+	if (r < 0)
+		return bl_err_sys(err, -r, "look at the target");
+	if (!(fs.f_flag & ST_RDONLY))
 		return 0;
 	if (there.st_dev == wanted.st_dev && there.st_ino == wanted.st_ino)
 		return 1;
@@ -411,8 +413,8 @@ static int check_ours(const struct bl_attach *place, int handle, struct bl_err *
 	if (strcmp(entry.type, "tmpfs") != 0 || strcmp(entry.root, "/") != 0)
 		return bl_err_refuse(err, "it lies on a mount of the container that is no tmpfs of "
 					  "its own");
-	copy = fcntl(place->host_table, F_DUPFD_CLOEXEC, 3);
-	r = copy < 0 ? bl_err_sys(err, errno, "keep a handle")
+	copy = bl_sys_dup(place->host_table);
+	r = copy < 0 ? bl_err_sys(err, -copy, "keep a handle")
 		     : bl_mount_table_read(copy, &host, err);
 	(void)lseek(place->host_table, 0, SEEK_SET);
 	foreign = r == 0 && bl_mount_table_has_device(&host, entry.major, entry.minor);

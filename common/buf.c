@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/sys.h"
 
 #define BL_BUF_FIRST 256
 /* Most files are small, and memory that is asked for is memory that the kernel has to give. */
@@ -96,7 +97,7 @@ int bl_buf_read(struct bl_buf *buf, int fd, struct bl_err *err)
 		ssize_t n;
 
 		if (room == 0) {
-			n = read(fd, &spare, 1);
+			n = bl_sys_read(fd, &spare, 1);
 		} else {
 			/* What the caller has reserved is filled before more is. */
 			size_t left = buf->cap > buf->len + 1 ? buf->cap - buf->len - 1 : 0;
@@ -108,12 +109,10 @@ int bl_buf_read(struct bl_buf *buf, int fd, struct bl_err *err)
 
 			if (!to)
 				return -ENOMEM;
-			n = read(fd, to, step);
+			n = bl_sys_read(fd, to, step);
 		}
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return bl_err_sys(err, errno, "read");
+			return bl_err_sys(err, (int)-n, "read");
 		if (n == 0)
 			return 0;
 		if (room == 0)

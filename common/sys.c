@@ -261,6 +261,25 @@ int bl_sys_fstat(int fd, struct stat *ret)
 	RETURN_CALL("fstat", fstat(fd, ret));
 }
 
+int bl_sys_fstatvfs(int fd, struct statvfs *ret)
+{
+	RETURN_CALL("fstatvfs", fstatvfs(fd, ret));
+}
+
+ssize_t bl_sys_readlinkat(int dirfd, const char *name, char *ret, size_t size)
+{
+	ssize_t n;
+
+	FAULT("readlinkat");
+	n = readlinkat(dirfd, name, ret, size);
+	return n < 0 ? -errno : n;
+}
+
+int bl_sys_dup(int fd)
+{
+	RETURN_CALL("dup", fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+}
+
 int bl_sys_fchmod(int fd, mode_t mode)
 {
 	RETURN_CALL("fchmod", fchmod(fd, mode));

@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -70,6 +71,10 @@ int bl_sys_renameat2(int olddir, const char *oldname, int newdir, const char *ne
 		     unsigned flags);
 int bl_sys_fstatat(int dirfd, const char *name, struct stat *ret, int flags);
 int bl_sys_fstat(int fd, struct stat *ret);
+int bl_sys_fstatvfs(int fd, struct statvfs *ret);
+/* The length of what the link says, which has no NUL at its end. */
+ssize_t bl_sys_readlinkat(int dirfd, const char *name, char *ret, size_t size);
+int bl_sys_dup(int fd); /* close-on-exec, above 0 to 2 */
 int bl_sys_fchmod(int fd, mode_t mode);
 int bl_sys_fchownat(int dirfd, const char *name, uid_t uid, gid_t gid, int flags);
 /* The next entry but "." and "..": 1 and *ret, 0 at the end, or -errno: the end must be told from a

@@ -102,6 +102,9 @@ each_errno() {
 	each_errno fchownat EPERM
 	each_errno fchmod EPERM
 	each_errno setfsids EPERM
+	each_errno readlinkat ENOENT EIO
+	each_errno fstatvfs EIO
+	each_errno dup EMFILE
 }
 
 @test "every call on processes and namespaces fails" {
