@@ -19,7 +19,7 @@ run_waiting() {
 	echo "runc $CONTAINER" >>"$T/containers"
 	runc --root "$T/runc" run --bundle "$BUNDLE" "$CONTAINER" >"$T/run.log" 2>&1 3>&- </dev/null &
 	RUN_PID=$!
-	"$FIXTURES/process.py" line "$T/requests" PUT >/dev/null
+	"$FIXTURES/process.py" line "$T/requests" PUT >/dev/null || fail "$(cat "$T"/*.log)"
 	HOOK_PID=$(pgrep -x ballast-hook)
 }
 
@@ -136,7 +136,7 @@ crun_waiting() {
 	echo "crun $CONTAINER" >>"$T/containers"
 	crun_in_test run --bundle "$BUNDLE" "$CONTAINER" >"$T/run.log" 2>&1 3>&- </dev/null &
 	RUN_PID=$!
-	"$FIXTURES/process.py" line "$T/requests" PUT >/dev/null
+	"$FIXTURES/process.py" line "$T/requests" PUT >/dev/null || fail "$(cat "$T"/*.log)"
 	HOOK_PID=$(pgrep -x ballast-hook)
 }
 
