@@ -19,7 +19,7 @@ build_rig() {
 	cc -std=gnu17 -I"$root" -D_GNU_SOURCE "$FIXTURES/mkspec.c" "$root"/common/{spec,buf,err,sys}.c \
 		-o "$RIG/mkspec"
 	cc -std=gnu17 -I"$root" -D_GNU_SOURCE "$FIXTURES/mkfilter.c" "$root/hook/seccomp.c" \
-		"$root"/common/{buf,err}.c -o "$RIG/mkfilter"
+		"$root"/common/{buf,err,sys}.c -o "$RIG/mkfilter"
 	cc -std=gnu17 -D_GNU_SOURCE -static "$FIXTURES/probe.c" -o "$RIG/probe"
 	"$RIG/mkfilter" >"$RIG/filter"
 }
