@@ -22,7 +22,7 @@ make_root() {
 	cc -std=gnu17 -O2 -I"$top" -D_GNU_SOURCE "$FIXTURES/mkspec.c" \
 		"$top"/common/{spec,buf,err,sys}.c -o "$T/mkspec"
 	cc -std=gnu17 -O2 -I"$top" -D_GNU_SOURCE "$FIXTURES/mkfilter.c" "$top/hook/seccomp.c" \
-		"$top"/common/{buf,err}.c -o "$T/mkfilter"
+		"$top"/common/{buf,err,sys}.c -o "$T/mkfilter"
 	"$T/mkfilter" >"$T/filter"
 	cc -std=gnu17 -O2 -static -D_GNU_SOURCE "$FIXTURES/execclock.c" -o "$T/execclock"
 	"$(command -v musl-gcc || echo cc)" -std=gnu17 -Os -static -s -D_GNU_SOURCE "$FIXTURES/execclock.c" \
