@@ -124,14 +124,21 @@ int bl_lane_write_failed(struct bl_lane *lane, int rc)
 	return lane->rc;
 }
 
-static int write_part(struct bl_lane *lane, const char *data, size_t len)
+static int write_at(struct bl_lane *lane, const char *data, size_t len)
 {
 	int rc = bl_sys_pwrite_all(lane->file->fd, data, len, lane->at);
 
-	if (rc < 0)
-		return bl_lane_write_failed(lane, rc);
-	lane->at += (int64_t)len;
-	return 0;
+	return rc < 0 ? bl_lane_write_failed(lane, rc) : 0;
+}
+
+/* What was counted when it came. */
+static int write_part(struct bl_lane *lane, const char *data, size_t len)
+{
+	int rc = write_at(lane, data, len);
+
+	if (rc == 0)
+		lane->at += (int64_t)len;
+	return rc;
 }
 
 void bl_lane_count(struct bl_lane *lane, size_t len)
@@ -143,12 +150,11 @@ void bl_lane_count(struct bl_lane *lane, size_t len)
 
 int bl_lane_write(struct bl_lane *lane, const char *data, size_t len)
 {
-	int rc = bl_sys_pwrite_all(lane->file->fd, data, len, lane->at);
+	int rc = write_at(lane, data, len);
 
-	if (rc < 0)
-		return bl_lane_write_failed(lane, rc);
-	bl_lane_count(lane, len);
-	return 0;
+	if (rc == 0)
+		bl_lane_count(lane, len);
+	return rc;
 }
 
 int bl_lane_flush(struct bl_lane *lane)
