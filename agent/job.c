@@ -226,7 +226,7 @@ static void answer_file(struct bl_job *job, const struct bl_manifest_file *file,
 	if (!answer || job->has_end)
 		return;
 	if (text && fd >= 0)
-		answer->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		answer->fd = bl_sys_dup(fd);
 	if (!text || (fd >= 0 && answer->fd < 0)) {
 		bl_job_fail(job, BL_JOB_INTERNAL, "out of memory or descriptors; try again");
 		return;

@@ -214,10 +214,10 @@ int bl_shelf_note(struct bl_shelf *shelf, const struct bl_entry *entry,
 static int open_parent(const struct bl_shelf *shelf, const char *path, const char **base,
 		       struct bl_err *err)
 {
-	auto_fd dir = fcntl(shelf->dir, F_DUPFD_CLOEXEC, 0);
+	auto_fd dir = bl_sys_dup(shelf->dir);
 
 	if (dir < 0)
-		return bl_err_sys(err, errno, "duplicate a descriptor");
+		return bl_err_sys(err, -dir, "duplicate a descriptor");
 	for (const char *slash; (slash = strchr(path, '/')); path = slash + 1) {
 		auto_free char *name = strndup(path, (size_t)(slash - path));
 

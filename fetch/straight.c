@@ -111,7 +111,7 @@ bool bl_straight_adopt(struct bl_lane *lane)
 	    sock == CURL_SOCKET_BAD)
 		return false;
 	/* libcurl closes its own with the handle; this one stays. */
-	lane->sock = fcntl(sock, F_DUPFD_CLOEXEC, 3);
+	lane->sock = bl_sys_dup(sock);
 	return lane->sock >= 0;
 }
 

@@ -117,6 +117,27 @@ refuses() {
 	refuses '[{"match": "/resolve/.*model", "kind": "headers", "headers": {"X-Linked-Size": "1"}}]' 75 "another version"
 }
 
+# lacks_descriptors NTH: what is said where a file cannot be published; a connection that cannot be taken
+# over stays libcurl's.
+lacks_descriptors() {
+	BL_FAULT=dup:EMFILE$1 BUILD=$FAULTS run fetch pull --quiet hf://owner/model "$T/out$1"
+	[ "$status" -ne 0 ] || return 0
+	assert_status 70
+	assert_equal "$output" "ballast-fetch: error: duplicate a descriptor: Too many open files"
+}
+
+@test "no descriptor to spare: said in one line, or done another way" {
+	need_faults
+	local nth
+	lacks_descriptors ""
+	assert_status 70
+	assert_empty "$T/out"
+	for nth in :1 :2 :3 :4; do
+		lacks_descriptors "$nth"
+		[ "$status" -ne 0 ] || assert_same "$T/model" "$T/out$nth"
+	done
+}
+
 # killed_often JOURNAL COMMAND...: COMMAND with a number of seconds behind it is killed after that
 # time, again and again (KILLS times, 12 by default), and JOURNAL prints the ranges [from, to) that are
 # on disk of the large file, as JSON. What comes is right, what was there is never asked for again, and
