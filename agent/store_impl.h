@@ -77,8 +77,6 @@ bool bl_store_entry_may_go(const struct bl_store_entry *entry);
  * went. */
 int bl_store_evict_oldest(struct bl_store *store, struct bl_store_entry **list, size_t count,
 			  uint64_t wanted, struct bl_err *err);
-/* "1.5 GiB" */
-void bl_store_size_text(uint64_t bytes, char text[32]);
 
 /* Reads leases/. */
 int bl_store_leases_load(struct bl_store *store, struct bl_err *err);

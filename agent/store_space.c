@@ -16,6 +16,7 @@
 #include "agent/tree.h"
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/human.h"
 
 #define BLOCK	    4096U
 #define COUNT_AGAIN (10 * 60 * 1000) /* ms: a count that was added to is trusted for so long */
@@ -197,30 +198,14 @@ int bl_store_evict_oldest(struct bl_store *store, struct bl_store_entry **list, 
 	return (int)i;
 }
 
-void bl_store_size_text(uint64_t bytes, char text[32])
-{
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	double value = (double)bytes;
-	size_t unit = 0;
-
-	for (; value >= 1024 && unit + 1 < sizeof(units) / sizeof(*units); unit++)
-		value /= 1024;
-	(void)snprintf(text, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-}
-
 static int refuse(struct bl_store *store, uint64_t bytes, uint64_t missing, struct bl_err *err)
 {
-	char wanted[32];
-	char lacking[32];
-
 	store->short_of_room = store->swept = store->recounted = false;
-	bl_store_size_text(bytes, wanted);
-	bl_store_size_text(missing, lacking);
 	return bl_err_set(
 		err, BL_EX_RETRY, ENOSPC,
 		"no room for %s: %s are missing after all that may be evicted; free space, "
 		"raise the quota, or end containers that hold trees",
-		wanted, lacking);
+		bl_human_bytes((int64_t)bytes).text, bl_human_bytes((int64_t)missing).text);
 }
 
 /*

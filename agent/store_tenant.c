@@ -16,6 +16,7 @@
 #include "agent/store_impl.h"
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/human.h"
 #include "common/sys.h"
 
 /* Marks the tree of a ref. A shared ref ("") is nobody's. */
@@ -63,8 +64,6 @@ int bl_store_check_tenant(struct bl_store *store, const char *tenant, uint64_t q
 	uint64_t used = bytes;
 	uint64_t evictable = 0;
 	size_t count = 0;
-	char wanted[32];
-	char allowed[32];
 	int r = list ? mark_all(store, tenant, err) : bl_err_nomem(err);
 
 	if (r < 0)
@@ -87,11 +86,10 @@ int bl_store_check_tenant(struct bl_store *store, const char *tenant, uint64_t q
 		r = bl_store_evict_oldest(store, list, count, used - quota, err);
 		return r < 0 ? r : 1;
 	}
-	bl_store_size_text(used - quota - evictable, wanted);
-	bl_store_size_text(quota, allowed);
 	return bl_err_set(
 		err, BL_EX_RETRY, ENOSPC,
 		"no room in the quota of tenant '%s' (%s): %s are missing after all that may "
 		"be evicted; raise the quota, or end containers that hold trees",
-		tenant, allowed, wanted);
+		tenant, bl_human_bytes((int64_t)quota).text,
+		bl_human_bytes((int64_t)(used - quota - evictable)).text);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/human.h"
+#include "common/human.h"
 #include "cli/node.h"
 #include "cli/options.h"
 #include "common/cleanup.h"

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cli/command.h"
-#include "cli/human.h"
-#include "cli/meter.h"
+#include "common/human.h"
+#include "common/meter.h"
 #include "cli/node.h"
 #include "cli/options.h"
 #include "cli/weights_arg.h"
@@ -68,7 +68,7 @@ static void show(struct bl_meter *meter, const bl_json *answer)
 		.bytes_per_second = bl_node_int(progress, "bytes_per_second"),
 		.file = file_under_way(answer),
 	};
-	bl_meter_show(meter, &state);
+	bl_meter_show(meter, &state, bl_agent_now());
 }
 
 static void print_result(const bl_json *answer)
@@ -95,7 +95,7 @@ static int follow(const struct pull *pull, struct bl_agent_answer *answer, struc
 
 	(void)snprintf(path, sizeof(path), "/v1/pulls/%.200s?wait=1",
 		       bl_node_text(answer->json, "id"));
-	bl_meter_init(&meter);
+	bl_meter_init(&meter, "ballast", bl_agent_now());
 	while (r >= 0 && strcmp(bl_node_text(answer->json, "state"), "pending") == 0) {
 		if (!pull->quiet)
 			show(&meter, answer->json);

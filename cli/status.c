@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "cli/command.h"
-#include "cli/human.h"
+#include "common/human.h"
 #include "cli/node.h"
 #include "cli/options.h"
 #include "common/cleanup.h"

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -56,11 +57,17 @@ static const char usage[] =
 
 /*
  * Whatever the caller's environment holds (proxies, key logs, resolver options) is not the
- * operator's configuration; and nobody else of our uid may look into a process with secrets.
+ * operator's configuration; what can be drawn on their terminal is all that it tells. And nobody else
+ * of our uid may look into a process with secrets.
  */
 static int seal(void)
 {
+	const char *said = getenv("TERM");
+	auto_free char *term = said ? strdup(said) : NULL;
+
 	clearenv();
+	if (term && setenv("TERM", term, 1) < 0)
+		return -1;
 	signal(SIGPIPE, SIG_IGN);
 #ifndef __SANITIZE_ADDRESS__ /* whose leak check looks into the process itself */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)

@@ -8,11 +8,11 @@
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/human.h"
 #include "common/log.h"
 #include "fetch/name.h"
 #include "fetch/options.h"
 #include "fetch/session.h"
-#include "fetch/words.h"
 
 #define LINE_MAX_NAME (4 * BL_NAME_MAX + 8) /* a name of which every byte is escaped */
 
@@ -45,12 +45,12 @@ static void print_promise(const struct bl_entry *entry)
 static void print_line(void *ctx, const struct bl_entry *entry,
 		       const struct bl_pattern_verdict *verdict)
 {
-	char name[LINE_MAX_NAME], size[BL_WORDS_SIZE];
+	char name[LINE_MAX_NAME];
 	auto_buf reason = BL_BUF_INIT(8192);
 
 	(void)ctx;
 	bl_log_escape(name, sizeof(name), entry->path);
-	printf("%s %9s  %s  ", verdict->taken ? "+" : "-", bl_words_bytes(entry->size, size), name);
+	printf("%s %9s  %s  ", verdict->taken ? "+" : "-", bl_human_bytes(entry->size).text, name);
 	if (verdict->taken)
 		print_promise(entry);
 	if (verdict->reason != BL_PATTERN_NO_ALLOW &&
@@ -90,11 +90,10 @@ static int print_summary(const struct bl_session *session, struct bl_err *err)
 {
 	const char *revision = bl_manifest_revision(session->manifest);
 	auto_buf notes = BL_BUF_INIT(1024 * 1024);
-	char bytes[BL_WORDS_SIZE];
 
 	printf("%zu file%s, %s%s%s\n", bl_manifest_count(session->manifest),
 	       bl_manifest_count(session->manifest) == 1 ? "" : "s",
-	       bl_words_bytes(bl_manifest_bytes(session->manifest), bytes),
+	       bl_human_bytes(bl_manifest_bytes(session->manifest)).text,
 	       revision ? ", revision " : "", revision ? revision : "");
 	int rc = bl_pattern_filter_notes(bl_manifest_filter(session->manifest), &notes, err);
 	if (rc >= 0)

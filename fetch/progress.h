@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * How far a pull by hand is: one line that is drawn again and again on a terminal, and now and then
- * a line of its own anywhere else. Goes to stderr.
- */
+/* How far a pull by hand is, and how fast lately: what common/meter.h shows. */
 #ifndef BL_FETCH_PROGRESS_H
 #define BL_FETCH_PROGRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/meter.h"
+
 struct bl_progress {
-	bool quiet, terminal;
-	int64_t total;	     /* bytes to bring */
-	int64_t began, said; /* ms */
-	int64_t last_bytes;  /* at `said` */
-	double rate;	     /* bytes a second, smoothed */
-	bool drawn;	     /* a bar stands on the line */
+	struct bl_meter meter;
+	bool quiet;
+	int64_t total;	    /* bytes to bring */
+	int64_t said;	    /* ms */
+	int64_t last_bytes; /* at `said` */
+	double rate;	    /* bytes a second, smoothed */
 };
 
 void bl_progress_init(struct bl_progress *progress, int64_t total, bool quiet);

@@ -7,13 +7,13 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/human.h"
 #include "fetch/options.h"
 #include "fetch/progress.h"
 #include "fetch/session.h"
 #include "fetch/shelf.h"
 #include "fetch/transfer.h"
 #include "fetch/worker.h"
-#include "fetch/words.h"
 
 #define MAX_LOOKS 3 /* at a source that changes while it is read */
 
@@ -164,12 +164,11 @@ static int pull_all(struct pull *pull, struct bl_session *session, bool quiet, s
 
 static void say_end(const struct pull *pull, struct bl_session *session)
 {
-	char total[BL_WORDS_SIZE], brought[BL_WORDS_SIZE];
 	const char *revision = bl_manifest_revision(session->manifest);
 
 	printf("%zu files, %s, of which %s brought%s%s\n", bl_manifest_count(session->manifest),
-	       bl_words_bytes(bl_manifest_bytes(session->manifest), total),
-	       bl_words_bytes(pull->bytes, brought), revision ? ", revision " : "",
+	       bl_human_bytes(bl_manifest_bytes(session->manifest)).text,
+	       bl_human_bytes(pull->bytes).text, revision ? ", revision " : "",
 	       revision ? revision : "");
 }
 

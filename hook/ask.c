@@ -9,6 +9,7 @@
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
+#include "common/human.h"
 #include "hook/plan.h"
 
 #define WAIT_MOST_S	10
@@ -207,8 +208,9 @@ static void tell_progress(const struct bl_ask *ask, const struct bl_ready *pendi
 	(void)bl_json_get_int(progress, "bytes_done", 0, BL_JSON_INT_MAX, &done, NULL);
 	(void)bl_json_get_int(progress, "bytes_total", 0, BL_JSON_INT_MAX, &total, NULL);
 	(void)bl_json_get_int(progress, "bytes_per_second", 0, BL_JSON_INT_MAX, &rate, NULL);
-	(void)snprintf(text, sizeof(text), "waiting for the weights: %lld of %lld bytes, %lld MB/s",
-		       (long long)done, (long long)total, (long long)(rate / 1000000));
+	(void)snprintf(text, sizeof(text), "waiting for the weights: %s of %s, %s/s",
+		       bl_human_bytes(done).text, bl_human_bytes(total).text,
+		       bl_human_bytes(rate).text);
 	ask->progress(text);
 }
 

@@ -61,12 +61,33 @@ teardown() { clean_up; }
 	assert_output "has no revision 'nope'"
 }
 
+# pull_on_terminal TERM: what a terminal of that kind is sent by a pull that takes its time.
+pull_on_terminal() {
+	script --quiet --return --command "TERM=$1 $BUILD/ballast-fetch pull --config=$T/fetch.json hf://owner/model $T/$1" \
+		/dev/null </dev/null 3>&-
+}
+
+@test "pull: a bar on a terminal, none on one that cannot take a line back" {
+	need script
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	origin_control "$HUB" faults '[{"match": "^GET /repos/", "kind": "slow", "rate": 2000000}]'
+	run pull_on_terminal xterm
+	assert_status 0
+	assert_output $'\e[K['
+	assert_output " of 38.1 MiB, "
+	run pull_on_terminal dumb
+	assert_status 0
+	refute_output $'\e'
+	assert_output "3 files, 38.1 MiB, of which "
+}
+
 @test "plan: says what each pattern took and dropped" {
 	start_hub --repo "owner/model=$T/model"
 	hub_config
 	run fetch plan --allow '*.safetensors' --allow '**/*.txt' --ignore 'nothing*' hf://owner/model
 	assert_status 0
-	assert_output '+     40 MB  model.safetensors'
+	assert_output '+  38.1 MiB  model.safetensors'
 	assert_output 'allowed by "**/*.txt"'
 	assert_output '-      22 B  config.json'
 	assert_output '"nothing*" matches nothing'

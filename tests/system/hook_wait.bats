@@ -60,7 +60,7 @@ run_waiting() {
 	STATE=$(hook_state x $!)
 	run hook_alone --timeout=2s
 	assert_status 75
-	assert_output "waiting for the weights: 5 of 10 bytes, 1 MB/s"
+	assert_output "waiting for the weights: 5 B of 10 B, 977 KiB/s"
 }
 
 @test "defer: placeholders, the gate, the agent told which; the shim waits and obeys SIGTERM" {

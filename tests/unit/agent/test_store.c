@@ -710,7 +710,7 @@ static void a_tenants_quota_is_its_own(void **state)
 	assert_int_equal(
 		bl_store_check_tenant(cache->store, "one", 300 * 1024, 201 * 1024, &cache->err),
 		-ENOSPC);
-	assert_non_null(strstr(cache->err.msg, "tenant 'one' (300.0 KiB): 1.0 KiB are missing"));
+	assert_non_null(strstr(cache->err.msg, "tenant 'one' (300 KiB): 1.0 KiB are missing"));
 	assert_true(is_there(cache, &b));
 	assert_int_equal(
 		bl_store_check_tenant(cache->store, "one", 300 * 1024, 150 * 1024, &cache->err), 1);

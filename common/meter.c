@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/meter.h"
+#include "common/meter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,22 +7,21 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/command.h"
-#include "cli/human.h"
-#include "common/agent_client.h"
+#include "common/human.h"
 #include "common/log.h"
 
 #define PLAIN_EVERY_MS	 5000
 #define BAR		 24
 #define LINE_MAX_COLUMNS 200
 
-void bl_meter_init(struct bl_meter *meter)
+void bl_meter_init(struct bl_meter *meter, const char *program, int64_t now)
 {
 	struct winsize size = {0};
 	const char *term = getenv("TERM");
 
-	*meter = (struct bl_meter){.columns = 80, .next_line = bl_agent_now() + PLAIN_EVERY_MS};
-	meter->terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+	*meter = (struct bl_meter){
+		.program = program, .columns = 80, .next_line = now + PLAIN_EVERY_MS};
+	meter->terminal = isatty(STDERR_FILENO) == 1 && term && *term && strcmp(term, "dumb") != 0;
 	if (meter->terminal && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
 		meter->columns = size.ws_col < LINE_MAX_COLUMNS ? size.ws_col : LINE_MAX_COLUMNS;
 }
@@ -86,7 +85,7 @@ void bl_meter_line(const struct bl_meter_state *state, int columns, char *to, si
 	(void)snprintf(to + used, size - (size_t)used, "  %.*s", columns - used - 3, file);
 }
 
-void bl_meter_show(struct bl_meter *meter, const struct bl_meter_state *state)
+void bl_meter_show(struct bl_meter *meter, const struct bl_meter_state *state, int64_t now)
 {
 	char line[LINE_MAX_COLUMNS * 4];
 
@@ -94,10 +93,10 @@ void bl_meter_show(struct bl_meter *meter, const struct bl_meter_state *state)
 		bl_meter_line(state, meter->columns, line, sizeof(line));
 		(void)fprintf(stderr, "\r\033[K%s", line);
 		meter->drawn = true;
-	} else if (bl_agent_now() >= meter->next_line) {
+	} else if (now >= meter->next_line) {
 		describe(state, line, sizeof(line));
-		bl_say("%s", line);
-		meter->next_line = bl_agent_now() + PLAIN_EVERY_MS;
+		(void)fprintf(stderr, "%s: %s\n", meter->program, line + strspn(line, " "));
+		meter->next_line = now + PLAIN_EVERY_MS;
 	}
 }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "cli/human.h"
-#include "cli/meter.h"
+#include "common/human.h"
+#include "common/meter.h"
 
 static void sizes(void **state)
 {
@@ -67,12 +69,69 @@ static void bars(void **state)
 	assert_non_null(strstr(line_of(&at, 120), "%"));
 }
 
+/* What a meter writes to the file `to` as stderr, first at `first` ms after its beginning, then 5 s later. */
+static char *shown_on(int to, const char *term, int64_t first)
+{
+	const struct bl_meter_state half = {.bytes_done = 1 << 20, .bytes_total = 2 << 20};
+	static char shown[1024];
+	int before = dup(STDERR_FILENO);
+	struct bl_meter meter;
+	ssize_t n;
+
+	assert_true(before >= 0 && dup2(to, STDERR_FILENO) == STDERR_FILENO);
+	assert_int_equal(term ? setenv("TERM", term, 1) : unsetenv("TERM"), 0);
+	bl_meter_init(&meter, "ballast", 1000);
+	bl_meter_show(&meter, &half, 1000 + first);
+	bl_meter_show(&meter, &half, 1000 + first + 1);
+	bl_meter_show(&meter, &half, 1000 + first + 5000);
+	bl_meter_clear(&meter);
+	assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(close(before), 0);
+	n = read(STDIN_FILENO, shown, sizeof(shown) - 1);
+	shown[n > 0 ? n : 0] = '\0';
+	return shown;
+}
+
+static void plain_lines(void **state)
+{
+	static const char line[] = "ballast: 50%  1.0 MiB of 2.0 MiB\n";
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+	assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+	assert_string_equal(shown_on(ends[1], "xterm", 4999), line);
+	assert_string_equal(shown_on(ends[1], "xterm", 5000),
+			    "ballast: 50%  1.0 MiB of 2.0 MiB\nballast: 50%  1.0 MiB of 2.0 MiB\n");
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+}
+
+static void terminals(void **state)
+{
+	static const char bar[] = "\r\033[K[############............]  50%  1.0 MiB";
+	static const char line[] = "ballast: 50%  1.0 MiB of 2.0 MiB\r\n";
+	int host = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+	int terminal;
+
+	(void)state;
+	if (host < 0 || grantpt(host) < 0 || unlockpt(host) < 0)
+		skip(); /* no /dev/ptmx */
+	terminal = open(ptsname(host), O_RDWR | O_NOCTTY);
+	assert_true(terminal >= 0 && dup2(host, STDIN_FILENO) == STDIN_FILENO);
+	assert_string_equal(shown_on(terminal, "dumb", 4999), line);
+	assert_string_equal(shown_on(terminal, "", 4999), line);
+	assert_string_equal(shown_on(terminal, NULL, 4999), line);
+	assert_memory_equal(shown_on(terminal, "xterm", 0), bar, strlen(bar));
+	(void)close(terminal);
+	(void)close(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sizes),
-		cmocka_unit_test(times),
-		cmocka_unit_test(bars),
+		cmocka_unit_test(sizes),       cmocka_unit_test(times),	    cmocka_unit_test(bars),
+		cmocka_unit_test(plain_lines), cmocka_unit_test(terminals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

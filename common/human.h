@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sizes, rates and times as people read them: "1.5 GiB", "120 MiB/s", "2 min 5 s". */
+/*
+ * Sizes, rates and times as people read them, the same in every program: "1.5 GiB", "120 MiB/s",
+ * "2 min 5 s". Units are powers of 1024.
+ */
 #ifndef BL_HUMAN_H
 #define BL_HUMAN_H
 
