@@ -34,8 +34,8 @@ struct session {
 	int said;     /* reading end of the stderr of runtime and container; -1 at its end */
 	bool holding; /* what is said is kept in `held` */
 	struct bl_buf held;
-	pid_t container; /* its first process, 0 while it is not known */
-	int container_status;
+	pid_t container;      /* its first process, 0 while it is not known */
+	int container_status; /* its exit status once it ended */
 	bool container_ended;
 	pid_t waiting_for; /* the process that this step waits for */
 	int interrupts;
@@ -147,7 +147,13 @@ static void read_signals(struct session *session)
 			on_signal(session, (int)info.ssi_signo);
 }
 
-/* Waits for session->waiting_for and tells its wait status; others' children are reaped. */
+/* As a shell has it. */
+static int exit_status(int status)
+{
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Waits for session->waiting_for and tells its exit status; others' children are reaped. */
 static int wait_for(struct session *session, int *ret, struct bl_err *err)
 {
 	for (;;) {
@@ -163,10 +169,10 @@ static int wait_for(struct session *session, int *ret, struct bl_err *err)
 			/* It may end while the runtime still starts it. */
 			if (pid == session->container) {
 				session->container_ended = true;
-				session->container_status = status;
+				session->container_status = exit_status(status);
 			}
 			if (pid == session->waiting_for) {
-				*ret = status;
+				*ret = exit_status(status);
 				return 0;
 			}
 		}
@@ -273,22 +279,29 @@ static int stopped(const struct session *session, struct bl_err *err)
 			  "stopped before the container was started");
 }
 
+/* Runs the runtime with these words to its end: *ret is its exit status. A signal that came to us while
+ * the container was not started is an error. */
+static int run(struct session *session, const char *const *words, int stderr_fd, bool quiet,
+	       int *ret, struct bl_err *err)
+{
+	int r = spawn(session, words, stderr_fd, quiet, &session->waiting_for, err);
+
+	if (r == 0)
+		r = wait_for(session, ret, err);
+	drain(session);
+	return r == 0 && session->stopped_by ? stopped(session, err) : r;
+}
+
 /* What we delete in the end must not be somebody else's. */
 static int check_id(struct session *session, struct bl_err *err)
 {
 	const char *const words[] = {"state", session->runtime->id, NULL};
 	auto_fd null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	int status;
-	int r = spawn(session, words, null, true, &session->waiting_for, err);
+	int r = run(session, words, null, true, &status, err);
 
-	if (r == 0)
-		r = wait_for(session, &status, err);
-	if (r < 0)
+	if (r < 0 || status != 0)
 		return r;
-	if (session->stopped_by)
-		return stopped(session, err);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return 0;
 	return bl_err_config(err, "--id: there is a container '%s' already", session->runtime->id);
 }
 
@@ -298,11 +311,9 @@ static void delete_container(struct session *session)
 	auto_fd null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	int status;
 
-	if (spawn(session, words, null, true, &session->waiting_for, NULL) < 0)
-		return;
 	session->creating = false;
 	session->interrupts = -1000; /* the end is not to be cut short */
-	(void)wait_for(session, &status, NULL);
+	(void)run(session, words, null, true, &status, NULL);
 }
 
 static int read_pid(const struct bl_runtime *runtime, pid_t *ret, struct bl_err *err)
@@ -346,21 +357,15 @@ static int create(struct session *session, int stderr_fd, struct bl_err *err)
 					     runtime->id,
 					     NULL};
 
-		r = spawn(session, words, stderr_fd, false, &session->waiting_for, err);
+		r = run(session, words, stderr_fd, false, &status, err);
 	}
-	if (r == 0)
-		r = wait_for(session, &status, err);
-	drain(session);
 	if (r < 0)
 		return r;
-	if (session->stopped_by)
-		return stopped(session, err);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127 &&
-	    strstr(bl_buf_str(&session->held), "ballast: "))
+	if (status == 127 && strstr(bl_buf_str(&session->held), "ballast: "))
 		return bl_err_config(err,
 				     "%s cannot be run; --runtime=PROGRAM names another runtime",
 				     runtime->program);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+	if (status != 0)
 		return explain(session, err);
 	return read_pid(runtime, &session->container, err);
 }
@@ -374,23 +379,17 @@ static int start_and_wait(struct session *session, struct bl_err *err)
 
 	session->holding = false;
 	(void)bl_sys_write_all(STDERR_FILENO, bl_buf_str(&session->held), session->held.len);
-	r = spawn(session, words, -1, true, &session->waiting_for, err);
-	if (r == 0)
-		r = wait_for(session, &status, err);
+	r = run(session, words, -1, true, &status, err);
 	if (r < 0)
 		return r;
-	if (session->stopped_by)
-		return stopped(session, err);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+	if (status != 0)
 		return bl_err_set(err, BL_EX_INTERNAL, EIO,
 				  "the runtime did not start the container");
 	session->creating = false;
 	session->waiting_for = session->container;
 	r = wait_for(session, &status, err);
 	drain(session);
-	if (r < 0)
-		return r;
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	return r < 0 ? r : status;
 }
 
 /* In a process that nobody waits for: where the pipe ends after the first of two words, whoever held it
