@@ -37,7 +37,8 @@ static bool is_unable(int r)
 
 /* ---- Checking ---- */
 
-int bl_blob_quarantine(struct bl_cachedir *dirs, const struct bl_digest *digest, struct bl_err *err)
+/* Moves the blob to quarantine/; 0 too where it is not there. */
+static int quarantine(struct bl_cachedir *dirs, const struct bl_digest *digest, struct bl_err *err)
 {
 	char path[BL_CACHEDIR_NAME];
 	char what[BL_DIGEST_HEX];
@@ -56,7 +57,7 @@ static int damaged(struct bl_cachedir *dirs, const struct bl_digest *digest, con
 		   struct bl_err *err)
 {
 	char hex[BL_DIGEST_HEX];
-	int r = bl_blob_quarantine(dirs, digest, err);
+	int r = quarantine(dirs, digest, err);
 
 	if (r < 0)
 		return r;

@@ -46,10 +46,6 @@ int bl_blob_check(struct bl_cachedir *dirs, const struct bl_digest *digest, uint
 int bl_blob_verify(struct bl_cachedir *dirs, const struct bl_digest *digest,
 		   const struct bl_digest_pace *pace, struct bl_err *err);
 
-/* Moves the blob to quarantine/; 0 too where it is not there. */
-int bl_blob_quarantine(struct bl_cachedir *dirs, const struct bl_digest *digest,
-		       struct bl_err *err);
-
 /*
  * Puts the blob at `name` in directory dirfd: a hard link, or a copy of its own (hashed on the way,
  * fsync'ed, 0444) where the filesystem has no links. Where the blob's links have run out, the copy

@@ -14,7 +14,7 @@
  *   quarantine/              what did not have the digest it was named by, for a person to look at
  *
  * A name under blobs, trees or manifests is only ever made by one link or rename of something whole
- * and durable, so a visible name means the content (C1). All else lives in partial/ until then.
+ * and durable, so a visible name means the content. All else lives in partial/ until then.
  *
  * Names in partial/ that belong to one run of the agent carry its session, "<what>.<session>.<n>":
  * what another session left is an orphan. Downloads (agent/partial.h) outlive sessions.

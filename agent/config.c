@@ -357,7 +357,8 @@ static const struct key {
 };
 #define TABLE_LEN (sizeof(table) / sizeof(*table))
 
-int bl_config_init(struct bl_config *config, struct bl_err *err)
+/* The defaults, as with a file that holds {}. */
+static int init(struct bl_config *config, struct bl_err *err)
 {
 	*config = (struct bl_config){
 		.whole = bl_json_new_object(),
@@ -402,7 +403,7 @@ int bl_config_parse(const char *text, size_t len, struct bl_config *config, stru
 {
 	const struct bl_json_limits limits = {.max_bytes = BL_CONFIG_MAX};
 	bl_json *whole = NULL;
-	int r = bl_config_init(config, err);
+	int r = init(config, err);
 
 	if (r == 0)
 		r = bl_json_parse(text, len, &limits, &whole, err);
@@ -422,7 +423,7 @@ int bl_config_load(const char *path, bool optional, struct bl_config *config, st
 	int r = bl_fs_read_file(AT_FDCWD, path, &text, err);
 
 	if (r == -ENOENT && optional)
-		return bl_config_init(config, err);
+		return init(config, err);
 	if (r < 0) {
 		if (err && r == -ENOENT)
 			err->code = BL_EX_CONFIG;

@@ -35,8 +35,6 @@ struct bl_config {
 	const bl_json *group_tenants; /* array of tenants that the group may pull for, or NULL */
 };
 
-/* The defaults, as with a file that holds {}. */
-int bl_config_init(struct bl_config *config, struct bl_err *err);
 /* Reads the file; with `optional` a missing one is like {}. BL_EX_CONFIG names the key. */
 int bl_config_load(const char *path, bool optional, struct bl_config *config, struct bl_err *err);
 /* Parses the file's text. */

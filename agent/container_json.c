@@ -190,7 +190,8 @@ static bool add_environment(bl_json *json, const struct bl_container *container)
 			   : bl_json_set_object(json, "environment");
 }
 
-bl_json *bl_containers_answer(const struct bl_container *container)
+/* What PUT says of it; the caller's. NULL when memory ran out. */
+static bl_json *answer(const struct bl_container *container)
 {
 	auto_json json = bl_json_new_object();
 	bool ready = container->state == BL_CONTAINER_READY;
@@ -205,7 +206,7 @@ bl_json *bl_containers_answer(const struct bl_container *container)
 
 bl_json *bl_containers_describe(const struct bl_container *container)
 {
-	auto_json json = bl_containers_answer(container);
+	auto_json json = answer(container);
 	bl_json *error;
 
 	if (!json || !bl_json_set_string(json, "id", container->id) ||
@@ -237,7 +238,7 @@ void bl_container_reply(const struct bl_container *container, struct bl_request 
 				"the container's process has ended");
 		return;
 	}
-	json = put ? bl_containers_answer(container) : bl_containers_describe(container);
+	json = put ? answer(container) : bl_containers_describe(container);
 	if (!json)
 		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed",
 				"out of memory; try again");

@@ -121,9 +121,8 @@ int bl_containers_defer(struct bl_container *container, const bl_json *mounts,
 /* Ends its lease if its process is dead; else nothing happens. */
 void bl_containers_release(struct bl_containers *containers, const char *id);
 
-/* What GET and PUT say of it; the caller's. NULL when memory ran out. */
+/* What GET says of it; the caller's. NULL when memory ran out. */
 bl_json *bl_containers_describe(const struct bl_container *container);
-bl_json *bl_containers_answer(const struct bl_container *container);
 
 const char *bl_containers_state_name(enum bl_container_state state);
 

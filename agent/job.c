@@ -460,11 +460,6 @@ bool bl_job_credential(const struct bl_job *job)
 	return job->credential;
 }
 
-bool bl_job_is_unchanged(const struct bl_job *job, const struct bl_manifest_file *file)
-{
-	return job->states[file - job->manifest.files] == BL_JOB_FILE_UNCHANGED;
-}
-
 uint64_t bl_job_arrived(const struct bl_job *job)
 {
 	return job->arrived;

@@ -63,8 +63,6 @@ void bl_job_free(struct bl_job *job);
 struct bl_manifest *bl_job_manifest(struct bl_job *job);
 const char *bl_job_revision(const struct bl_job *job); /* or NULL */
 bool bl_job_credential(const struct bl_job *job);      /* the origin wanted one */
-/* Whether fetch found the file's promise the same as in the "known" it was given. */
-bool bl_job_is_unchanged(const struct bl_job *job, const struct bl_manifest_file *file);
 uint64_t bl_job_arrived(const struct bl_job *job); /* bytes, as it says */
 uint64_t bl_job_rate(struct bl_job *job);	   /* bytes per second, lately */
 bool bl_job_is_listed(const struct bl_job *job);

@@ -20,7 +20,7 @@ enum bl_job_file_state {
 	BL_JOB_FILE_WRITING, /* has a descriptor */
 	BL_JOB_FILE_CLOSING, /* said done, not answered */
 	BL_JOB_FILE_OVER,    /* skipped, or good */
-	BL_JOB_FILE_UNCHANGED,
+	BL_JOB_FILE_UNCHANGED, /* as in "known": never asked for */
 };
 
 /* An answer that is owed; those to opens, and those to dones, leave in the order of the questions. */

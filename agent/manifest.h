@@ -94,9 +94,4 @@ int bl_manifest_walk(int dirfd, const char *name, const struct bl_digest *digest
 int bl_manifest_walk_tree(const struct bl_cachedir *dirs, const struct bl_digest *tree,
 			  bl_manifest_visit *visit, void *context, struct bl_err *err);
 
-/* Reads manifests/<hex>.json into *ret (initialised, empty), sorted: which digest the files of a
- * tree had that is no longer there. Errors as above. */
-int bl_manifest_load(const struct bl_cachedir *dirs, const struct bl_digest *tree,
-		     struct bl_manifest *ret, struct bl_err *err);
-
 #endif

@@ -230,16 +230,3 @@ int bl_manifest_walk_tree(const struct bl_cachedir *dirs, const struct bl_digest
 	(void)snprintf(name, sizeof(name), "%s.json", hex);
 	return bl_manifest_walk(dirs->manifests, name, tree, visit, context, err);
 }
-
-static int take_entry(void *context, const struct bl_manifest_entry *entry, struct bl_err *err)
-{
-	return bl_manifest_add(context, entry->path, entry->size, &entry->digest, NULL, err);
-}
-
-int bl_manifest_load(const struct bl_cachedir *dirs, const struct bl_digest *tree,
-		     struct bl_manifest *ret, struct bl_err *err)
-{
-	int r = bl_manifest_walk_tree(dirs, tree, take_entry, ret, err);
-
-	return r < 0 ? r : bl_manifest_sort(ret, err);
-}

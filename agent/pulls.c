@@ -274,7 +274,8 @@ static bool add_item(bl_json *list, const struct bl_pull *pull, size_t i)
 	       bl_json_set_string(to, "manifest", pin);
 }
 
-bl_json *bl_pulls_describe(const struct bl_pull *pull)
+/* The caller's; NULL when memory ran out. */
+static bl_json *describe(const struct bl_pull *pull)
 {
 	static const char *const names[] = {"pending", "ready", "failed"};
 	auto_json json = bl_json_new_object();
@@ -302,7 +303,7 @@ bl_json *bl_pulls_describe(const struct bl_pull *pull)
 
 void bl_pulls_reply(const struct bl_pull *pull, struct bl_request *request)
 {
-	auto_json json = bl_pulls_describe(pull);
+	auto_json json = describe(pull);
 	bool posted = strcmp(request->route->method, "POST") == 0;
 
 	if (json)

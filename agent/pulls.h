@@ -80,9 +80,7 @@ struct bl_pull *bl_pulls_find(const struct bl_pulls *pulls, const char *id);
 void bl_pulls_cancel(struct bl_pull *pull);
 void bl_pulls_done(struct bl_pulls *pulls);
 
-/* What GET says of it; the caller's, NULL when memory ran out. */
-bl_json *bl_pulls_describe(const struct bl_pull *pull);
-/* Answers a request with that. */
+/* Answers a GET with what there is to say of it. */
 void bl_pulls_reply(const struct bl_pull *pull, struct bl_request *request);
 
 #endif

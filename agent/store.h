@@ -17,7 +17,7 @@
  *   loop    bl_cachedir_unhold() each blob, bl_store_tree_unhold(), bl_store_unreserve()
  *
  * Eviction takes trees that no lease, pin or hold protects, oldest use first, only ever from the
- * loop's thread: so a lease that was put is seen by every eviction after it (C2).
+ * loop's thread: so a lease that was put is seen by every eviction after it.
  */
 #ifndef BL_STORE_H
 #define BL_STORE_H

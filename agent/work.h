@@ -5,7 +5,7 @@
  * again where that may help, and tells everyone who claims it how it ended. The last claim that is
  * given up cancels it; what has arrived stays on disk for the next.
  *
- * Who may have what (promises A2, A3):
+ * Who may have what (docs/agent-api.md, "Who is given what"):
  *   - a tenant's own ref, or the shared ref of content that asked nobody for a credential, serves
  *     at once;
  *   - where a credential was wanted, only while the tenant's recorded authorisation holds; else a

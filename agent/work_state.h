@@ -60,8 +60,8 @@ struct bl_work {
 	struct bl_claim *claims;
 	char *key;		   /* what makes it distinct */
 	char name[BL_DIGEST_HEX];  /* of its ref */
-	char *tenant;		   /* A3: as root's hook said; of a shared one the first's */
-	const char *owner;	   /* in names and keys: the tenant, or \"\" where it is shared */
+	char *tenant;		   /* as root's hook said; of a shared one the first's */
+	const char *owner;	   /* in names and keys: the tenant, or "" where it is shared */
 	bl_json *list;		   /* the array that holds the item's canonical form */
 	struct bl_weights weights; /* that one item */
 	bool refresh;

@@ -32,7 +32,7 @@ enum bl_spec_type {
 	BL_SPEC_SECCOMP = 6,	   /* struct sock_filter[]: the BPF program, host byte order */
 	BL_SPEC_MOUNT = 7, /* many: mount_location of each weights set, to be left alone and,
 				      when deferred, to be checked against the gate's lines */
-	BL_SPEC_HOME = 8,  /* HOME of config.json's process.env, where it counts (section 5) */
+	BL_SPEC_HOME = 8,  /* HOME of config.json's process.env, where it counts */
 	BL_SPEC_USER = 9,  /* u32 uid, u32 gid: process.user as config.json has it */
 };
 

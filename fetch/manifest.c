@@ -73,11 +73,6 @@ void bl_manifest_set_watch(struct bl_manifest *manifest, bl_manifest_watch *watc
 
 /* ---- Adding ---- */
 
-bool bl_manifest_wants(const struct bl_manifest *manifest, const char *path)
-{
-	return bl_pattern_filter_wants(&manifest->filter, path);
-}
-
 const struct bl_pattern_filter *bl_manifest_filter(const struct bl_manifest *manifest)
 {
 	return &manifest->filter;

@@ -54,9 +54,6 @@ void bl_manifest_set_watch(struct bl_manifest *manifest, bl_manifest_watch *watc
 /* The patterns with what became of them: bl_pattern_filter_notes(). */
 const struct bl_pattern_filter *bl_manifest_filter(const struct bl_manifest *manifest);
 
-/* Whether the patterns would keep this path: for sources that must ask more about each file. */
-bool bl_manifest_wants(const struct bl_manifest *manifest, const char *path);
-
 /*
  * Adds a copy of the entry unless the patterns drop it. -EBADMSG for a name that is refused
  * (dropped files' names too: a listing is refused whole), -EFBIG where the listing is too long.

@@ -35,7 +35,6 @@ struct bl_wire {
 /* Does not take ownership of share (may be NULL). */
 int bl_wire_init(struct bl_wire *wire, const struct bl_net *net, CURLSH *share, struct bl_err *err);
 void bl_wire_done(struct bl_wire *wire);
-#define auto_wire __attribute__((cleanup(bl_wire_done))) struct bl_wire
 
 /*
  * Sets the handle up for one request: passes gate one of fetch/net.h, signs where auth is for this

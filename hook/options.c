@@ -12,7 +12,7 @@
 #define MOST_TIMEOUT_MS	   (24LL * 3600 * 1000)
 
 const char bl_options_usage[] =
-	"usage: ballast-hook [OPTION]... [prestart|createRuntime|poststop|precreate]\n"
+	"Usage: ballast-hook [OPTION]... [prestart|createRuntime|poststop|precreate]\n"
 	"\n"
 	"An OCI hook: reads the container's state on standard input, waits until the node agent "
 	"has\n"

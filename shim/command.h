@@ -23,8 +23,6 @@ struct bl_command {
 	const char *shell_argv[4];
 };
 
-#define auto_command __attribute__((cleanup(bl_command_done))) struct bl_command
-
 /*
  * start_command through /bin/sh, or split where the image has none; else `rest`, the arguments
  * that followed the shim's own. ret is zero-initialised by the caller and not moved afterwards.

@@ -89,7 +89,8 @@ static bool ends_with(const char *name, size_t len, const char *end)
 	return len >= end_len && memcmp(name + len - end_len, end, end_len) == 0;
 }
 
-bool bl_env_is_reserved(const char *entry)
+/* Of the entry's name, up to its `=`. */
+static bool is_reserved(const char *entry)
 {
 	static const char *const whole[] = {"PORT", "HOST", "HOSTNAME"};
 	static const char *const ends[] = {"_SERVICE_HOST", "_SERVICE_PORT", "PATH"};
@@ -133,7 +134,7 @@ static void apply_spec(struct bl_env *env, struct places *places, const struct b
 	for (size_t i = 0; i < orders->env_count; i++) {
 		const char *entry = orders->env[i];
 
-		if (bl_env_is_reserved(entry))
+		if (is_reserved(entry))
 			say("environment variable %.*s dropped: the platform sets this name",
 			    (int)name_len(entry), entry);
 		else

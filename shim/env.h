@@ -6,7 +6,6 @@
 #ifndef BL_SHIM_ENV_H
 #define BL_SHIM_ENV_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/contract.h"
@@ -27,9 +26,6 @@ struct bl_env {
 };
 
 #define auto_env __attribute__((cleanup(bl_env_done))) struct bl_env
-
-/* PORT, HOST, HOSTNAME, *_SERVICE_HOST, *_SERVICE_PORT, *PATH: of entry's name (up to its `=`). */
-bool bl_env_is_reserved(const char *entry);
 
 /*
  * Builds ret->list (ret is zero-initialised by the caller) from `image`, the environment that the

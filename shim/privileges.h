@@ -28,6 +28,10 @@ struct bl_privileges {
 	unsigned short filter_count;
 };
 
+/*
+ * Becomes want->user and gives up all else; 0 only where every part was read back and is as wanted.
+ * On an error some of it may be done: the process is to end then.
+ */
 int bl_privileges_drop(const struct bl_privileges *want, struct bl_err *err);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who the server is to be: the order of design section 5, and what the image's own /etc/passwd and
+ * Who the server is to be (docs/custom-servers.md, "User"), and what the image's own /etc/passwd and
  * /etc/group say about that user. The files are the image's: hostile, bounded, and a line that is
  * not well-formed is no line.
  */

@@ -30,7 +30,7 @@ struct bl_walk_root {
 
 struct bl_walk_result {
 	size_t given;	 /* entries that changed owner */
-	size_t failed;	 /* entries that could not be given; */
+	size_t failed;	 /* entries that could not be given */
 	int first_error; /* why the first of them could not (an errno) */
 	size_t linked;	 /* files that have a name elsewhere, left */
 };

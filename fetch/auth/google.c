@@ -135,8 +135,9 @@ static int put_claims(struct bl_buf *to, const struct bl_google *google, const c
 	return r < 0 ? r : bl_crypto_base64url(to, text.data, text.len, err);
 }
 
-int bl_google_assertion(const struct bl_google *google, const char *audience, int64_t now,
-			char **ret, struct bl_err *err)
+/* The signed assertion (JWT) for `audience` at the time `now`, the caller's. */
+static int make_assertion(const struct bl_google *google, const char *audience, int64_t now,
+			  char **ret, struct bl_err *err)
 {
 	static const char header[] = "{\"alg\":\"RS256\",\"typ\":\"JWT\"}";
 	auto_secret_buf token = BL_BUF_INIT(32768);
@@ -203,7 +204,7 @@ static int ask(struct bl_google *google, int64_t now, struct bl_err *err)
 	auto_headers headers = {0};
 	auto_answer answer = {0};
 	auto_free char *url = NULL;
-	int r = bl_google_assertion(google, TOKEN_URI, now, &assertion, err);
+	int r = make_assertion(google, TOKEN_URI, now, &assertion, err);
 
 	if (r < 0)
 		return r;

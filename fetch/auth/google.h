@@ -31,10 +31,6 @@ int bl_google_init_key(struct bl_google *google, const struct bl_http *http, con
 void bl_google_init_oidc(struct bl_google *google, const struct bl_oidc_google *oidc);
 void bl_google_done(struct bl_google *google);
 
-/* The signed assertion (JWT) for `audience` at the time `now`, the caller's. */
-int bl_google_assertion(const struct bl_google *google, const char *audience, int64_t now,
-			char **ret, struct bl_err *err);
-
 /* Forgets the token, so that the next request gets a new one. */
 void bl_google_renew(struct bl_google *google);
 

@@ -53,9 +53,6 @@ int bl_s3_key_take(struct bl_s3_store *store, struct bl_err *err);
 /* Gets a new one by OIDC if the present one has ended, or at once with `now`. */
 int bl_s3_key_renew(struct bl_s3_store *store, bool now, struct bl_err *err);
 
-/* Works out base, url and auth for store->key.region. */
-int bl_s3_aim(struct bl_s3_store *store, struct bl_err *err);
-
 /* What a status with its error's code means (s3_error.c); `key` is "" for the bucket. */
 int bl_s3_tell(const struct bl_s3_store *store, int status, const char *code, const char *key,
 	       struct bl_err *err);

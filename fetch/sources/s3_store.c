@@ -49,7 +49,8 @@ static int endpoint_base(const struct bl_s3_store *store, const char *endpoint, 
 	return 0;
 }
 
-int bl_s3_aim(struct bl_s3_store *store, struct bl_err *err)
+/* Works out base, url and auth for store->key.region. */
+static int aim(struct bl_s3_store *store, struct bl_err *err)
 {
 	const struct bl_source *source = &store->input->item->source;
 	const char *endpoint =
@@ -85,7 +86,7 @@ int bl_s3_open(const struct bl_s3_kind *kind, const struct bl_source_input *inpu
 	if (r >= 0)
 		r = bl_s3_key_take(store, err);
 	if (r >= 0)
-		r = bl_s3_aim(store, err);
+		r = aim(store, err);
 	if (r < 0) {
 		bl_s3_close(store);
 		return r;
@@ -167,7 +168,7 @@ int bl_s3_request(struct bl_s3_store *store, const char *method, const char *key
 	store->key.region = moved;
 	bl_http_answer_done(ret);
 	*ret = (struct bl_http_answer){0};
-	r = bl_s3_aim(store, err);
+	r = aim(store, err);
 	return r < 0 ? r : request_once(store, method, key, query, headers, ret, err);
 }
 
