@@ -5,7 +5,7 @@
 #define FIRST_LANES_SMALL 64		      /* where files are so small that latency rules */
 #define SMALL_FILE	  (INT64_C(1) << 20)  /* bytes */
 #define WINDOW		  400		      /* ms over which a rate is taken, ... */
-#define WINDOW_CLEAR	  100		      /* ... and after which it may be clear already */
+#define WINDOW_CLEAR	  50		      /* ... and after which it may be clear already */
 #define SETTLING	  2000		      /* ms that new connections have to bring something */
 #define REST		  5000		      /* ms between tries once one brought nothing */
 #define REST_LIMITED	  10000		      /* ms after the origin asked for less */

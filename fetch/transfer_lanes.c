@@ -117,7 +117,7 @@ static int share_work(struct bl_transfer *transfer, struct bl_lane *idle, struct
 		if (lane->state != BL_LANE_ON_WIRE || lane->hedge || lane->file->location.whole ||
 		    lane->file->not_before > transfer->now)
 			continue;
-		if (lane->file->lanes < BL_PACE_MAX_LANES / 2 && lane->asked_to == lane->to &&
+		if (lane->file->lanes < BL_PACE_MAX_LANES / 2 &&
 		    transfer->now - lane->last_byte > HEDGE) {
 			int rc = start(transfer, idle, lane->file, lane->at, lane->to, err);
 

@@ -173,10 +173,11 @@ killed_often() {
 	echo "# killed $kills times: $all bytes in all" >&3
 }
 
-# A file is there after `since` kills and `sent` bytes.
+# A file is there after `since` kills and `sent` bytes. All connections together bring 26 MB a second; what
+# comes between two syncs, and while one lasts, is what a kill may cost.
 assert_round() {
 	assert_same "$T/model" "$T/out"
-	[ "$sent" -le $((size + since * 2500000)) ] || fail "$sent bytes for $size after $since kills"
+	[ "$sent" -le $((size + since * 5000000)) ] || fail "$sent bytes for $size after $since kills"
 	all=$((all + sent)) since=0 sent=0
 }
 
