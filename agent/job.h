@@ -63,8 +63,8 @@ void bl_job_free(struct bl_job *job);
 struct bl_manifest *bl_job_manifest(struct bl_job *job);
 const char *bl_job_revision(const struct bl_job *job); /* or NULL */
 bool bl_job_credential(const struct bl_job *job);      /* the origin wanted one */
-uint64_t bl_job_arrived(const struct bl_job *job); /* bytes, as it says */
-uint64_t bl_job_rate(struct bl_job *job);	   /* bytes per second, lately */
+uint64_t bl_job_arrived(const struct bl_job *job);     /* bytes, as it says */
+uint64_t bl_job_rate(struct bl_job *job);	       /* bytes per second, lately */
 bool bl_job_is_listed(const struct bl_job *job);
 /* No file may be written beyond what the largest one has. -ESRCH where the process is gone. */
 int bl_job_limit_files(const struct bl_job *job, const struct bl_spawn *spawn);

@@ -16,10 +16,10 @@
 /* What a file is about to do. */
 enum bl_job_file_state {
 	BL_JOB_FILE_IDLE,
-	BL_JOB_FILE_OPENING, /* asked, not answered */
-	BL_JOB_FILE_WRITING, /* has a descriptor */
-	BL_JOB_FILE_CLOSING, /* said done, not answered */
-	BL_JOB_FILE_OVER,    /* skipped, or good */
+	BL_JOB_FILE_OPENING,   /* asked, not answered */
+	BL_JOB_FILE_WRITING,   /* has a descriptor */
+	BL_JOB_FILE_CLOSING,   /* said done, not answered */
+	BL_JOB_FILE_OVER,      /* skipped, or good */
 	BL_JOB_FILE_UNCHANGED, /* as in "known": never asked for */
 };
 

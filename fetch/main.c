@@ -48,6 +48,7 @@ static const char usage[] =
 	"  --config=FILE    the operator's configuration (" BL_PATH_CONFIG ")\n"
 	"  --secrets-dir=DIR, --tenant=NAME, --auth-secret-name=NAME\n"
 	"                   the secret DIR/tenant/NAME (" BL_PATH_SECRETS ", default)\n"
+	"  --auth=JSON      the auth object of an item of weights, instead of a secret's name\n"
 	"  --allow=GLOB, --ignore=GLOB\n"
 	"                   which files; each may be given again\n"
 	"  --json           plan: the list as JSON\n"

@@ -46,10 +46,26 @@ complete_words() {
 	mapfile -t options < <("$BUILD/ballast" run --help | sed -n 's/^  --\([a-z-]*\).*/\1/p' | grep -v '^help$')
 	[ "${#options[@]}" -gt 10 ]
 	for option in "${options[@]}"; do
-		grep -q "Fl -$option " "$manual" || fail "the manual lacks --$option"
+		grep -qE "Fl -$option( |\$)" "$manual" || fail "the manual lacks --$option"
 		complete_words ballast run "--$option" | grep -q "^--$option=" || fail "no completion of --$option"
 	done
 	assert_equal "$(complete_words ballast run --network = h)" host
+	for command in "${commands[@]}"; do
+		for option in $("$BUILD/ballast" "$command" --help | grep -oE '^  --[a-z-]+' | cut -c5- | grep -v '^help$'); do
+			grep -qE "Fl -$option( |\$)" "$manual" || fail "the manual lacks --$option of $command"
+			complete_words ballast "$command" "--$option" | grep -qE "^--$option=?\$" || fail "no completion of $command --$option"
+		done
+	done
+}
+
+@test "each program's --help and its manual name the same options" {
+	local page program
+	for page in ballast-hook.8 ballastd.8 ballast-fetch.1; do
+		program=${page%.*}
+		assert_equal "$("$BUILD/$program" --help | grep -oE -- '--[a-z-]+' | grep -v -- '--help\|--version' | sort -u)" \
+			"$(sed '/^\.SH OPTIONS/,/^\.SH [^O]/!d; s/\\//g' "$TESTS/../docs/man/$page" | grep -E '^\.(BI?R?|IR) ?"?--|" --' |
+				grep -oE -- '--[a-z-]+' | grep -v -- '--help\|--version' | sort -u)"
+	done
 }
 
 @test "a wrong command line is 64 and says what is wrong" {
