@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
+#include "common/sys.h"
 
 #define HEAD_MAX	   16384
 #define RECONNECT_FIRST_MS 20
@@ -90,11 +90,11 @@ static int wait_for(const struct bl_agent *agent, int fd, short events, int64_t 
 
 		if (left < 0)
 			left = 0;
-		n = poll(fds, agent->watch_count + 1, left > 3600000 ? 3600000 : (int)left);
-		if (n < 0 && errno != EINTR)
-			return bl_err_sys(err, errno, "wait for the agent");
-		if (n < 0)
+		n = bl_sys_poll(fds, agent->watch_count + 1, left > 3600000 ? 3600000 : (int)left);
+		if (n == -EINTR)
 			continue;
+		if (n < 0)
+			return bl_err_sys(err, -n, "wait for the agent");
 		for (size_t i = 0; i < agent->watch_count; i++)
 			if (fds[i + 1].revents)
 				return bl_err_set(err, BL_EX_RETRY, ECANCELED,
@@ -131,35 +131,31 @@ static int broken(const struct bl_agent *agent, int errnum, struct bl_err *err)
 /* Who listens, as the kernel knows it: a socket that somebody else put there is not the agent. */
 static int check_owner(const struct bl_agent *agent, int fd, struct bl_err *err)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	uid_t uid = (uid_t)-1;
+	int r = bl_sys_peer_uid(fd, &uid);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return bl_err_sys(err, errno, "ask who listens at %s", agent->socket);
-	if (peer.uid != agent->owner)
+	if (r < 0)
+		return bl_err_sys(err, -r, "ask who listens at %s", agent->socket);
+	if (uid != agent->owner)
 		return bl_err_set(err, BL_EX_UNAVAILABLE, EPERM,
 				  "the agent's socket %s belongs to uid %u, not to uid %u: refused",
-				  agent->socket, (unsigned)peer.uid, (unsigned)agent->owner);
+				  agent->socket, (unsigned)uid, (unsigned)agent->owner);
 	return 0;
 }
 
 /* Connects; a full backlog (EAGAIN) is waited out. Returns the descriptor. */
 static int connect_once(const struct bl_agent *agent, struct bl_err *err)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	auto_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	auto_fd fd = bl_sys_socket();
 	int r;
 
 	if (fd < 0)
-		return bl_err_sys(err, errno, "socket");
-	if (strlen(agent->socket) >= sizeof(address.sun_path))
-		return unavailable(agent, ENAMETOOLONG, err);
-	memcpy(address.sun_path, agent->socket, strlen(agent->socket) + 1);
-	while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		if (errno == EINTR)
+		return bl_err_sys(err, -fd, "socket");
+	while ((r = bl_sys_connect(fd, agent->socket)) < 0) {
+		if (r == -EINTR)
 			continue;
-		if (errno != EAGAIN)
-			return unavailable(agent, errno, err);
+		if (r != -EAGAIN)
+			return unavailable(agent, -r, err);
 		r = wait_for(agent, -1, 0, bl_agent_now() + RECONNECT_FIRST_MS, err);
 		if (r < 0)
 			return r;
@@ -174,7 +170,7 @@ static int send_all(const struct bl_agent *agent, int fd, const char *data, size
 		    struct bl_err *err)
 {
 	while (len > 0) {
-		ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+		ssize_t n = bl_sys_send(fd, data, len);
 		int r;
 
 		if (n >= 0) {
@@ -182,13 +178,13 @@ static int send_all(const struct bl_agent *agent, int fd, const char *data, size
 			len -= (size_t)n;
 			continue;
 		}
-		if (errno == EINTR)
+		if (n == -EINTR)
 			continue;
 		/* An agent may answer (and close) before it has read everything: read that. */
-		if (errno == EPIPE)
+		if (n == -EPIPE)
 			return 0;
-		if (errno != EAGAIN)
-			return broken(agent, errno, err);
+		if (n != -EAGAIN)
+			return broken(agent, (int)-n, err);
 		r = wait_for(agent, fd, POLLOUT, agent->deadline, err);
 		if (r <= 0)
 			return r < 0 ? r : too_late(agent, "take the request", err);
@@ -201,15 +197,15 @@ static ssize_t read_some(const struct bl_agent *agent, int fd, char *to, size_t 
 			 struct bl_err *err)
 {
 	for (;;) {
-		ssize_t n = recv(fd, to, room, 0);
+		ssize_t n = bl_sys_recv(fd, to, room);
 		int r;
 
 		if (n >= 0)
 			return n;
-		if (errno == EINTR)
+		if (n == -EINTR)
 			continue;
-		if (errno != EAGAIN)
-			return broken(agent, errno, err);
+		if (n != -EAGAIN)
+			return broken(agent, (int)-n, err);
 		r = wait_for(agent, fd, POLLIN, agent->deadline, err);
 		if (r <= 0)
 			return r < 0 ? r : too_late(agent, "answer", err);

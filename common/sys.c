@@ -7,6 +7,7 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -35,18 +37,23 @@ static const struct {
 	const char *name;
 	int number;
 } fault_errnos[] = {
-	{"EPERM", EPERM},   {"ENOENT", ENOENT}, {"EIO", EIO},	      {"EBADF", EBADF},
-	{"EAGAIN", EAGAIN}, {"ENOMEM", ENOMEM}, {"EACCES", EACCES},   {"EBUSY", EBUSY},
-	{"EEXIST", EEXIST}, {"EXDEV", EXDEV},	{"ENODEV", ENODEV},   {"ENOTDIR", ENOTDIR},
-	{"EISDIR", EISDIR}, {"EINVAL", EINVAL}, {"ENFILE", ENFILE},   {"EMFILE", EMFILE},
-	{"EFBIG", EFBIG},   {"ENOSPC", ENOSPC}, {"EROFS", EROFS},     {"EMLINK", EMLINK},
-	{"ELOOP", ELOOP},   {"ENOSYS", ENOSYS}, {"EDQUOT", EDQUOT},   {"EOVERFLOW", EOVERFLOW},
-	{"ESRCH", ESRCH},   {"EINTR", EINTR},	{"ESTALE", ESTALE},   {"EOPNOTSUPP", EOPNOTSUPP},
-	{"EUSERS", EUSERS}, {"EPIPE", EPIPE},	{"ETXTBSY", ETXTBSY}, {"ENXIO", ENXIO},
+	{"EPERM", EPERM},	    {"ENOENT", ENOENT},	  {"EIO", EIO},
+	{"EBADF", EBADF},	    {"EAGAIN", EAGAIN},	  {"ENOMEM", ENOMEM},
+	{"EACCES", EACCES},	    {"EBUSY", EBUSY},	  {"EEXIST", EEXIST},
+	{"EXDEV", EXDEV},	    {"ENODEV", ENODEV},	  {"ENOTDIR", ENOTDIR},
+	{"EISDIR", EISDIR},	    {"EINVAL", EINVAL},	  {"ENFILE", ENFILE},
+	{"EMFILE", EMFILE},	    {"EFBIG", EFBIG},	  {"ENOSPC", ENOSPC},
+	{"EROFS", EROFS},	    {"EMLINK", EMLINK},	  {"ELOOP", ELOOP},
+	{"ENOSYS", ENOSYS},	    {"EDQUOT", EDQUOT},	  {"EOVERFLOW", EOVERFLOW},
+	{"ESRCH", ESRCH},	    {"EINTR", EINTR},	  {"ESTALE", ESTALE},
+	{"EOPNOTSUPP", EOPNOTSUPP}, {"EUSERS", EUSERS},	  {"EPIPE", EPIPE},
+	{"ETXTBSY", ETXTBSY},	    {"ENXIO", ENXIO},	  {"ECONNREFUSED", ECONNREFUSED},
+	{"ECONNRESET", ECONNRESET}, {"ENOBUFS", ENOBUFS},
 };
 
 #define FAULT_RULES 16
 #define FAULT_SKIP  (-1)
+#define FAULT_SHORT (-2)
 
 static struct fault_rule {
 	char call[32];
@@ -80,28 +87,38 @@ __attribute__((constructor)) static void fault_init(void)
 	}
 }
 
-/* The errno that this call is to fail with, FAULT_SKIP, or 0. */
+/* What a rule makes of the call: an errno, FAULT_SKIP, FAULT_SHORT, or 0. */
+static int fault_carry_out(const struct fault_rule *rule)
+{
+	if (strcmp(rule->what, "KILL") == 0)
+		(void)kill(getpid(), SIGKILL);
+	if (strcmp(rule->what, "STOP") == 0)
+		(void)kill(getpid(), SIGSTOP);
+	if (strcmp(rule->what, "SKIP") == 0)
+		return FAULT_SKIP;
+	if (strcmp(rule->what, "SHORT") == 0)
+		return FAULT_SHORT;
+	for (size_t e = 0; e < sizeof(fault_errnos) / sizeof(*fault_errnos); e++)
+		if (strcmp(rule->what, fault_errnos[e].name) == 0)
+			return fault_errnos[e].number;
+	return 0;
+}
+
+/* What is to become of this call: the first of its rules that holds says it; all of them count it. */
 static int fault(const char *call)
 {
+	int result = 0;
+
 	for (size_t i = 0; i < fault_count; i++) {
 		struct fault_rule *rule = &fault_rules[i];
 
 		if (strcmp(rule->call, call) != 0)
 			continue;
 		rule->seen++;
-		if (rule->nth && rule->seen != rule->nth)
-			continue;
-		if (strcmp(rule->what, "KILL") == 0)
-			(void)kill(getpid(), SIGKILL);
-		if (strcmp(rule->what, "STOP") == 0)
-			(void)kill(getpid(), SIGSTOP);
-		if (strcmp(rule->what, "SKIP") == 0)
-			return FAULT_SKIP;
-		for (size_t e = 0; e < sizeof(fault_errnos) / sizeof(*fault_errnos); e++)
-			if (strcmp(rule->what, fault_errnos[e].name) == 0)
-				return fault_errnos[e].number;
+		if (result == 0 && (rule->nth == 0 || rule->seen == rule->nth))
+			result = fault_carry_out(rule);
 	}
-	return 0;
+	return result;
 }
 
 void bl_sys_point(const char *name)
@@ -109,13 +126,24 @@ void bl_sys_point(const char *name)
 	(void)fault(name);
 }
 
-#define FAULT(call)                                                    \
+/* For a call that moves up to len bytes: SHORT makes that one. */
+#define FAULT_MOVE(call, len)                                          \
 	do {                                                           \
 		int bl_fault = fault(call);                            \
-		if (bl_fault)                                          \
+		if (bl_fault == FAULT_SHORT)                           \
+			(len) = (len) > 0 ? 1 : 0;                     \
+		else if (bl_fault)                                     \
 			return bl_fault == FAULT_SKIP ? 0 : -bl_fault; \
 	} while (0)
+#define FAULT(call)                        \
+	do {                               \
+		size_t bl_none = 0;        \
+		FAULT_MOVE(call, bl_none); \
+	} while (0)
 #else
+#define FAULT_MOVE(call, len) \
+	do {                  \
+	} while (0)
 #define FAULT(call) \
 	do {        \
 	} while (0)
@@ -430,12 +458,67 @@ int bl_sys_fallocate(int fd, int mode, off_t offset, off_t length)
 	RETURN_CALL("fallocate", fallocate(fd, mode, offset, length));
 }
 
-/* ---- Processes and namespaces ---- */
+/* ---- Sockets ---- */
+
+int bl_sys_socket(void)
+{
+	RETURN_CALL("socket", socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+int bl_sys_connect(int fd, const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t len = strlen(path);
+
+	if (len >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, len + 1);
+	RETURN_CALL("connect", connect(fd, (struct sockaddr *)&address, sizeof(address)));
+}
+
+int bl_sys_peer_uid(int fd, uid_t *ret)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	FAULT("peer_uid");
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -errno;
+	if (len != sizeof(peer))
+		return -EINVAL;
+	*ret = peer.uid;
+	return 0;
+}
+
+ssize_t bl_sys_send(int fd, const void *data, size_t len)
+{
+	ssize_t n;
+
+	FAULT_MOVE("send", len);
+	n = send(fd, data, len, MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
+}
+
+ssize_t bl_sys_recv(int fd, void *data, size_t len)
+{
+	ssize_t n;
+
+	FAULT_MOVE("recv", len);
+	n = recv(fd, data, len, 0);
+	return n < 0 ? -errno : n;
+}
+
+int bl_sys_poll(struct pollfd *fds, size_t n, int timeout_ms)
+{
+	RETURN_CALL("poll", poll(fds, n, timeout_ms));
+}
 
 int bl_sys_accept(int listener)
 {
 	RETURN_CALL("accept", accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
+
+/* ---- Processes and namespaces ---- */
 
 void bl_sys_coarse_time(struct timespec *ret)
 {

@@ -7,8 +7,9 @@
  *
  * The seam. Built with -DBL_FAULTS (make FAULTS=1; never installed), BL_FAULT in the environment
  * holds rules "CALL:WHAT[:NTH][,...]": the NTH (default: every) call of bl_sys_CALL fails with the
- * errno WHAT (ENOSPC), or WHAT is KILL (SIGKILL to ourselves before the call), STOP (SIGSTOP) or
- * SKIP (the call is not made and says 0: does the caller read back what it set?).
+ * errno WHAT (ENOSPC), or WHAT is KILL (SIGKILL to ourselves before the call), STOP (SIGSTOP),
+ * SKIP (the call is not made and says 0: does the caller read back what it set?) or SHORT (send and
+ * recv move one byte).
  * bl_sys_point("name") is a place without a call where KILL and STOP work just so. In a normal
  * build none of it exists.
  */
@@ -98,10 +99,23 @@ ssize_t bl_sys_splice_to(int pipe, int fd, off_t offset, size_t len);
 int bl_sys_ftruncate(int fd, off_t length);
 int bl_sys_fallocate(int fd, int mode, off_t offset, off_t length);
 
-/* ---- Processes and namespaces ---- */
+/* ---- Sockets ---- */
 
+struct pollfd;
+
+/* A stream socket of AF_UNIX, non-blocking and close-on-exec. */
+int bl_sys_socket(void);
+/* To the socket at path. -ENAMETOOLONG where no address can hold it; -EINTR, and -EAGAIN where the
+ * listener's backlog is full, are the caller's to wait out, as are those of send, recv and poll. */
+int bl_sys_connect(int fd, const char *path);
+int bl_sys_peer_uid(int fd, uid_t *ret); /* whose the other end is (SO_PEERCRED) */
+ssize_t bl_sys_send(int fd, const void *data, size_t len); /* without SIGPIPE */
+ssize_t bl_sys_recv(int fd, void *data, size_t len);
+int bl_sys_poll(struct pollfd *fds, size_t n, int timeout_ms);
 /* accept4(2), non-blocking and close-on-exec. */
 int bl_sys_accept(int listener);
+
+/* ---- Processes and namespaces ---- */
 
 /* The clock that file systems take their times from, by a call: the C library's way through the vDSO
  * costs who asks once two page faults. */

@@ -117,6 +117,55 @@ each_errno() {
 	each_errno openat EMFILE ENOMEM
 }
 
+# agent_fails RULES STATUS TEXT: the calls to the agent fail so; nothing is mounted or left.
+agent_fails() {
+	BL_FAULT=$1 HOOK=$FAULTS/ballast-hook run hook_alone --timeout=150ms --on-timeout=fail
+	assert_equal "$1: $status" "$1: $2"
+	assert_equal "$1: ${#lines[@]}" "$1: 1"
+	assert_output "$3"
+	assert_equal "$1: $(table)" "$1: $FILES"
+	assert_equal "$1: $(box_table)" "$1: $INSIDE"
+	assert_equal "$(mount_table)" "$HOST"
+}
+
+@test "every call to the agent fails: the right status, in one line" {
+	need_faults
+	full_bundle
+	start_fake
+	start_box
+	FILES=$(table) INSIDE=$(box_table) HOST=$(mount_table)
+	agent_fails socket:EMFILE 70 "error: socket: "
+	agent_fails connect:ECONNREFUSED 69 "; start ballastd, or name its socket"
+	agent_fails connect:ENOENT 69 "; start ballastd, or name its socket"
+	agent_fails connect:EACCES 69 "; start ballastd, or name its socket"
+	agent_fails connect:EAGAIN 75 "did not accept the connection in time"
+	agent_fails peer_uid:ENOBUFS 70 "ask who listens at $T/agent.sock: "
+	agent_fails send:ECONNRESET 69 "the connection to the agent at $T/agent.sock broke: "
+	agent_fails send:SHORT:1,send:ECONNRESET:2 69 "the connection to the agent at $T/agent.sock broke: "
+	agent_fails recv:EAGAIN,poll:ENOMEM 70 "wait for the agent: "
+	# After the first contact it is tried again, until the time is over.
+	agent_fails send:EPIPE,recv:ECONNRESET 69 "the connection to the agent at $T/agent.sock broke: "
+	agent_fails recv:ECONNRESET 69 "the connection to the agent at $T/agent.sock broke: "
+	agent_fails recv:SKIP 69 "the connection to the agent at $T/agent.sock broke: "
+	agent_fails "recv:SKIP:1$(printf ',connect:ECONNREFUSED:%d' {2..12})" 69 "cannot be reached: "
+}
+
+@test "calls to the agent that are interrupted, cut short or broken once: all is attached" {
+	need_faults
+	full_bundle
+	start_fake
+	local rules
+	for rules in connect:EINTR:1 connect:EAGAIN:1 send:EINTR:1 send:EAGAIN:1 send:SHORT recv:EINTR:1 recv:EAGAIN:1 \
+		recv:SHORT poll:EINTR:1 recv:ECONNRESET:1 recv:SKIP:1 recv:SHORT:1,recv:SKIP:2 send:EPIPE:1,recv:ECONNRESET:1 \
+		recv:SKIP:1,connect:ECONNREFUSED:2; do
+		start_box
+		BL_FAULT=$rules HOOK=$FAULTS/ballast-hook run hook_alone
+		assert_equal "$rules: $status" "$rules: 0"
+		assert_equal "$(box_table | grep -c ballast)" 4
+		end_box
+	done
+}
+
 @test "the deferred way: placeholders and the gate" {
 	need_faults
 	full_bundle
