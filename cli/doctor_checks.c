@@ -196,20 +196,64 @@ void bl_doctor_check_registration(struct bl_doctor *doctor)
 
 /* ---- containerd ---- */
 
+/* Takes away the lines of a TOML file that are comments. */
+static void drop_comments(char *text)
+{
+	for (char *line = text; *line;) {
+		size_t len = strcspn(line, "\n");
+
+		if (line[strspn(line, " \t")] == '#')
+			memset(line, ' ', len);
+		line += len + (line[len] == '\n');
+	}
+}
+
+/* Docker's package has containerd without the part that serves pods. */
+static bool serves_no_pods(const char *text)
+{
+	const char *disabled = strstr(text, "disabled_plugins");
+	size_t len = disabled ? strcspn(disabled, "]") : 0;
+
+	return disabled &&
+	       (memmem(disabled, len, "\"cri\"", 5) || memmem(disabled, len, "grpc.v1.cri\"", 12));
+}
+
+static bool containerd_runs(const struct bl_doctor *doctor)
+{
+	char room[PATH_ROOM];
+	const char *path = bl_doctor_path(doctor, "/run/containerd/containerd.sock", room);
+	auto_fd fd = bl_sys_socket();
+	int r = fd < 0 ? fd : bl_sys_connect(fd, path);
+
+	/* One that is too busy to take us, or that only root may ask, runs. */
+	return r >= 0 || r == -EAGAIN || r == -EACCES;
+}
+
 void bl_doctor_check_containerd(struct bl_doctor *doctor)
 {
 	static const char path[] = "/etc/containerd/config.toml";
+	static const char fix[] = "in the runtime's section write pod_annotations = [" KEY_PATTERN
+				  ", " KEY_PATTERN_SCOPED "]";
 	auto_buf text = BL_BUF_INIT(FILE_MAX);
 	char room[PATH_ROOM];
 
-	if (bl_fs_read_file(AT_FDCWD, bl_doctor_path(doctor, path, room), &text, NULL) < 0)
+	if (bl_fs_read_file(AT_FDCWD, bl_doctor_path(doctor, path, room), &text, NULL) < 0 ||
+	    bl_buf_puts(&text, "\n", NULL) < 0) /* an empty file has its text too */
 		return;
-	if (strstr(bl_buf_str(&text), KEY_PATTERN) && strstr(bl_buf_str(&text), KEY_PATTERN_SCOPED))
+	drop_comments(text.data);
+	if (strstr(text.data, KEY_PATTERN) && strstr(text.data, KEY_PATTERN_SCOPED))
 		bl_doctor_find(doctor, BL_FINDING_GOOD, path, "passes our annotations on");
+	else if (serves_no_pods(text.data))
+		bl_doctor_find(
+			doctor, BL_FINDING_NOTE, path,
+			"skipped: this containerd serves no pods (its cri plugin is disabled)");
+	else if (!containerd_runs(doctor))
+		bl_doctor_find(doctor, BL_FINDING_NOTE, path,
+			       "skipped: containerd is not running; before it serves pods, %s",
+			       fix);
 	else
-		bl_doctor_find(doctor, BL_FINDING_BAD, path,
-			       "does not pass our annotations on: in the runtime's section write "
-			       "pod_annotations = [" KEY_PATTERN ", " KEY_PATTERN_SCOPED "]");
+		bl_doctor_find(doctor, BL_FINDING_BAD, path, "does not pass our annotations on: %s",
+			       fix);
 }
 
 /* ---- Secrets ---- */

@@ -457,6 +457,13 @@ complete_words() {
 
 # ---- doctor
 
+# containerd_is STATUS MARK TEXT: doctor says that of containerd.
+containerd_is() {
+	ballast doctor "--agent=unix:$T/agent.sock" --root="$T/root"
+	assert_status "$1"
+	assert_output "$2  /etc/containerd/config.toml: $3"
+}
+
 # An installation in $T/root that has nothing wrong but that its agent does not run.
 healthy_root() {
 	local root=$T/root
@@ -485,10 +492,6 @@ healthy_root() {
 	assert_status 1
 	assert_output "default/token: must be a regular file of root's alone"
 	chmod 600 "$T/root/etc/ballast/secrets/default/token"
-	echo 'pod_annotations = []' >"$T/root/etc/containerd/config.toml"
-	ballast doctor "$at" --root="$T/root"
-	assert_status 1
-	assert_output 'pod_annotations = \["\*.ballast.dev", "\*.ballast.dev/\*"\]'
 	rm "$T/root/etc/containerd/config.toml" "$T/root/usr/libexec/oci/hooks.d/ballast-hook"
 	ballast doctor "$at" --root="$T/root"
 	assert_status 1
@@ -499,4 +502,28 @@ healthy_root() {
 	run --separate-stderr "$BUILD/ballast" doctor --agent="unix:$T/none.sock" --root="$T/root" --json
 	assert_status 1
 	assert_equal "$(jq -r '.[] | select(.what == "agent") | .finding' <<<"$output")" bad
+}
+
+@test "doctor: a containerd that nobody uses is skipped, one that serves pods must pass the annotations on" {
+	need_root
+	start_agent
+	healthy_root
+	local config=$T/root/etc/containerd/config.toml
+	containerd_is 0 "ok  " "passes our annotations on"
+	echo '# pod_annotations = ["*.ballast.dev", "*.ballast.dev/*"]' >"$config"
+	containerd_is 0 note "skipped: containerd is not running; before it serves pods, in the runtime's section write"
+	mkdir -p "$T/root/run/containerd"
+	spawn containerd /usr/bin/python3 -c 'import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print("listens", flush=True)
+while True:
+    listener.accept()' "$T/root/run/containerd/containerd.sock"
+	containerd_is 1 "BAD " "does not pass our annotations on"
+	assert_output 'pod_annotations = \["\*.ballast.dev", "\*.ballast.dev/\*"\]'
+	echo 'disabled_plugins = ["cri"]' >"$config"
+	containerd_is 0 note "skipped: this containerd serves no pods"
+	: >"$config"
+	containerd_is 1 "BAD " "does not pass our annotations on"
 }
