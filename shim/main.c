@@ -190,9 +190,9 @@ static void forget(uintptr_t from, uintptr_t to)
 }
 
 /*
- * What only the server needed: a waiting init keeps next to nothing, and shows it to nobody. Of the
- * stack go the environment at its top, and what deeper calls have used, though not what the calls
- * from here use: so this must have a frame of its own, below all that is still needed.
+ * What only the server needed: a waiting init keeps next to nothing. Of the stack go the
+ * environment at its top, and what deeper calls have used, though not what the calls from here use:
+ * so this must have a frame of its own, below all that is still needed.
  */
 __attribute__((noinline)) static void let_go(struct shim *shim, char *const *image_env)
 {
@@ -201,7 +201,6 @@ __attribute__((noinline)) static void let_go(struct shim *shim, char *const *ima
 	char *from;
 	char *to;
 
-	(void)bl_sys_set_dumpable(false);
 	bl_command_done(&shim->command);
 	bl_env_done(&shim->env);
 	bl_orders_done(&shim->orders);
@@ -251,6 +250,9 @@ static int run(struct shim *shim, char *const *argv, char *const *image_env, str
 		return ret;
 	if (!shim->init && !(shim->orders.flags & BL_SPEC_FLAG_INIT))
 		return become(shim, err);
+	/* Before the server is there: from its first instruction it may trace whoever has its identity
+	 * and has not said this. What is executed is traced as ever. */
+	(void)bl_sys_set_dumpable(false);
 	ret = bl_init_start(&init, become_child, shim, err);
 	if (ret < 0)
 		return ret;

@@ -59,6 +59,21 @@ given() {
 	assert_equal "$(given)" "$before"
 }
 
+# Not after it: where the identity stays the same, a server that was quicker could stop its init.
+@test "escape: the shim cannot be traced from before the server's first instruction on" {
+	need strace
+	use_box
+	spec no_build init start='grep -c . /proc/self/environ'
+	CONTAINER=$(new_id)
+	echo "runc $CONTAINER" >>"$T/containers"
+	capture strace -f --seccomp-bpf -e trace=prctl,execve -o "$T/trace" \
+		runc --root "$T/runc" run --bundle "$BUNDLE" "$CONTAINER"
+	assert_status 0
+	assert_equal "$(sed -n '/execve("\/run\/ballast\/shim"/,$p' "$T/trace" |
+		grep -oE 'PR_SET_DUMPABLE, SUID_DUMP_DISABLE|execve\("/bin/sh"')" 'PR_SET_DUMPABLE, SUID_DUMP_DISABLE
+execve("/bin/sh"'
+}
+
 @test "filter: python's threads, mappings, children and neighbours' memory work under it" {
 	need /usr/bin/python3
 	use_box /usr/bin/python3 /work.py
