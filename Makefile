@@ -224,6 +224,8 @@ install: $(binaries)
 uninstall:
 	$(Q)rm -f $(addprefix $(DESTDIR),$(installed_data))
 	$(Q)rm -f $(addprefix $(DESTDIR),$(installed_programs))
+	$(Q)rmdir --ignore-fail-on-non-empty $(wildcard $(addprefix $(DESTDIR),$(DATADIR)/doc/ballast/runtimes \
+		$(DATADIR)/doc/ballast $(DATADIR)/ballast/podman-hooks.d $(DATADIR)/ballast $(LIBEXECDIR)/ballast)) 2>/dev/null || true
 
 # A tarball of what is committed.
 dist:

@@ -36,6 +36,7 @@
 #include "common/contract.h"
 #include "common/err.h"
 #include "common/job.h"
+#include "common/program.h"
 #include "common/sys.h"
 
 #define FETCH_USER "ballast-fetch"
@@ -43,27 +44,13 @@
 #define MAX_FILES  1024
 #define MAX_MEMORY (2ULL << 30) /* bytes of data */
 
-/* Beside our own program, so that a build tree runs as it is. */
-static int open_sibling(void)
-{
-	char path[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof("ballast-fetch"));
-	char *slash;
-
-	if (len <= 0)
-		return -ENOENT;
-	path[len] = '\0';
-	slash = strrchr(path, '/');
-	if (!slash)
-		return -ENOENT;
-	memcpy(slash + 1, "ballast-fetch", sizeof("ballast-fetch"));
-	return bl_sys_openat(AT_FDCWD, path, O_PATH, 0);
-}
-
 int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *job, bool noisy,
 		  struct bl_err *err)
 {
-	auto_fd fd = program ? bl_sys_openat(AT_FDCWD, program, O_PATH, 0) : open_sibling();
+	char room[BL_PROGRAM_PATH_MAX];
+	const char *path =
+		program ? program : bl_program_find("ballast-fetch", BL_PATH_FETCH, room);
+	auto_fd fd = bl_sys_openat(AT_FDCWD, path, O_PATH, 0);
 	const struct passwd *user = getpwnam(FETCH_USER);
 	struct sock_fprog filter;
 	auto_fd namespace = -1;
@@ -71,18 +58,15 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *jo
 	struct stat st;
 	int r;
 
-	if (fd < 0 && !program)
-		fd = bl_sys_openat(AT_FDCWD, BL_PATH_FETCH, O_PATH, 0);
 	if (fd < 0)
-		return bl_err_sys(err, -fd, "open the fetch program '%s'",
-				  program ? program : BL_PATH_FETCH);
+		return bl_err_sys(err, -fd, "open the fetch program '%s'", path);
 	r = bl_sys_fstat(fd, &st);
 	if (r < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 022))
 		return bl_err_config(
 			err,
 			"the fetch program '%s' is no regular file, or others than its "
 			"owner may write it",
-			program ? program : BL_PATH_FETCH);
+			path);
 	namespace = bl_sys_openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY, 0);
 	if (namespace < 0)
 		return bl_err_sys(err, -namespace, "open '/proc/self/ns/pid'");

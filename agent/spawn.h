@@ -28,7 +28,7 @@ struct bl_spawn {
 	bool noisy; /* its stderr is ours (for people who look for a fault), else /dev/null */
 };
 
-/* Opens the program (NULL: beside our own, else BL_PATH_FETCH) and finds the user. job: the
+/* Opens the program (NULL: where common/program.h finds it) and finds the user. job: the
  * configuration of jobs. */
 int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *job, bool noisy,
 		  struct bl_err *err);

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #include "cli/command.h"
-#include "cli/program.h"
 #include "cli/truss_config.h"
 #include "common/agent_client.h"
 #include "common/buf.h"

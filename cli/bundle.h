@@ -8,7 +8,7 @@
 
 #include "cli/oci_config.h"
 #include "cli/options.h"
-#include "cli/program.h"
+#include "common/program.h"
 
 struct bl_bundle {
 	const char *rootfs;	  /* --rootfs */

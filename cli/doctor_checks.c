@@ -16,6 +16,7 @@
 #include "common/contract.h"
 #include "common/err.h"
 #include "common/fs.h"
+#include "common/program.h"
 #include "common/sys.h"
 #include "common/weights.h"
 
@@ -129,10 +130,16 @@ static void check_program(struct bl_doctor *doctor, const char *path, bool is_sh
 
 void bl_doctor_check_programs(struct bl_doctor *doctor)
 {
-	check_program(doctor, BL_PATH_HOOK, false);
-	check_program(doctor, BL_PATH_SHIM, true);
-	check_program(doctor, BL_PATH_FETCH, false);
-	check_program(doctor, "/usr/sbin/ballastd", false);
+	static const char *const installed[] = {BL_PATH_HOOK, BL_PATH_SHIM, BL_PATH_FETCH,
+						"/usr/sbin/ballastd"};
+
+	for (size_t i = 0; i < sizeof(installed) / sizeof(*installed); i++) {
+		char room[BL_PROGRAM_PATH_MAX];
+		const char *path =
+			*doctor->root ? installed[i] : bl_program_installed(installed[i], room);
+
+		check_program(doctor, path, strcmp(installed[i], BL_PATH_SHIM) == 0);
+	}
 }
 
 /* ---- hooks.d ---- */

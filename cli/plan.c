@@ -10,12 +10,12 @@
 
 #include "cli/command.h"
 #include "cli/options.h"
-#include "cli/program.h"
 #include "cli/weights_arg.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
+#include "common/program.h"
 #include "common/source.h"
 
 struct plan {

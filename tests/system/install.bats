@@ -54,6 +54,8 @@ installed() { (cd "$1" && find . \( -type f -o -type l \) -printf '%m %p\n' | so
 
 	make -s -C "$TOP" uninstall DESTDIR="$T/root"
 	assert_equal "$(installed "$T/root")" ""
+	assert_equal "$(find "$T/root" -ipath '*ballast*')" "$T/root/etc/ballast
+$T/root/etc/ballast/secrets"
 }
 
 @test "install: PREFIX is in the paths that hooks.d and the unit name" {
@@ -65,6 +67,11 @@ installed() { (cd "$1" && find . \( -type f -o -type l \) -printf '%m %p\n' | so
 		"[createRuntime,poststop] [PATH=/usr/sbin:/usr/bin:/sbin:/bin]"
 	jq -e '.hook.args | index("--required")' "$file"
 	grep -q '^ExecStart=/opt/ballast/sbin/ballastd$' "$T/root/opt/ballast/lib/systemd/system/ballastd.service"
+	# The programs find each other there.
+	run "$T/root/opt/ballast/bin/ballast" doctor
+	assert_output "ok    $T/root/opt/ballast/libexec/ballast/ballast-shim: there, static"
+	run "$T/root/opt/ballast/bin/ballast" plan file:///nowhere
+	assert_output "ballast-fetch: error: file:///nowhere "
 	# Nothing is left to fill in.
 	run ! grep -r '@[a-z]*@' "$T/root/opt/ballast/share/containers" "$T/root/opt/ballast/share/ballast" \
 		"$T/root/opt/ballast/lib"
