@@ -310,6 +310,8 @@ teardown() { clean_up; }
 }
 
 @test "SIGKILL of ballast run ends the container too, and nothing is left" {
+	# But for the bundle, which nobody is there to remove.
+	export TMPDIR=$T
 	start_hub_and_agent
 	server 'echo up; exec sleep 1000000'
 	start_config --id="killed-$$"
