@@ -63,6 +63,17 @@ static struct fault_rule {
 } fault_rules[FAULT_RULES];
 static size_t fault_count;
 
+/* Tells who opens the gate for writing that this thread is here, and goes on when they close it. */
+static void wait_at_gate(void)
+{
+	const char *gate = getenv("BL_FAULT_GATE");
+	auto_fd fd = gate ? open(gate, O_RDONLY | O_CLOEXEC) : -1;
+	char byte;
+
+	while (fd >= 0 && read(fd, &byte, 1) > 0)
+		;
+}
+
 __attribute__((constructor)) static void fault_init(void)
 {
 	const char *text = getenv("BL_FAULT");
@@ -94,6 +105,8 @@ static int fault_carry_out(const struct fault_rule *rule)
 		(void)kill(getpid(), SIGKILL);
 	if (strcmp(rule->what, "STOP") == 0)
 		(void)kill(getpid(), SIGSTOP);
+	if (strcmp(rule->what, "WAIT") == 0)
+		wait_at_gate();
 	if (strcmp(rule->what, "SKIP") == 0)
 		return FAULT_SKIP;
 	if (strcmp(rule->what, "SHORT") == 0)
@@ -111,11 +124,12 @@ static int fault(const char *call)
 
 	for (size_t i = 0; i < fault_count; i++) {
 		struct fault_rule *rule = &fault_rules[i];
+		unsigned long seen;
 
 		if (strcmp(rule->call, call) != 0)
 			continue;
-		rule->seen++;
-		if (result == 0 && (rule->nth == 0 || rule->seen == rule->nth))
+		seen = __atomic_add_fetch(&rule->seen, 1, __ATOMIC_RELAXED);
+		if (result == 0 && (rule->nth == 0 || seen == rule->nth))
 			result = fault_carry_out(rule);
 	}
 	return result;

@@ -7,10 +7,11 @@
  *
  * The seam. Built with -DBL_FAULTS (make FAULTS=1; never installed), BL_FAULT in the environment
  * holds rules "CALL:WHAT[:NTH][,...]": the NTH (default: every) call of bl_sys_CALL fails with the
- * errno WHAT (ENOSPC), or WHAT is KILL (SIGKILL to ourselves before the call), STOP (SIGSTOP),
+ * errno WHAT (ENOSPC), or WHAT is KILL (SIGKILL to ourselves before the call), STOP (SIGSTOP), WAIT
+ * (this thread alone, until somebody has opened the FIFO BL_FAULT_GATE for writing and closed it),
  * SKIP (the call is not made and says 0: does the caller read back what it set?) or SHORT (send and
  * recv move one byte).
- * bl_sys_point("name") is a place without a call where KILL and STOP work just so. In a normal
+ * bl_sys_point("name") is a place without a call where KILL, STOP and WAIT work just so. In a normal
  * build none of it exists.
  */
 #ifndef BL_SYS_H

@@ -85,6 +85,33 @@ static void a_point_kills_or_stops(void **state)
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
 }
 
+static void a_call_waits_at_the_gate(void **state)
+{
+	char gate[64];
+	auto_fd fd = -1;
+	int status = 0;
+	pid_t child;
+	(void)state;
+
+	(void)snprintf(gate, sizeof(gate), "/tmp/ballast-gate-%d", getpid());
+	assert_int_equal(mkfifo(gate, 0600), 0);
+	setenv("BL_FAULT_GATE", gate, 1);
+	set_faults("fsync:WAIT:2");
+	child = fork();
+	if (child == 0) {
+		(void)bl_sys_fsync(-1);
+		_exit(bl_sys_fsync(-1) == -EBADF ? 3 : 4);
+	}
+	fd = open(gate, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(waitpid(child, &status, WNOHANG), 0);
+	close(TAKE_FD(fd));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+	assert_int_equal(unlink(gate), 0);
+	unsetenv("BL_FAULT_GATE");
+}
+
 static void openat2_stays_beneath(void **state)
 {
 	auto_fd root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -189,6 +216,7 @@ int main(void)
 		cmocka_unit_test_teardown(every_call_or_the_nth_fails, no_faults),
 		cmocka_unit_test_teardown(rules_that_make_no_sense_do_nothing, no_faults),
 		cmocka_unit_test_teardown(a_point_kills_or_stops, no_faults),
+		cmocka_unit_test_teardown(a_call_waits_at_the_gate, no_faults),
 		cmocka_unit_test(openat2_stays_beneath),
 		cmocka_unit_test(writes_all_however_small_the_pipe),
 		cmocka_unit_test(mount_ids_tell_mounts_apart),
