@@ -21,6 +21,7 @@ struct bl_store;
 struct bl_node {
 	struct bl_loop loop;
 	struct bl_pool pool;
+	struct bl_pool quick; /* what must not wait behind a digest of gigabytes */
 	struct bl_http http;
 	struct bl_config config;
 	struct bl_spawn spawn;

@@ -28,6 +28,7 @@
 #include "common/log.h"
 
 #define WORKERS	      4
+#define QUICK_WORKERS 2
 #define PREPARE_DELAY 2 /* ms: by then the container that waits has its answer */
 
 struct options {
@@ -256,6 +257,8 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 		r = bl_loop_init(&agent->loop, err);
 	if (r == 0)
 		r = bl_pool_init(&agent->pool, &agent->loop, WORKERS, err);
+	if (r == 0)
+		r = bl_pool_init(&agent->quick, &agent->loop, QUICK_WORKERS, err);
 	if (r < 0)
 		return r;
 	agent->collector = (struct bl_collector){
@@ -268,6 +271,7 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 	agent->works = (struct bl_works){
 		.loop = &agent->loop,
 		.pool = &agent->pool,
+		.quick = &agent->quick,
 		.store = agent->store,
 		.collector = &agent->collector,
 		.spawn = &agent->spawn,
@@ -308,6 +312,8 @@ static void close_agent(struct bl_node *agent)
 	bl_collector_stop(&agent->collector);
 	if (agent->pool.loop)
 		bl_pool_done(&agent->pool);
+	if (agent->quick.loop)
+		bl_pool_done(&agent->quick);
 	bl_prefetch_stop(&agent->prefetch);
 	bl_pulls_done(&agent->pulls);
 	bl_containers_done(&agent->containers);
@@ -362,7 +368,8 @@ static int serve(struct bl_node *agent, const struct options *options, struct bl
 int main(int argc, char **argv)
 {
 	static struct bl_node agent = {.spawn = {.program = -1, .namespace = -1, .rules = -1},
-				       .pool.event = -1};
+				       .pool.event = -1,
+				       .quick.event = -1};
 	struct options options = {
 		.socket = BL_PATH_SOCKET,
 		.cache_dir = BL_PATH_CACHE,

@@ -409,14 +409,20 @@ static int make_new(struct bl_cachedir *dirs, const char *key, uint64_t size,
 int bl_partial_open(struct bl_cachedir *dirs, const char *key, uint64_t size,
 		    struct bl_partial **ret, struct bl_err *err)
 {
-	struct bl_partial *partial = NULL;
 	struct bl_digest digest;
-	char hex[BL_DIGEST_HEX];
 	int r = bl_digest_bytes(key, strlen(key), &digest, err);
 
-	if (r < 0)
-		return r;
-	bl_digest_to_hex(&digest, hex);
+	return r < 0 ? r : bl_partial_open_key(dirs, &digest, size, ret, err);
+}
+
+int bl_partial_open_key(struct bl_cachedir *dirs, const struct bl_digest *key, uint64_t size,
+			struct bl_partial **ret, struct bl_err *err)
+{
+	struct bl_partial *partial = NULL;
+	char hex[BL_DIGEST_HEX];
+	int r;
+
+	bl_digest_to_hex(key, hex);
 	r = take_up_best(dirs, hex, size, &partial, err);
 	/* A new one may be collected before it is locked: then another is made. */
 	for (int tries = 0; r == 0 && !partial && tries < OPEN_TRIES; tries++) {

@@ -57,6 +57,10 @@ struct bl_partial {
 int bl_partial_open(struct bl_cachedir *dirs, const char *key, uint64_t size,
 		    struct bl_partial **ret, struct bl_err *err);
 
+/* The same, by the digest of the key. */
+int bl_partial_open_key(struct bl_cachedir *dirs, const struct bl_digest *key, uint64_t size,
+			struct bl_partial **ret, struct bl_err *err);
+
 /* Closes it and leaves it on disk, to be opened again. */
 void bl_partial_close(struct bl_partial **partial);
 #define auto_partial __attribute__((cleanup(bl_partial_close))) struct bl_partial *

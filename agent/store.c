@@ -521,6 +521,7 @@ int bl_store_tree_added(struct bl_store *store, const struct bl_digest *name, st
 		return bl_err_nomem(err);
 	entry->present = true;
 	entry->sized = false;
+	store->added++;
 	bl_store_touch(store, entry);
 	return 0;
 }

@@ -8,7 +8,9 @@
  *
  *   loop    bl_store_reserve(bytes that are missing)       perhaps wait for a collect on a worker
  *   loop    bl_blob_check() and bl_cachedir_hold()         a file whose promised digest is there
- *   loop    bl_partial_open(), bl_partial_writer()         a file that is to be brought
+ *   loop    bl_store_allocate()                            a file that is to be brought
+ *   worker  bl_partial_open(), bl_partial_writer()
+ *   loop    bl_store_allocated(), bl_store_unreserve(), bl_store_grew()
  *   worker  bl_partial_note() ...                          now and then
  *   worker  bl_blob_publish()                              on `done`; the blob is held
  *   loop    bl_manifest_sort(), bl_manifest_digest(), bl_store_tree_hold()
@@ -190,13 +192,34 @@ int bl_store_usage(struct bl_store *store, struct bl_store_usage *ret, struct bl
  * evicted for it.
  */
 int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err);
+/* Which trees the refs on this node name, for one tenant. */
+struct bl_store_refs {
+	struct bl_store_ref *list;
+	size_t count, room;
+	uint64_t added; /* trees that had been added to the store when the look began */
+};
+/* Before each look. */
+void bl_store_refs_begin(const struct bl_store *store, struct bl_store_refs *refs);
+/* Reads every ref: on a worker. */
+int bl_store_refs_read(struct bl_cachedir *dirs, const char *tenant, struct bl_store_refs *refs,
+		       struct bl_err *err);
+void bl_store_refs_done(struct bl_store_refs *refs);
+
 /*
- * Before that, where the tenant has a quota: whether trees of `bytes` more are within it. What a
- * tenant has are the trees on this node that its refs name. 0, 1 and -ENOSPC as above; only trees
- * that no other tenant has are evicted for it. Reads every ref: not for a warm start.
+ * Before a reservation, where the tenant has a quota: whether trees of `bytes` more are within it.
+ * What a tenant has are the trees on this node that its refs name. 0, 1 and -ENOSPC as above; only
+ * trees that no other tenant has are evicted for it. -EAGAIN: a tree was added since the look at the
+ * refs began: look again.
  */
-int bl_store_check_tenant(struct bl_store *store, const char *tenant, uint64_t quota,
-			  uint64_t bytes, struct bl_err *err);
+int bl_store_check_tenant(struct bl_store *store, const struct bl_store_refs *refs,
+			  const char *tenant, uint64_t quota, uint64_t bytes, struct bl_err *err);
+
+/*
+ * A worker begins to allocate so many bytes of those reserved, and is done: between the two the
+ * filesystem may count them already, and nothing is evicted or refused for what may be counted twice.
+ */
+void bl_store_allocate(struct bl_store *store, uint64_t bytes);
+void bl_store_allocated(struct bl_store *store, uint64_t bytes);
 
 /* Gives bytes back: a partial was opened (its space is allocated then), or the download is over. */
 void bl_store_unreserve(struct bl_store *store, uint64_t bytes);

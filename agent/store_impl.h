@@ -48,6 +48,7 @@ struct bl_store {
 	char spare_name[BL_CACHEDIR_NAME]; /* in partial/ */
 
 	uint64_t bytes, reserved; /* bytes: valid with measured */
+	uint64_t allocating;	  /* of those reserved: the filesystem may count them, too */
 	uint64_t grown;		  /* by downloads that were opened since the last collect began */
 	uint64_t evictions, evicted_bytes;
 	bool measured, drifted; /* drifted: added to and taken from since it was counted */
@@ -55,6 +56,7 @@ struct bl_store {
 	/* A shortage wants a count; the collect that runs has one for it; there was one. */
 	bool recount, recounting, recounted;
 	unsigned tenant_round;
+	uint64_t added; /* trees, since the start */
 	/* Retired trees are counted, so that a collect that began before one is not taken for its. */
 	uint64_t retired, collecting, collected; /* in all; when the last collect began, ended */
 	bool short_of_room, sweeping, swept;	 /* everything that may go is wanted; has gone */

@@ -98,7 +98,7 @@ static int limit_of(struct bl_store *store, uint64_t *ret, struct bl_err *err)
 		r = ask_filesystem(store, &left, err);
 	if (r < 0)
 		return r;
-	all = less(left + store->bytes, store->options.min_free_bytes);
+	all = less(left + store->bytes + store->allocating, store->options.min_free_bytes);
 	if (store->options.max_bytes > 0 && store->options.max_bytes < all)
 		all = store->options.max_bytes;
 	*ret = all;
@@ -241,11 +241,23 @@ int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err)
 
 	if (r < 0)
 		return r;
+	if (bytes > left && store->allocating > 0)
+		return 1;
 	if (bytes > left)
 		return must_count(store) ? 1 : make_room(store, bytes, bytes - left, err);
 	store->reserved += bytes;
 	store->short_of_room = store->swept = store->recounted = false;
 	return 0;
+}
+
+void bl_store_allocate(struct bl_store *store, uint64_t bytes)
+{
+	store->allocating += bytes;
+}
+
+void bl_store_allocated(struct bl_store *store, uint64_t bytes)
+{
+	store->allocating = less(store->allocating, bytes);
 }
 
 void bl_store_unreserve(struct bl_store *store, uint64_t bytes)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a tenant has of the cache: found by a look at all refs, since only downloads ask.
+ * What a tenant has of the cache: found by a look at all refs, since only downloads ask. The look is
+ * a worker's, what follows from it the loop's.
  */
 #include "agent/store.h"
 
@@ -19,61 +20,117 @@
 #include "common/human.h"
 #include "common/sys.h"
 
-/* Marks the tree of a ref. A shared ref ("") is nobody's. */
-static void mark(struct bl_store *store, const char *tenant, const struct bl_ref *ref)
-{
-	struct bl_store_entry *entry = bl_store_entry_find(store, &ref->manifest);
+struct bl_store_ref {
+	struct bl_digest tree;
+	uint64_t files, bytes;
+	bool own;
+};
 
-	if (!entry || !entry->present || !*ref->tenant)
-		return;
-	if (strcmp(ref->tenant, tenant) == 0)
-		entry->round = store->tenant_round;
-	else
-		entry->others = true;
+/* ---- On a worker ---- */
+
+/* A shared ref ("") is nobody's. */
+static int take(struct bl_store_refs *refs, const struct bl_ref *ref, bool own, struct bl_err *err)
+{
+	if (refs->count == refs->room) {
+		size_t room = refs->room * 2 + 64;
+		struct bl_store_ref *list = reallocarray(refs->list, room, sizeof(*list));
+
+		if (!list)
+			return bl_err_nomem(err);
+		refs->list = list;
+		refs->room = room;
+	}
+	refs->list[refs->count++] = (struct bl_store_ref){
+		.tree = ref->manifest, .files = ref->files, .bytes = ref->bytes, .own = own};
+	return 0;
 }
 
-static int mark_all(struct bl_store *store, const char *tenant, struct bl_err *err)
+int bl_store_refs_read(struct bl_cachedir *dirs, const char *tenant, struct bl_store_refs *refs,
+		       struct bl_err *err)
 {
-	int copy = bl_sys_openat(store->dirs->refs, ".", O_RDONLY | O_DIRECTORY, 0);
+	int copy = bl_sys_openat(dirs->refs, ".", O_RDONLY | O_DIRECTORY, 0);
 	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *file;
 	int r;
 
 	if (!dir)
 		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'refs'");
-	store->tenant_round++;
-	for (size_t i = 0; i < store->count; i++)
-		store->list[i]->others = false;
+	bl_sys_point("tenant-refs");
 	while ((r = bl_sys_readdir(dir, &file)) > 0) {
 		auto_ref ref = {0};
 		char hex[BL_DIGEST_HEX];
 		struct bl_digest digest;
 
 		(void)snprintf(hex, sizeof(hex), "%.64s", file->d_name);
-		if (bl_digest_from_hex(hex, &digest) == 0 &&
-		    bl_ref_load(store->dirs, hex, &ref, NULL) == 0)
-			mark(store, tenant, &ref);
+		if (bl_digest_from_hex(hex, &digest) < 0 ||
+		    bl_ref_load(dirs, hex, &ref, NULL) < 0 || !*ref.tenant)
+			continue;
+		r = take(refs, &ref, strcmp(ref.tenant, tenant) == 0, err);
+		if (r < 0)
+			return r;
 	}
 	return r < 0 ? bl_err_sys(err, -r, "read 'refs'") : 0;
 }
 
-int bl_store_check_tenant(struct bl_store *store, const char *tenant, uint64_t quota,
-			  uint64_t bytes, struct bl_err *err)
+/* ---- On the loop ---- */
+
+void bl_store_refs_begin(const struct bl_store *store, struct bl_store_refs *refs)
+{
+	refs->count = 0;
+	refs->added = store->added;
+}
+
+void bl_store_refs_done(struct bl_store_refs *refs)
+{
+	free(refs->list);
+	*refs = (struct bl_store_refs){0};
+}
+
+static void mark(struct bl_store *store, const struct bl_store_ref *ref)
+{
+	struct bl_store_entry *entry = bl_store_entry_find(store, &ref->tree);
+
+	if (!entry || !entry->present)
+		return;
+	if (ref->own)
+		entry->round = store->tenant_round;
+	else
+		entry->others = true;
+	if (entry->sized)
+		return;
+	entry->files = ref->files;
+	entry->bytes = ref->bytes;
+	entry->sized = true;
+}
+
+static void mark_all(struct bl_store *store, const struct bl_store_refs *refs)
+{
+	store->tenant_round++;
+	for (size_t i = 0; i < store->count; i++)
+		store->list[i]->others = false;
+	for (size_t i = 0; i < refs->count; i++)
+		mark(store, &refs->list[i]);
+}
+
+int bl_store_check_tenant(struct bl_store *store, const struct bl_store_refs *refs,
+			  const char *tenant, uint64_t quota, uint64_t bytes, struct bl_err *err)
 {
 	auto_free struct bl_store_entry **list = calloc(store->count + 1, sizeof(*list));
 	uint64_t used = bytes;
 	uint64_t evictable = 0;
 	size_t count = 0;
-	int r = list ? mark_all(store, tenant, err) : bl_err_nomem(err);
+	int r;
 
-	if (r < 0)
-		return r;
+	if (!list)
+		return bl_err_nomem(err);
+	if (refs->added != store->added)
+		return -EAGAIN;
+	mark_all(store, refs);
 	for (size_t i = 0; i < store->count; i++) {
 		struct bl_store_entry *entry = store->list[i];
 
 		if (!entry->present || entry->round != store->tenant_round)
 			continue;
-		bl_store_entry_size(store, entry);
 		used += entry->bytes;
 		if (entry->others || !bl_store_entry_may_go(entry))
 			continue;

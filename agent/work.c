@@ -188,6 +188,7 @@ static void free_work(struct bl_work *work)
 	if (work->counted)
 		works->running--;
 	bl_ref_done(&work->ref);
+	bl_store_refs_done(&work->refs);
 	bl_weights_done(&work->weights);
 	bl_json_free(&work->list);
 	free(work->revision);

@@ -80,6 +80,7 @@ struct bl_work_figures {
 struct bl_works {
 	struct bl_loop *loop;
 	struct bl_pool *pool;
+	struct bl_pool *quick; /* for what waits for a disk, and never for long */
 	struct bl_store *store;
 	struct bl_collector *collector;
 	const struct bl_spawn *spawn;

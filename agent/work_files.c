@@ -44,6 +44,7 @@ static void free_flight(struct bl_work *work, struct bl_flight *flight)
 		*at = flight->next;
 	bl_loop_cancel(&flight->quiet);
 	bl_partial_close(&flight->partial);
+	bl_cleanup_fd(&flight->writer);
 	free(flight->ranges);
 	free(flight->noting);
 	free(flight);
@@ -76,7 +77,7 @@ bool bl_work_promised(const struct bl_manifest_file *file, struct bl_digest *ret
 }
 
 int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *file,
-		     struct bl_buf *ret_text, struct bl_digest *ret, struct bl_err *err)
+		     struct bl_digest *ret, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
 	const char *revision = bl_job_revision(work->job);
@@ -84,40 +85,30 @@ int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *
 			    bl_work_item(work)->source.text, revision ? revision : "",
 			    file->promise ? file->promise : "", file->path);
 
-	if (r == 0)
-		r = bl_digest_bytes(text.data, text.len, ret, err);
-	if (r == 0 && ret_text)
-		r = bl_buf_append(ret_text, text.data, text.len, err);
-	return r;
+	return r < 0 ? r : bl_digest_bytes(text.data, text.len, ret, err);
 }
 
-static int open_flight(struct bl_work *work, struct bl_manifest_file *file, struct bl_flight **ret,
-		       struct bl_err *err)
+static struct bl_flight *new_flight(struct bl_work *work, struct bl_manifest_file *file,
+				    struct bl_err *err)
 {
-	auto_buf key = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
 	struct bl_flight *flight;
-	struct bl_digest memo;
-	int r = bl_work_file_key(work, file, &key, &memo, err);
+	struct bl_digest key;
 
-	if (r < 0)
-		return r;
+	if (bl_work_file_key(work, file, &key, err) < 0)
+		return NULL;
 	flight = calloc(1, sizeof(*flight));
-	if (!flight)
-		return bl_err_nomem(err);
+	if (!flight) {
+		(void)bl_err_nomem(err);
+		return NULL;
+	}
 	flight->work = work;
 	flight->file = file;
-	flight->key = memo;
+	flight->writer = -1;
+	flight->key = key;
 	flight->has_promised = bl_work_promised(file, &flight->promised);
 	flight->next = work->flights;
 	work->flights = flight;
-	r = bl_partial_open(bl_store_dirs(work->works->store), bl_buf_str(&key), file->size,
-			    &flight->partial, err);
-	if (r < 0) {
-		free_flight(work, flight);
-		return r;
-	}
-	*ret = flight;
-	return 0;
+	return flight;
 }
 
 /* The disk does not play along. */
@@ -144,13 +135,53 @@ static void allocated(struct bl_work *work, const struct bl_partial *partial)
 		bl_store_grew(work->works->store, partial->size);
 }
 
+/* Looks for what is there of it, or allocates all of it: a disk may take its time for both. */
+static void open_run(struct bl_task *task)
+{
+	struct bl_flight *flight = task->data;
+	struct bl_err err = {0};
+
+	flight->result =
+		bl_partial_open_key(bl_store_dirs(flight->work->works->store), &flight->key,
+				    flight->file->size, &flight->partial, &err);
+	if (flight->result == 0) {
+		flight->writer = bl_partial_writer(flight->partial, &err);
+		flight->result = flight->writer < 0 ? flight->writer : 0;
+	}
+	(void)snprintf(flight->message, sizeof(flight->message), "%.255s", err.msg);
+}
+
+static void open_done(struct bl_task *task)
+{
+	struct bl_flight *flight = task->data;
+	struct bl_work *work = flight->work;
+
+	flight->busy = false;
+	work->tasks--;
+	bl_store_allocated(work->works->store, flight->file->size);
+	if (flight->partial)
+		allocated(work, flight->partial);
+	if (work->job_over) {
+		free_flight(work, flight);
+		bl_work_go_on(work);
+		return;
+	}
+	if (flight->result < 0) {
+		fail_disk(work, flight->result, flight->message);
+		return;
+	}
+	flight->written = bl_partial_have(flight->partial);
+	bl_job_send_file(work->job, flight->file, flight->writer, flight->partial->ranges,
+			 flight->partial->range_count);
+	bl_cleanup_fd(&flight->writer);
+	flight->writer = -1;
+}
+
 void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *data)
 {
 	struct bl_work *work = data;
-	struct bl_flight *flight = NULL;
+	struct bl_flight *flight;
 	struct bl_err err = {0};
-	auto_fd fd = -1;
-	int r;
 
 	/* Neither the quota nor the room was looked at for what is only asked about. */
 	if (!work->admitted) {
@@ -163,18 +194,15 @@ void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *
 		bl_job_send_skip(job, file);
 		return;
 	}
-	r = open_flight(work, file, &flight, &err);
-	if (r == 0) {
-		flight->written = bl_partial_have(flight->partial);
-		allocated(work, flight->partial);
-		fd = bl_partial_writer(flight->partial, &err);
-		r = fd < 0 ? fd : 0;
-	}
-	if (r < 0) {
-		fail_disk(work, r, err.msg);
+	flight = new_flight(work, file, &err);
+	if (!flight) {
+		bl_work_fail(work, BL_JOB_INTERNAL, err.msg);
 		return;
 	}
-	bl_job_send_file(job, file, fd, flight->partial->ranges, flight->partial->range_count);
+	flight->busy = true;
+	work->tasks++;
+	bl_store_allocate(work->works->store, file->size);
+	bl_pool_run(work->works->quick, &flight->task, open_run, open_done, flight);
 }
 
 /* ---- Note what is durable ---- */

@@ -227,7 +227,7 @@ static void look_at_memo(struct spare *spare)
 		struct bl_digest key;
 		const struct bl_digest *content;
 
-		if (bl_work_file_key(spare->work, file, NULL, &key, NULL) < 0)
+		if (bl_work_file_key(spare->work, file, &key, NULL) < 0)
 			continue;
 		content = bl_memo_find(entries, count, &key);
 		if (content)
@@ -251,7 +251,7 @@ static void spare_run(struct bl_task *task)
 
 /* ---- On the loop ---- */
 
-static void reserve(struct bl_work *work);
+static void admit(struct bl_work *work);
 
 static void room_made(struct bl_collect *collect, const struct bl_gc_result *result, int failure,
 		      const char *message)
@@ -260,7 +260,45 @@ static void room_made(struct bl_collect *collect, const struct bl_gc_result *res
 	(void)failure;
 	(void)message;
 	/* What could not be removed shows now. */
-	reserve(collect->data);
+	admit(collect->data);
+}
+
+/* r: as bl_store_reserve() has it. */
+static void go_or_wait(struct bl_work *work, int r, const struct bl_err *err)
+{
+	if (r > 0)
+		bl_collector_want(work->works->collector, &work->collect, false, room_made, work);
+	else if (r < 0)
+		bl_work_fail(work, r == -ENOSPC ? BL_JOB_SPACE : BL_JOB_INTERNAL, err->msg);
+	else
+		bl_job_go(work->job);
+}
+
+static int reserve(struct bl_work *work, struct bl_err *err)
+{
+	const struct bl_manifest *manifest = bl_job_manifest(work->job);
+	uint64_t missing = 0;
+	int r;
+
+	for (size_t i = 0; i < manifest->count; i++)
+		missing += manifest->files[i].has_sha256 ? 0 : manifest->files[i].size;
+	r = bl_store_reserve(work->works->store, missing, err);
+	if (r != 0)
+		return r;
+	work->admitted = true;
+	work->reserved = missing;
+	work->bytes_base = manifest->bytes - missing;
+	return 0;
+}
+
+static void refs_run(struct bl_task *task)
+{
+	struct bl_work *work = task->data;
+	struct bl_err err = {0};
+
+	work->result = bl_store_refs_read(bl_store_dirs(work->works->store), work->tenant,
+					  &work->refs, &err);
+	(void)snprintf(work->message, sizeof(work->message), "%.500s", err.msg);
 }
 
 /* What the tenant would have in the cache with this and with what else is on its way for it. */
@@ -269,39 +307,49 @@ static int check_quota(struct bl_work *work, struct bl_err *err)
 	uint64_t quota = bl_config_tenant_quota(work->works->config, work->tenant);
 	uint64_t bytes = bl_job_manifest(work->job)->bytes;
 
-	if (quota == 0)
-		return 0;
+	if (work->result < 0)
+		return bl_err_set(err, BL_EX_RETRY, -work->result, "%s", work->message);
 	for (const struct bl_work *other = work->works->first; other; other = other->next)
 		if (other->admitted && strcmp(other->tenant, work->tenant) == 0)
 			bytes += bl_job_manifest(other->job)->bytes;
-	return bl_store_check_tenant(work->works->store, work->tenant, quota, bytes, err);
+	return bl_store_check_tenant(work->works->store, &work->refs, work->tenant, quota, bytes,
+				     err);
 }
 
-static void reserve(struct bl_work *work)
+static void refs_done(struct bl_task *task)
 {
-	const struct bl_manifest *manifest;
+	struct bl_work *work = task->data;
 	struct bl_err err = {0};
-	uint64_t missing = 0;
 	int r;
+
+	work->tasks--;
+	if (work->job_over) {
+		bl_work_go_on(work);
+		return;
+	}
+	r = check_quota(work, &err);
+	if (r == 0)
+		r = reserve(work, &err);
+	if (r == -EAGAIN)
+		admit(work);
+	else
+		go_or_wait(work, r, &err);
+}
+
+/* Within the tenant's quota, if it has one, and with room for all of it the job may go on. */
+static void admit(struct bl_work *work)
+{
+	struct bl_err err = {0};
 
 	if (work->job_over)
 		return;
-	manifest = bl_job_manifest(work->job);
-	for (size_t i = 0; i < manifest->count; i++)
-		missing += manifest->files[i].has_sha256 ? 0 : manifest->files[i].size;
-	r = check_quota(work, &err);
-	if (r == 0)
-		r = bl_store_reserve(work->works->store, missing, &err);
-	if (r == 0) {
-		work->admitted = true;
-		work->reserved = missing;
-		work->bytes_base = manifest->bytes - missing;
-		bl_job_go(work->job);
-	} else if (r > 0) {
-		bl_collector_want(work->works->collector, &work->collect, false, room_made, work);
-	} else {
-		bl_work_fail(work, r == -ENOSPC ? BL_JOB_SPACE : BL_JOB_INTERNAL, err.msg);
+	if (bl_config_tenant_quota(work->works->config, work->tenant) == 0) {
+		go_or_wait(work, reserve(work, &err), &err);
+		return;
 	}
+	bl_store_refs_begin(work->works->store, &work->refs);
+	work->tasks++;
+	bl_pool_run(work->works->quick, &work->task, refs_run, refs_done, work);
 }
 
 static void spare_done(struct bl_task *task)
@@ -316,7 +364,7 @@ static void spare_done(struct bl_task *task)
 	if (work->job_over)
 		bl_work_go_on(work);
 	else
-		reserve(work);
+		admit(work);
 }
 
 void bl_work_prepare(struct bl_work *work)

@@ -14,6 +14,7 @@
 #include "agent/partial.h"
 #include "agent/pool.h"
 #include "agent/ref.h"
+#include "agent/store.h"
 #include "agent/work.h"
 #include "common/buf.h"
 #include "common/weights.h"
@@ -25,6 +26,7 @@ struct bl_flight {
 	struct bl_manifest_file *file;
 	struct bl_partial *partial;
 	struct bl_task task;
+	int writer;   /* fetch's descriptor, until it is sent; -1: none */
 	bool busy;    /* the task runs, or waits to */
 	bool closing; /* fetch is done with it: publish it when the task is over */
 	int quiet_tries;
@@ -36,7 +38,7 @@ struct bl_flight {
 	size_t noting_count;
 	bool has_promised;
 	struct bl_digest promised, digest;
-	struct bl_digest key; /* for the memo */
+	struct bl_digest key; /* of the partial, and for the memo */
 	int result;
 	char message[256]; /* of a failure */
 };
@@ -87,12 +89,12 @@ struct bl_work {
 	uint64_t reserved;
 	uint64_t files_done, bytes_base; /* spared ones count as done */
 	struct bl_collect collect;	 /* it waits for room */
+	struct bl_store_refs refs;	 /* for the tenant's quota */
 
 	struct bl_task task; /* sparing, collecting, publishing */
 	int result;
 	struct bl_digest tree;
 	char message[512];
-	void *scratch; /* of the task */
 };
 
 static inline const struct bl_weights_item *bl_work_item(const struct bl_work *work)
@@ -108,9 +110,9 @@ void bl_work_fail(struct bl_work *work, const char *class, const char *detail);
 /* ---- work_files.c ---- */
 /* The SHA-256 that the origin promised for the file, if it did. */
 bool bl_work_promised(const struct bl_manifest_file *file, struct bl_digest *ret);
-/* Whose bytes of which version of which file these are: as text (may be NULL), and its digest. */
+/* A digest of whose bytes of which version of which file these are: the key of its partial. */
 int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *file,
-		     struct bl_buf *ret_text, struct bl_digest *ret, struct bl_err *err);
+		     struct bl_digest *ret, struct bl_err *err);
 void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *data);
 void bl_work_file_have(struct bl_job *job, struct bl_manifest_file *file,
 		       const struct bl_partial_range *ranges, size_t count, void *data);

@@ -23,10 +23,10 @@ start_with() {
 	start_agent
 }
 
-# start_container ID N [TENANT]: a new process that wants model N.
+# start_container ID N [TENANT [WAIT]]: a new process that wants model N.
 start_container() {
 	new_process
-	put "$1" "${3:-default}" "$(items "hf://org/m$2")"
+	put "$1" "${3:-default}" "$(items "hf://org/m$2")" "${4:-60}"
 }
 
 # end_container ID PID
@@ -213,4 +213,75 @@ trees() {
 			stop_agent
 		done
 	done
+}
+
+# gate_agent RULE: the agent, whose first thread to meet the rule waits at $T/gate.
+gate_agent() {
+	mkfifo "$T/gate"
+	agent_config "${2:-.}"
+	AGENT=$FAULTS/ballastd
+	BL_FAULT=$1 BL_FAULT_GATE=$T/gate start_agent
+}
+
+# is_awake: the agent answers. One that does not must not keep the test, and with it the gate.
+is_awake() {
+	curl --silent --fail --max-time 30 --unix-socket "$T/agent.sock" http://agent/healthz >/dev/null || {
+		exec 9>&-
+		fail "the agent waits"
+	}
+}
+
+# use_process ID: the next put is for that process, made before: one made now would keep the gate open.
+use_process() {
+	PID=$1
+	START=$(awk '{print $22}' "/proc/$PID/stat")
+}
+
+@test "faults: a disk that takes its time to make room for one download keeps nobody else waiting" {
+	need_faults
+	local spare=() i
+	# Model 1 has three files.
+	gate_agent fallocate:WAIT:4
+	start_container c1 1
+	expect_code 200
+	for i in 1 2 3; do
+		new_process
+		spare+=("$PID")
+	done
+	use_process "${spare[0]}"
+	put c2 default "$(items hf://org/m2)" 0
+	expect_code 202
+	exec 9>"$T/gate" # returns when a thread is there
+	is_awake
+	use_process "${spare[1]}"
+	put c3 default "$(items hf://org/m1)"
+	expect_code 200
+	use_process "${spare[2]}"
+	put c4 default "$(items hf://org/m3)"
+	expect_code 200
+	agent GET /v1/containers/c2
+	assert_equal "$(answer .state)" pending
+	exec 9>&-
+	wait_state c2 ready
+	diff -r "$T/model2" "$(answer '.weights[0].path')"
+}
+
+@test "faults: a disk that takes its time to read refs for one tenant's quota keeps nobody else waiting" {
+	need_faults
+	local second
+	gate_agent tenant-refs:WAIT:2 '.quotas = {tenants: {small: 1500000}}'
+	start_container s1 1 small
+	expect_code 200
+	new_process
+	second=$PID
+	start_container s2 2 small 0
+	expect_code 202
+	exec 9>"$T/gate"
+	is_awake
+	use_process "$second"
+	put big big "$(items hf://org/m3)"
+	expect_code 200
+	exec 9>&-
+	wait_state s2 failed
+	[[ $output == *"quota of tenant 'small'"* ]] || fail "$output"
 }

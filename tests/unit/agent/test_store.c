@@ -685,11 +685,28 @@ static void the_oldest_unleased_goes_first(void **state)
 static void give_ref(struct cache *cache, unsigned number, const char *tenant,
 		     const struct bl_digest *tree)
 {
-	struct bl_ref ref = {
-		.tenant = (char *)tenant, .source = (char *)"hf://o/r", .manifest = *tree};
+	struct bl_ref ref = {.tenant = (char *)tenant,
+			     .source = (char *)"hf://o/r",
+			     .manifest = *tree,
+			     .files = 1,
+			     .bytes = 100 * 1024};
 
 	snprintf(ref.name, sizeof(ref.name), "%064u", number);
 	assert_ok(cache, bl_ref_save(bl_store_dirs(cache->store), &ref, NULL, &cache->err));
+}
+
+/* Whether tenant "one" may have that much more within 300 KiB. */
+static int check_tenant(struct cache *cache, uint64_t bytes)
+{
+	struct bl_store_refs refs = {0};
+	int r;
+
+	bl_store_refs_begin(cache->store, &refs);
+	assert_ok(cache,
+		  bl_store_refs_read(bl_store_dirs(cache->store), "one", &refs, &cache->err));
+	r = bl_store_check_tenant(cache->store, &refs, "one", 300 * 1024, bytes, &cache->err);
+	bl_store_refs_done(&refs);
+	return r;
 }
 
 /* A tenant over its quota loses its own oldest, never what another has too. */
@@ -705,19 +722,61 @@ static void a_tenants_quota_is_its_own(void **state)
 	give_ref(cache, 3, "one", &b);
 	give_ref(cache, 4, "", &b);
 	give_ref(cache, 5, "two", &c);
-	assert_int_equal(
-		bl_store_check_tenant(cache->store, "one", 300 * 1024, 100 * 1024, &cache->err), 0);
-	assert_int_equal(
-		bl_store_check_tenant(cache->store, "one", 300 * 1024, 201 * 1024, &cache->err),
-		-ENOSPC);
+	assert_int_equal(check_tenant(cache, 100 * 1024), 0);
+	assert_int_equal(check_tenant(cache, 201 * 1024), -ENOSPC);
 	assert_non_null(strstr(cache->err.msg, "tenant 'one' (300 KiB): 1.0 KiB are missing"));
 	assert_true(is_there(cache, &b));
-	assert_int_equal(
-		bl_store_check_tenant(cache->store, "one", 300 * 1024, 150 * 1024, &cache->err), 1);
+	assert_int_equal(check_tenant(cache, 150 * 1024), 1);
 	assert_true(is_there(cache, &a) && is_there(cache, &c));
 	assert_false(is_there(cache, &b));
-	assert_int_equal(
-		bl_store_check_tenant(cache->store, "one", 300 * 1024, 150 * 1024, &cache->err), 0);
+	assert_int_equal(check_tenant(cache, 150 * 1024), 0);
+}
+
+/* A tree that came while they were read counts, too. */
+static void a_look_at_refs_that_is_out_of_date_is_none(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_store_refs refs = {0};
+	struct bl_digest a;
+
+	bl_store_refs_begin(cache->store, &refs);
+	assert_ok(cache,
+		  bl_store_refs_read(bl_store_dirs(cache->store), "one", &refs, &cache->err));
+	a = publish_large(cache, 'a', 100);
+	give_ref(cache, 1, "one", &a);
+	assert_int_equal(bl_store_check_tenant(cache->store, &refs, "one", 150 * 1024, 100 * 1024,
+					       &cache->err),
+			 -EAGAIN);
+	bl_store_refs_begin(cache->store, &refs);
+	assert_ok(cache,
+		  bl_store_refs_read(bl_store_dirs(cache->store), "one", &refs, &cache->err));
+	assert_int_equal(bl_store_check_tenant(cache->store, &refs, "one", 150 * 1024, 100 * 1024,
+					       &cache->err),
+			 1);
+	assert_false(is_there(cache, &a));
+	bl_store_refs_done(&refs);
+}
+
+/* While a worker allocates what was reserved the filesystem may count it, too. */
+static void what_is_being_allocated_evicts_nothing(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_digest a;
+
+	bl_store_close(&cache->store);
+	cache->options.max_bytes = 300 * 1024;
+	cache_open(cache);
+	a = publish_large(cache, 'a', 100);
+	assert_int_equal(reserve(cache, 150 * 1024), 0);
+	bl_store_allocate(cache->store, 150 * 1024);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(bl_store_reserve(cache->store, 100 * 1024, &cache->err), 1);
+		collect(cache);
+	}
+	assert_true(is_there(cache, &a));
+	bl_store_allocated(cache->store, 150 * 1024);
+	assert_int_equal(reserve(cache, 100 * 1024), 0);
+	assert_false(is_there(cache, &a));
 }
 
 /* Above the high mark the oldest go, down to the low one. */
@@ -915,6 +974,8 @@ int main(void)
 		WITH_CACHE(a_reboot_ends_leases),
 		WITH_CACHE(the_oldest_unleased_goes_first),
 		WITH_CACHE(a_tenants_quota_is_its_own),
+		WITH_CACHE(a_look_at_refs_that_is_out_of_date_is_none),
+		WITH_CACHE(what_is_being_allocated_evicts_nothing),
 		WITH_CACHE(marks_are_kept),
 		WITH_CACHE(a_clock_that_jumps_keeps_the_order),
 		WITH_CACHE(a_shared_blob_stays_with_the_other_tree),
