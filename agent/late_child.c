@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -160,30 +161,51 @@ static int build_all(struct order *order, struct bl_err *err)
 
 /*
  * The gate in the container, which must be a FIFO on the read-only tmpfs that the hook made for
- * it. -ENOENT: the container has not started yet.
+ * it. It is looked at before it is opened: to open a device may do something, and no name is looked
+ * up where a tenant's daemon would have to answer. -ENOENT: the container has not started yet.
  */
-static int open_gate(const struct bl_attach *place, struct bl_err *err)
+static int find_gate(const struct bl_attach *place, struct bl_err *err)
 {
-	const uint64_t resolve =
-		BL_RESOLVE_IN_ROOT | BL_RESOLVE_NO_SYMLINKS | BL_RESOLVE_NO_MAGICLINKS;
-	auto_fd fd = bl_sys_openat2(place->root, BL_BOX_GATE, O_RDWR | O_NONBLOCK | O_NOCTTY, 0,
-				    resolve);
+	auto_fd box = bl_attach_cross(place, BL_BOX_DIR, true);
 	struct bl_mount_entry entry;
-	struct stat st;
 	uint64_t id = 0;
-	int r;
+	int fd;
+	int r = box < 0 ? box : bl_sys_mount_id(box, "", &id);
 
+	if (r < 0)
+		return bl_err_sys(err, -r, "open %s", BL_BOX_DIR);
+	if (!bl_mount_table_find(&place->table, id, &entry) ||
+	    (id != place->root_mount && strcmp(entry.type, "tmpfs") != 0))
+		return bl_err_refuse(err, "%s is not the one that the hook made", BL_BOX_DIR);
+	fd = bl_sys_openat2(box, &BL_BOX_GATE[sizeof(BL_BOX_DIR)], O_PATH | O_NOFOLLOW, 0,
+			    BL_RESOLVE_BENEATH | BL_RESOLVE_NO_XDEV | BL_RESOLVE_NO_SYMLINKS);
 	if (fd < 0)
 		return bl_err_sys(err, -fd, "open %s", BL_BOX_GATE);
-	r = bl_sys_fstat(fd, &st);
-	if (r == 0)
-		r = bl_sys_mount_id(fd, "", &id);
+	if (strcmp(entry.type, "tmpfs") != 0 || strcmp(entry.source, BL_MOUNT_NAME) != 0) {
+		bl_cleanup_fd(&fd);
+		return bl_err_refuse(err, "%s is not the one that the hook made", BL_BOX_GATE);
+	}
+	return fd;
+}
+
+static int open_gate(const struct bl_attach *place, struct bl_err *err)
+{
+	auto_fd found = find_gate(place, err);
+	struct stat st;
+	char link[32];
+	int fd;
+	int r;
+
+	if (found < 0)
+		return found;
+	r = bl_sys_fstat(found, &st);
 	if (r < 0)
 		return bl_err_sys(err, -r, "stat %s", BL_BOX_GATE);
-	if (!S_ISFIFO(st.st_mode) || bl_mount_table_find(&place->table, id, &entry) == 0 ||
-	    strcmp(entry.type, "tmpfs") != 0 || strcmp(entry.source, BL_MOUNT_NAME) != 0)
+	if (!S_ISFIFO(st.st_mode))
 		return bl_err_refuse(err, "%s is not the one that the hook made", BL_BOX_GATE);
-	return TAKE_FD(fd);
+	(void)snprintf(link, sizeof(link), "fd/%d", found);
+	fd = bl_sys_openat(place->proc, link, O_RDWR | O_NONBLOCK | O_NOCTTY, 0);
+	return fd < 0 ? bl_err_sys(err, -fd, "open %s", BL_BOX_GATE) : fd;
 }
 
 static int add_mounts(bl_json *answer, const struct order *order, struct bl_err *err)

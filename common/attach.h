@@ -118,7 +118,7 @@ int bl_attach_step_in(struct bl_attach *place, struct bl_err *err);
 /* Takes back what bl_attach_all() has done for these items, from within the container. */
 void bl_attach_undo(struct bl_attach *place, const struct bl_attach_item *items, size_t count);
 
-/* ---- Between attach.c and attach_target.c ---- */
+/* ---- Between attach.c, attach_target.c, attach_cross.c and the agent's child ---- */
 
 /* A directory or file that was made, to be removed on failure. */
 struct bl_attach_made {
@@ -130,6 +130,13 @@ struct bl_attach_made {
 
 /* Opens the handle of a target; sets item->present. What it makes is put on place->made. */
 int bl_attach_resolve(struct bl_attach *place, struct bl_attach_item *item, struct bl_err *err);
+/*
+ * Opens a path that leads to the root of another mount of the container. Its directory must lie on
+ * the root file system, or with on_tmpfs on a tmpfs that is mounted there; no name is ever looked up
+ * on any other mount, and one of FUSE is not opened at all. Returns a handle, or -errno as openat2(2)
+ * has it: -EXDEV for what is not done.
+ */
+int bl_attach_cross(const struct bl_attach *place, const char *location, bool on_tmpfs);
 /* The kernel's name for a handle below the container's root, into to[PATH_MAX]. */
 int bl_attach_name(const struct bl_attach *place, int handle, char *to, struct bl_err *err);
 /* Removes (or, with keep, only forgets) what was made. */

@@ -16,7 +16,8 @@
 #include "common/err.h"
 #include "common/sys.h"
 
-#define RESOLVE_INSIDE	    (BL_RESOLVE_IN_ROOT | BL_RESOLVE_NO_MAGICLINKS)
+/* What lies on another mount is bl_attach_cross()'s. */
+#define RESOLVE_INSIDE	    (BL_RESOLVE_IN_ROOT | BL_RESOLVE_NO_MAGICLINKS | BL_RESOLVE_NO_XDEV)
 #define MADE_DIRECTORY_MODE 0755
 #define MADE_FILE_MODE	    0444
 
@@ -226,7 +227,7 @@ static int resolve_err(int errnum, struct bl_err *err)
 }
 
 /* The longest part of location that is there; *rest is what is missing, without its slash. */
-static int open_deepest(const struct bl_attach *place, const char *location, uint64_t resolve,
+static int open_deepest(const struct bl_attach *place, const char *location, bool ours,
 			const char **rest, struct bl_err *err)
 {
 	char path[PATH_MAX];
@@ -243,7 +244,9 @@ static int open_deepest(const struct bl_attach *place, const char *location, uin
 		while (len > 1 && path[len - 1] == '/')
 			len--;
 		path[len] = '\0';
-		fd = bl_sys_openat2(place->root, path, O_PATH | O_DIRECTORY, 0, resolve);
+		fd = bl_sys_openat2(place->root, path, O_PATH | O_DIRECTORY, 0, RESOLVE_INSIDE);
+		if (fd == -EXDEV && ours)
+			fd = bl_attach_cross(place, path, true);
 		if (fd >= 0) {
 			*rest = location + len + (len > 1 ? 1 : 0);
 			return fd;
@@ -284,12 +287,12 @@ static int make_path(int at, const char *rest, bool directory, struct bl_attach_
 }
 
 static int make_missing(struct bl_attach *place, const struct bl_attach_item *item,
-			uint64_t resolve, struct bl_err *err)
+			struct bl_err *err)
 {
 	char resolved[PATH_MAX];
 	char whole[2 * PATH_MAX];
 	const char *rest = NULL;
-	auto_fd deepest = open_deepest(place, item->location, resolve, &rest, err);
+	auto_fd deepest = open_deepest(place, item->location, item->ours, &rest, err);
 	int fd;
 	int r;
 
@@ -429,23 +432,21 @@ static int check_ours(const struct bl_attach *place, int handle, struct bl_err *
 
 static int open_target(struct bl_attach *place, struct bl_attach_item *item, struct bl_err *err)
 {
-	uint64_t resolve = RESOLVE_INSIDE | (item->ours || item->late ? 0 : BL_RESOLVE_NO_XDEV);
-	auto_fd fd = bl_sys_openat2(place->root, item->location, O_PATH, 0, resolve);
+	auto_fd fd = bl_sys_openat2(place->root, item->location, O_PATH, 0, RESOLVE_INSIDE);
 	int r;
 
 	if (fd == -EXDEV) {
+		fd = bl_attach_cross(place, item->location, item->ours);
 		/* Another's mount, or our own of an earlier run? */
-		fd = bl_sys_openat2(place->root, item->location, O_PATH, 0, RESOLVE_INSIDE);
-		r = fd < 0 ? 0 : is_attached(place, item, fd, err);
+		r = fd < 0 || item->ours || item->late ? 1 : is_attached(place, item, fd, err);
 		if (r < 0)
 			return r;
 		if (r == 0)
 			return resolve_err(EXDEV, err);
-		item->present = true;
-		return TAKE_FD(fd);
+		item->present = fd >= 0 && !item->ours && !item->late;
 	}
 	if (fd == -ENOENT && !item->late)
-		return make_missing(place, item, resolve, err);
+		return make_missing(place, item, err);
 	return fd < 0 ? resolve_err(-fd, err) : TAKE_FD(fd);
 }
 

@@ -365,7 +365,9 @@ int bl_sys_mount_id(int dirfd, const char *path, uint64_t *ret)
 	} buf = {.whole = {0}};
 
 	FAULT("statx");
-	if (syscall(SYS_statx, dirfd, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+	/* Of the mount alone: whoever serves the file system (a FUSE daemon) is not to be asked. */
+	if (syscall(SYS_statx, dirfd, path,
+		    AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
 		    STATX_MNT_ID, &buf) < 0)
 		return -errno;
 	if (!(buf.as.mask & STATX_MNT_ID))

@@ -85,6 +85,23 @@ let_come() {
 	refute_output "never"
 }
 
+@test "late: a container that puts a daemon of its own in the way holds up nobody else" {
+	need_fuse
+	late_bundle 'echo never'
+	start_container
+	kill -STOP "$CONTAINER_PID" # it would look for the gate itself
+	spawn before "$FIXTURES/fuse.py" --into "$CONTAINER_PID" /run/ballast
+	spawn models "$FIXTURES/fuse.py" --into "$CONTAINER_PID" /models
+	# The next agent has to find the gate.
+	stop_agent KILL
+	let_come
+	start_agent
+	"$FIXTURES/process.py" line "$T/agent.log" '.*/run/ballast.*' >/dev/null
+	stop_container
+	wait_state "$CONTAINER" ended
+	assert_equal "$(cat "$T/before.log" "$T/models.log")" ""
+}
+
 @test "late: a defer that does not fit is refused" {
 	new_process
 	put c1 default "$(items hf://org/model)" 0

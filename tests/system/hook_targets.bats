@@ -166,6 +166,39 @@ refused() {
 	refused "another mount of the container"
 }
 
+@test "no name is looked up on a volume, whose daemon may be one that never answers" {
+	need_fuse
+	at /vol/models
+	mkdir "$T/volume" "$R/vol" "$R/opt"
+	spawn volume "$FIXTURES/fuse.py" --answer "$T/volume"
+	# Beneath it, on it, by a link of the image to either.
+	bundle_set '.mounts += [{destination: "/vol", type: "bind", source: $s, options: ["rbind", "rw"]}]' --arg s "$T/volume"
+	refused "another mount of the container"
+	bundle_set '.mounts[-1].destination = "/vol/models"'
+	mkdir "$R/vol/models"
+	refused "another mount of the container"
+	rmdir "$R/vol/models" "$R/vol"
+	ln -s opt/../data "$R/vol"
+	mkdir "$R/data"
+	bundle_set '.mounts[-1].destination = "/data"'
+	refused "another mount of the container"
+	rm "$R/vol"
+	mkdir "$R/vol"
+	ln -s ../data/./ "$R/vol/models"
+	refused "another mount of the container"
+	# Our own places too.
+	use_shim
+	annotate_weights hf://owner/repo /opt/models
+	answer /opt/models "$T/trees/a"
+	bundle_set '.mounts[-1].destination = "/run"'
+	refused "another mount of the container"
+	rmdir "$R/run"
+	ln -s data/run "$R/run"
+	bundle_set '.mounts[-1].destination = "/data"'
+	refused "another mount of the container"
+	assert_equal "$(cat "$T/volume.log")" ""
+}
+
 @test "a location that is longer than can be: 64, and nothing is left" {
 	local name location
 	name=$(printf 'd%.0s' {1..255})

@@ -133,6 +133,10 @@ need_built() {
 	done
 }
 
+need_fuse() {
+	{ : <>/dev/fuse; } 2>/dev/null || skip "no /dev/fuse here"
+}
+
 need_user_namespaces() {
 	unshare --user true 2>/dev/null || skip "no user namespaces here"
 }
