@@ -2,7 +2,7 @@
 #include "fetch/pace.h"
 
 #define FIRST_LANES	  16
-#define FIRST_LANES_SMALL 64		      /* where files are so small that latency rules */
+#define FIRST_LANES_SMALL BL_PACE_MAX_LANES   /* where files are so small that latency rules */
 #define SMALL_FILE	  (INT64_C(1) << 20)  /* bytes */
 #define WINDOW		  400		      /* ms over which a rate is taken, ... */
 #define WINDOW_CLEAR	  50		      /* ... and after which it may be clear already */
@@ -22,6 +22,7 @@ void bl_pace_init(struct bl_pace *pace, size_t files, int64_t bytes, int64_t now
 
 	*pace = (struct bl_pace){
 		.lanes = small ? FIRST_LANES_SMALL : FIRST_LANES,
+		.most = small ? BL_PACE_MAX_LANES : BL_PACE_MAX_LANES / 2,
 		.began = now,
 		.stepped = now,
 	};
@@ -33,8 +34,8 @@ static void step(struct bl_pace *pace, int64_t now)
 {
 	pace->before = pace->lanes;
 	pace->lanes *= 2;
-	if (pace->lanes > BL_PACE_MAX_LANES)
-		pace->lanes = BL_PACE_MAX_LANES;
+	if (pace->lanes > pace->most)
+		pace->lanes = pace->most;
 	pace->trying = pace->lanes > pace->before;
 	pace->stepped = now;
 	pace->settled = !pace->trying;

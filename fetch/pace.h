@@ -12,10 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BL_PACE_MAX_LANES 64
+#define BL_PACE_MAX_LANES 128 /* for small files; half of it for others */
 
 struct bl_pace {
 	unsigned lanes;	     /* connections to have now */
+	unsigned most;	     /* that there may be */
 	unsigned before;     /* what they were before the step that is being tried */
 	bool trying;	     /* the last step's worth is not known yet */
 	bool settled;	     /* all of them have brought something */

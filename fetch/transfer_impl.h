@@ -12,8 +12,8 @@
 #include "fetch/straight.h"
 #include "fetch/transfer.h"
 
-#define MAX_FILES  64 /* on their way at once */
-#define MAX_AGAINS 64 /* files whose content was refused */
+#define MAX_FILES  256 /* on their way at once */
+#define MAX_AGAINS 64  /* files whose content was refused */
 
 /* A file whose content was refused. */
 struct again {

@@ -169,7 +169,7 @@ static void test_pace(void **state)
 
 	(void)state;
 	/* 50 MB/s a connection, and the origin has plenty: as many as there may be */
-	assert_int_equal(lanes_for(50e3, 1e9, &pace), BL_PACE_MAX_LANES);
+	assert_int_equal(lanes_for(50e3, 1e9, &pace), BL_PACE_MAX_LANES / 2);
 	/* one connection fills the line: more bring nothing */
 	assert_true(lanes_for(2e6, 2e6, &pace) <= 24);
 	bl_pace_limited(&pace, 20000);
@@ -177,6 +177,13 @@ static void test_pace(void **state)
 	for (int i = 0; i < 20; i++)
 		bl_pace_limited(&pace, 20000);
 	assert_int_equal(pace.lanes, 1);
+	/* small files wait for the origin more than for the line */
+	bl_pace_init(&pace, 10000, 10000 * 10240, 0);
+	for (int64_t now = 0, arrived = 0; now < 2000; now += 20) {
+		arrived += INT64_C(10240) * pace.lanes;
+		bl_pace_tick(&pace, now + 20, arrived, pace.lanes, pace.lanes);
+	}
+	assert_int_equal(pace.lanes, BL_PACE_MAX_LANES);
 }
 
 static void test_chunks(void **state)
