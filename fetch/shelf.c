@@ -15,9 +15,9 @@
 #include "common/err.h"
 #include "common/fs.h"
 #include "common/sys.h"
+#include "fetch/shelf_journal.h"
 
 #define MAX_RECORD  (32 * 1024 * 1024) /* bytes; a longer one is begun anew */
-#define MAX_LINE    (64 * 1024)	       /* bytes of a line of it, and of a journal */
 #define UNSETTLED   "unsettled"	       /* is there until all that was published is synced */
 #define NAME_LENGTH 80		       /* of a file in .ballast-fetch */
 #define SYNC_ALONE  (INT64_C(4) << 20) /* bytes from which a file is synced by itself */
@@ -82,33 +82,17 @@ static int name_for(const struct bl_entry *entry, const char *suffix, char name[
 /* ---- What was brought before ---- */
 
 /* Whether the file that stands in DIR has this SHA-256. */
-static bool still_has(const struct bl_shelf *shelf, const struct bl_entry *entry, const char *found)
+static bool still_has(const struct bl_shelf *shelf, const struct bl_entry *entry,
+		      const struct bl_digest *found)
 {
-	struct bl_digest wanted, digest;
+	struct bl_digest digest;
 	struct stat st;
 	auto_fd fd = bl_fs_open_beneath(shelf->dir, entry->path, O_RDONLY, NULL);
 
-	return fd >= 0 && bl_digest_from_hex(found, 32, &wanted) == 0 &&
-	       bl_sys_fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) && st.st_size == entry->size &&
+	return fd >= 0 && bl_sys_fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) &&
+	       st.st_size == entry->size &&
 	       bl_digest_of_file(BL_DIGEST_SHA256, fd, entry->size, &digest, NULL) == 0 &&
-	       bl_digest_equal(&digest, &wanted);
-}
-
-static void compare_line(const struct bl_shelf *shelf, struct bl_manifest *manifest,
-			 const char *line, size_t len)
-{
-	const struct bl_json_limits limits = {.max_bytes = MAX_LINE};
-	const char *path = NULL, *found = NULL;
-	auto_json json = NULL;
-
-	/* A line that a crash has cut is no line. */
-	if (bl_json_parse(line, len, &limits, &json, NULL) < 0 || !bl_json_is_object(json) ||
-	    bl_json_get_string(json, "path", &path, NULL) <= 0 ||
-	    bl_json_get_string(json, "found", &found, NULL) <= 0)
-		return;
-	struct bl_entry *entry = bl_manifest_find(manifest, path);
-	if (entry && !entry->unchanged && bl_manifest_same_promise(entry, json))
-		entry->unchanged = still_has(shelf, entry, found);
+	       bl_digest_equal(&digest, found);
 }
 
 int bl_shelf_compare(struct bl_shelf *shelf, struct bl_manifest *manifest, struct bl_err *err)
@@ -124,8 +108,11 @@ int bl_shelf_compare(struct bl_shelf *shelf, struct bl_manifest *manifest, struc
 		return rc;
 	for (const char *line = bl_buf_str(&text); *line;) {
 		size_t len = strcspn(line, "\n");
+		struct bl_digest found;
+		struct bl_entry *entry = bl_shelf_record_read(line, len, manifest, &found);
 
-		compare_line(shelf, manifest, line, len);
+		if (entry && !entry->unchanged)
+			entry->unchanged = still_has(shelf, entry, &found);
 		line += len + (line[len] == '\n');
 	}
 	return 0;
@@ -133,30 +120,13 @@ int bl_shelf_compare(struct bl_shelf *shelf, struct bl_manifest *manifest, struc
 
 /* ---- Partial files ---- */
 
-/* The entry as one JSON object, a member more. */
-static bl_json *describe(const struct bl_entry *entry, struct bl_err *err)
+static void read_journal(const struct bl_shelf *shelf, const struct bl_entry *entry,
+			 const char *name, struct bl_ranges *have)
 {
-	auto_json list = bl_json_new_array();
+	auto_buf text = BL_BUF_INIT(BL_SHELF_JOURNAL_MAX);
 
-	if (!list || bl_manifest_entry_to_json(entry, list, err) < 0)
-		return NULL;
-	return bl_json_copy(bl_json_first(list));
-}
-
-static void read_journal(struct bl_shelf *shelf, const struct bl_entry *entry, const char *name,
-			 struct bl_ranges *have)
-{
-	const struct bl_json_limits limits = {.max_bytes = 8 * MAX_LINE};
-	auto_buf text = BL_BUF_INIT(8 * MAX_LINE);
-	const bl_json *list = NULL;
-	auto_json json = NULL;
-
-	if (bl_fs_read_file(shelf->work, name, &text, NULL) < 0 ||
-	    bl_json_parse(bl_buf_str(&text), text.len, &limits, &json, NULL) < 0 ||
-	    !bl_json_is_object(json) || !bl_manifest_same_promise(entry, json) ||
-	    bl_json_get_array(json, "have", &list, NULL) <= 0)
-		return;
-	(void)bl_ranges_from_json(list, entry->size, have, NULL);
+	if (bl_fs_read_file(shelf->work, name, &text, NULL) >= 0)
+		bl_shelf_journal_read(bl_buf_str(&text), text.len, entry, have);
 }
 
 int bl_shelf_take(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_ranges *have,
@@ -194,15 +164,11 @@ int bl_shelf_take(struct bl_shelf *shelf, const struct bl_entry *entry, struct b
 int bl_shelf_note(struct bl_shelf *shelf, const struct bl_entry *entry,
 		  const struct bl_ranges *have, struct bl_err *err)
 {
-	auto_json journal = describe(entry, err);
-	auto_buf text = BL_BUF_INIT(8 * MAX_LINE);
+	auto_buf text = BL_BUF_INIT(BL_SHELF_JOURNAL_MAX);
 	char name[NAME_LENGTH];
 	int rc;
 
-	if (!journal)
-		return bl_err_nomem(err);
-	if ((rc = bl_ranges_to_json(have, journal, "have", err)) < 0 ||
-	    (rc = bl_json_write(&text, journal, err)) < 0 ||
+	if ((rc = bl_shelf_journal_write(entry, have, &text, err)) < 0 ||
 	    (rc = name_for(entry, "json", name, err)) < 0)
 		return rc;
 	return bl_fs_write_file(shelf->work, name, text.data, text.len, 0600, err);
@@ -236,15 +202,10 @@ static int open_parent(const struct bl_shelf *shelf, const char *path, const cha
 static int record(struct bl_shelf *shelf, const struct bl_entry *entry,
 		  const struct bl_digest *found, struct bl_err *err)
 {
-	auto_json line = describe(entry, err);
-	auto_buf text = BL_BUF_INIT(MAX_LINE);
-	char hex[65];
-	int rc;
+	auto_buf text = BL_BUF_INIT(BL_SHELF_LINE_MAX);
+	int rc = bl_shelf_record_write(entry, found, &text, err);
 
-	bl_digest_to_hex(found, hex);
-	if (!line || !bl_json_set_string(line, "found", hex))
-		return bl_err_nomem(err);
-	if ((rc = bl_json_write(&text, line, err)) < 0 || (rc = bl_buf_puts(&text, "\n", err)) < 0)
+	if (rc < 0)
 		return rc;
 	rc = bl_sys_write_all(shelf->record, text.data, text.len);
 	return rc < 0 ? bl_err_sys(err, -rc, "write the record") : 0;

@@ -12,13 +12,13 @@
 #include "common/err.h"
 #include "common/json.h"
 #include "fetch/auth/crypto.h"
+#include "fetch/auth/google_answer.h"
 #include "fetch/sources/cloud.h"
 
-#define TOKEN_URI  "https://oauth2.googleapis.com/token"
-#define SCOPE	   "https://www.googleapis.com/auth/devstorage.read_only"
-#define ANSWER_MAX (256 * 1024)
-#define MARGIN	   300 /* seconds before its end from which a token is renewed */
-#define WHAT	   "the service account's key"
+#define TOKEN_URI "https://oauth2.googleapis.com/token"
+#define SCOPE	  "https://www.googleapis.com/auth/devstorage.read_only"
+#define MARGIN	  300 /* seconds before its end from which a token is renewed */
+#define WHAT	  "the service account's key"
 
 /* ---- The key ---- */
 
@@ -178,20 +178,16 @@ static int failed(const struct bl_http_answer *answer, struct bl_err *err)
 static int read_token(struct bl_google *google, const struct bl_http_answer *answer, int64_t now,
 		      struct bl_err *err)
 {
-	const struct bl_json_limits limits = {.max_bytes = ANSWER_MAX, .fractions = true};
-	auto_json json = NULL;
-	const char *token = NULL;
 	int64_t seconds = BL_OIDC_LIFETIME;
+	int r = bl_google_read_token(bl_buf_str(&answer->body), answer->body.len, &google->token,
+				     &seconds);
 
-	if (bl_json_parse(bl_buf_str(&answer->body), answer->body.len, &limits, &json, NULL) < 0 ||
-	    !bl_json_is_object(json) || bl_json_get_string(json, "access_token", &token, NULL) <= 0)
+	if (r == -EPROTO)
 		return bl_cloud_fail(err, EIO,
 				     "Google's token server answers without a token; "
 				     "try again later");
-	(void)bl_json_get_int(json, "expires_in", 0, 86400, &seconds, NULL);
-	google->token = strdup(token);
 	google->expires = now + seconds;
-	return google->token ? 0 : bl_err_nomem(err);
+	return r < 0 ? bl_err_nomem(err) : 0;
 }
 
 /* With the key: assertion against token. */
@@ -229,7 +225,7 @@ static int ask(struct bl_google *google, int64_t now, struct bl_err *err)
 					  .headers = &headers,
 					  .body = body.data,
 					  .body_len = body.len,
-					  .max_body = ANSWER_MAX,
+					  .max_body = BL_GOOGLE_ANSWER_MAX,
 					  .retry_post = true};
 	r = bl_http_perform(http, &request, &answer, err);
 	if (r < 0)

@@ -13,6 +13,7 @@
 #include "common/err.h"
 #include "common/json.h"
 #include "fetch/auth/crypto.h"
+#include "fetch/auth/google_answer.h"
 #include "fetch/sources/cloud.h"
 #include "fetch/xml.h"
 
@@ -229,33 +230,14 @@ int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *ke
 
 /* ---- Google ---- */
 
-/* The answer's object, or NULL where it is none. */
-static bl_json *read_object(const struct bl_http_answer *answer)
-{
-	const struct bl_json_limits limits = {.max_bytes = ANSWER_MAX, .fractions = true};
-	auto_json json = NULL;
-
-	if (bl_json_parse(bl_buf_str(&answer->body), answer->body.len, &limits, &json, NULL) < 0 ||
-	    !bl_json_is_object(json))
-		return NULL;
-	return TAKE_PTR(json);
-}
-
 /* What both calls answer when they fail; `step` is what to look at for a refusal. */
 static int google_failed(const struct bl_http_answer *answer, const char *call, const char *step,
 			 struct bl_err *err)
 {
-	auto_json json = read_object(answer);
-	const bl_json *object = NULL;
-	const char *code = NULL;
 	const char *status = bl_http_status_text(answer->status);
+	char code[BL_CLOUD_CODE_MAX];
 
-	/* {"error":"invalid_grant"} or {"error":{"status":"PERMISSION_DENIED"}} */
-	if (json && bl_json_get_string(json, "error", &code, NULL) < 0 &&
-	    bl_json_get_object(json, "error", &object, NULL) > 0)
-		(void)bl_json_get_string(object, "status", &code, NULL);
-	if (!code || !bl_cloud_is_code(code))
-		code = "no code";
+	bl_google_read_error(bl_buf_str(&answer->body), answer->body.len, code);
 	if (answer->status >= 500 || answer->status == 429)
 		return bl_cloud_fail(err, EIO, "GCP_OIDC: %s fails: %s; try again later", call,
 				     status);
@@ -289,8 +271,7 @@ static int exchange(const struct bl_oidc_google *oidc, char **token, struct bl_e
 	const char *endpoint = bl_net_endpoint(bl_http_net(oidc->http), "sts");
 	auto_secret_buf body = BL_BUF_INIT(256 * 1024);
 	auto_answer answer = {0};
-	auto_json json = NULL;
-	const char *text = NULL;
+	int64_t seconds = 0; /* it is used at once */
 	char url[URL_MAX];
 	int r = exchange_body(oidc, &body, err);
 
@@ -305,13 +286,12 @@ static int exchange(const struct bl_oidc_google *oidc, char **token, struct bl_e
 				     "check gcp_oidc_workload_id_provider, and whether the "
 				     "provider accepts the token's issuer and audience",
 				     err);
-	json = read_object(&answer);
-	if (!json || bl_json_get_string(json, "access_token", &text, NULL) <= 0)
+	r = bl_google_read_token(bl_buf_str(&answer.body), answer.body.len, token, &seconds);
+	if (r == -EPROTO)
 		return bl_cloud_fail(err, EIO,
 				     "GCP_OIDC: the token exchange answers without a "
 				     "token; try again later");
-	*token = strdup(text);
-	return *token ? 0 : bl_err_nomem(err);
+	return r < 0 ? bl_err_nomem(err) : 0;
 }
 
 static int add_bearer(void *ctx, const struct bl_http_hop *hop, struct bl_http_headers *headers,
@@ -330,18 +310,14 @@ static int add_bearer(void *ctx, const struct bl_http_hop *hop, struct bl_http_h
 static int read_impersonation(const struct bl_http_answer *answer, char **token, int64_t *expires,
 			      struct bl_err *err)
 {
-	auto_json json = read_object(answer);
-	const char *text = NULL;
-	const char *end = NULL;
+	int r = bl_google_read_impersonation(bl_buf_str(&answer->body), answer->body.len, token,
+					     expires);
 
-	if (!json || bl_json_get_string(json, "accessToken", &text, NULL) <= 0 ||
-	    bl_json_get_string(json, "expireTime", &end, NULL) <= 0 ||
-	    (*expires = bl_oidc_parse_time(end)) < 0)
+	if (r == -EPROTO)
 		return bl_cloud_fail(err, EIO,
 				     "GCP_OIDC: generateAccessToken answers without a "
 				     "token; try again later");
-	*token = strdup(text);
-	return *token ? 0 : bl_err_nomem(err);
+	return r < 0 ? bl_err_nomem(err) : 0;
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): a transfer's context is no const */
