@@ -221,7 +221,7 @@ int bl_runtime_explain(const char *said, struct bl_err *err)
 		code = number_after(said, "(exit code: "); /* crun */
 	for (const char *c = said; (c = strstr(c, "ballast-hook: ")); c++)
 		line = c;
-	if (line && code > 0) {
+	if (line && code > 0 && code < 256) {
 		line += strlen("ballast-hook: ");
 		if (strncmp(line, "error: ", 7) == 0)
 			line += 7;
