@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ static int lock_directory(const char *path, struct bl_err *err)
 	auto_free char *copy = strdup(path);
 	char *slash = copy ? strrchr(copy, '/') : NULL;
 	auto_fd fd = -1;
+	bool made;
 	int r;
 
 	if (!copy)
@@ -42,11 +44,16 @@ static int lock_directory(const char *path, struct bl_err *err)
 		return bl_err_config(err, "--socket: '%s' is no absolute path", path);
 	*slash = '\0';
 	r = bl_sys_mkdirat(AT_FDCWD, *copy ? copy : "/", 0755);
+	made = r >= 0;
 	if (r < 0 && r != -EEXIST)
 		return bl_err_sys(err, -r, "create '%s'", copy);
 	fd = bl_sys_openat(AT_FDCWD, *copy ? copy : "/", O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return bl_err_sys(err, -fd, "open '%s'", copy);
+	/* Whatever the umask: who may use the socket is for the socket's own mode to say. */
+	r = made ? bl_sys_fchmod(fd, 0755) : 0;
+	if (r < 0)
+		return bl_err_sys(err, -r, "chmod '%s'", copy);
 	if (flock(fd, LOCK_EX) < 0)
 		return bl_err_sys(err, errno, "lock '%s'", copy);
 	return TAKE_FD(fd);

@@ -38,7 +38,8 @@ static void print_container(const bl_json *container)
 	else if (bl_json_get_object(container, "problem", &more, NULL) > 0)
 		(void)snprintf(rest, sizeof(rest), "  %.250s", bl_node_text(more, "detail"));
 	else if (bl_json_get_array(container, "weights", &more, NULL) > 0)
-		(void)snprintf(rest, sizeof(rest), "  %zu sets, %s", bl_json_length(more),
+		(void)snprintf(rest, sizeof(rest), "  %zu set%s, %s", bl_json_length(more),
+			       bl_json_length(more) == 1 ? "" : "s",
 			       bl_human_bytes(total_of(more, "bytes")).text);
 	bl_print("  %-24s %-12s %-8s%s\n", bl_node_text(container, "id"),
 		 bl_node_text(container, "tenant"), state, rest);

@@ -183,6 +183,12 @@ restart_with() {
 	assert_equal "$output" ""
 }
 
+@test "tenants: a directory that the agent makes for its socket lets the group reach it" {
+	stop_agent
+	start_agent --socket="$T/made/agent.sock"
+	assert_equal "$(stat -c %a "$T/made" "$T/made/agent.sock" | xargs)" "755 600"
+}
+
 @test "tenants: only root may PUT, defer, DELETE; the group may GET, and pull for its tenants" {
 	getent group nogroup >/dev/null || skip "no group nogroup"
 	restart_with '.socket_group = "nogroup" | .group_tenants = ["team-g"]'
