@@ -68,6 +68,24 @@ complete_words() {
 	done
 }
 
+@test "what --help names is what is accepted; the manual and the completion name nothing else" {
+	local program table command
+	for program in ballast-hook:hook/options.c ballastd:agent/main.c ballast-fetch:fetch/options.c; do
+		table=$TESTS/../${program#*:}
+		assert_equal "$("$BUILD/${program%:*}" --help | grep -oE -- '--[a-z-]+' | grep -v -- '--help\|--version' | sort -u)" \
+			"$(sed -nE 's/^\t+\{"(--)?([a-z][a-z-]+)", (true|false|required_argument|no_argument).*/--\2/p' "$table" |
+				grep -v -- '--help\|--version' | sort -u)"
+	done
+	for command in $("$BUILD/ballast" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+		"$BUILD/ballast" "$command" --help | grep -oE '^  --[a-z-]+' | cut -c3-
+	done | sort -u >"$T/options"
+	# --name and --option stand for any.
+	sed -nE 's/Fl -([a-z-]+)/\n--\1\n/gp' "$TESTS/../docs/man/ballast.1" | grep -E '^--[a-z]' | grep -v '^--name$' | sort -u >"$T/manual"
+	assert_equal "$(comm -3 "$T/options" "$T/manual")" ""
+	grep -oE -- '--[a-z][a-z-]*' "$TESTS/../packaging/completions/ballast" | grep -v '^--option$\|^--version$' | sort -u >"$T/completed"
+	assert_equal "$(comm -13 "$T/options" "$T/completed")" ""
+}
+
 @test "a wrong command line is 64 and says what is wrong" {
 	ballast
 	assert_status 64
