@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bare ADDRESS PORT CONNECTIONS DIR PATH SIZE...: what a download costs at the very least. So many
- * threads, a connection each, ask for ranges of files whose sizes are known, and write what they
- * receive where it belongs. No check of any answer, no digest, no sync: only for measuring against.
+ * bare [--tls] ADDRESS PORT CONNECTIONS DIR PATH SIZE...: what a download costs at the very least. So
+ * many threads, a connection each, ask for ranges of files whose sizes are known, and write what they
+ * receive where it belongs. No check of any answer or certificate, no digest, no sync: only for
+ * measuring against.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -18,18 +19,25 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/ssl.h>
+
 #define CHUNK  (INT64_C(16) << 20)
 #define BUFFER (256 * 1024)
-#define MAX    64
+#define MAX    256
 
 static struct sockaddr_in origin;
 static const char *address;
+static SSL_CTX *tls; /* NULL: plain */
+
+struct connection {
+	int sock;
+	SSL *ssl;
+};
 
 static struct file {
 	const char *path;
 	int64_t size;
-	int fd;
-} files[MAX];
+} * files;
 static int n_files;
 static atomic_llong next_chunk;
 
@@ -65,52 +73,77 @@ static void put(int fd, const char *data, size_t len, int64_t at)
 	}
 }
 
-static void bring(int sock, const struct file *file, int64_t from, int64_t to, char *buffer)
+static void send_all(const struct connection *to, const char *data, int len)
 {
+	if ((to->ssl ? SSL_write(to->ssl, data, len)
+		     : send(to->sock, data, (size_t)len, MSG_NOSIGNAL)) != len)
+		errx(1, "send");
+}
+
+static size_t receive(const struct connection *from, char *to, size_t most, int flags)
+{
+	ssize_t n =
+		from->ssl ? SSL_read(from->ssl, to, (int)most) : recv(from->sock, to, most, flags);
+
+	if (n <= 0)
+		errx(1, "the connection broke");
+	return (size_t)n;
+}
+
+static void bring(const struct connection *origin_of, const struct file *file, int64_t from,
+		  int64_t to, char *buffer)
+{
+	const char *name = strrchr(file->path, '/'), *body;
+	int fd = open(name ? name + 1 : file->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	size_t have = 0;
-	const char *body;
 	int len = snprintf(buffer, BUFFER,
 			   "GET %s HTTP/1.1\r\nHost: %s\r\nRange: bytes=%lld-%lld\r\n\r\n",
 			   file->path, address, (long long)from, (long long)to - 1);
 
-	if (send(sock, buffer, (size_t)len, MSG_NOSIGNAL) != len)
-		err(1, "send");
+	if (fd < 0)
+		err(1, "%s", file->path);
+	send_all(origin_of, buffer, len);
 	do {
-		ssize_t n = recv(sock, buffer + have, BUFFER - 1 - have, 0);
-
-		if (n <= 0)
-			errx(1, "no answer");
-		have += (size_t)n;
+		have += receive(origin_of, buffer + have, BUFFER - 1 - have, 0);
 		buffer[have] = '\0';
 	} while (!(body = strstr(buffer, "\r\n\r\n")));
 	if (strncmp(buffer, "HTTP/1.1 206", 12) != 0)
 		errx(1, "%.*s", (int)strcspn(buffer, "\r"), buffer);
 	body += 4;
 	have -= (size_t)(body - buffer);
-	put(file->fd, body, have, from);
+	put(fd, body, have, from);
 	for (from += (int64_t)have; from < to; from += (int64_t)have) {
-		size_t most = to - from < BUFFER ? (size_t)(to - from) : BUFFER;
-		ssize_t n = recv(sock, buffer, most, MSG_WAITALL);
-
-		if (n <= 0)
-			errx(1, "the connection broke");
-		have = (size_t)n;
-		put(file->fd, buffer, have, from);
+		have = receive(origin_of, buffer, to - from < BUFFER ? (size_t)(to - from) : BUFFER,
+			       MSG_WAITALL);
+		put(fd, buffer, have, from);
 	}
+	close(fd);
+}
+
+static void secure(struct connection *connection)
+{
+	connection->ssl = SSL_new(tls);
+	if (!connection->ssl || !SSL_set_fd(connection->ssl, connection->sock) ||
+	    SSL_connect(connection->ssl) != 1)
+		errx(1, "TLS");
 }
 
 static void *work(void *unused)
 {
+	struct connection connection = {.sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 	char *buffer = malloc(BUFFER);
-	int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct file *file;
 	int64_t from, to;
 
-	if (!buffer || sock < 0 || connect(sock, (struct sockaddr *)&origin, sizeof(origin)) < 0)
+	if (!buffer || connection.sock < 0 ||
+	    connect(connection.sock, (struct sockaddr *)&origin, sizeof(origin)) < 0)
 		err(1, "connect");
+	if (tls)
+		secure(&connection);
 	while (take(&file, &from, &to))
-		bring(sock, file, from, to, buffer);
-	close(sock);
+		bring(&connection, file, from, to, buffer);
+	SSL_free(connection.ssl);
+	close(connection.sock);
 	free(buffer);
 	return unused;
 }
@@ -118,25 +151,25 @@ static void *work(void *unused)
 int main(int argc, char **argv)
 {
 	pthread_t threads[MAX];
-	int n = argc > 3 ? atoi(argv[3]) : 0;
 
-	if (n < 1 || n > MAX || argc < 7 || argc > 5 + 2 * MAX || argc % 2 == 0)
-		errx(2, "usage: bare ADDRESS PORT CONNECTIONS DIR PATH SIZE...");
+	if (argc > 1 && strcmp(argv[1], "--tls") == 0) {
+		tls = SSL_CTX_new(TLS_client_method());
+		if (!tls)
+			errx(1, "TLS");
+		argc--;
+		argv++;
+	}
+	int n = argc > 3 ? atoi(argv[3]) : 0;
+	if (n < 1 || n > MAX || argc < 7 || argc % 2 == 0)
+		errx(2, "usage: bare [--tls] ADDRESS PORT CONNECTIONS DIR PATH SIZE...");
 	address = argv[1];
 	origin = (struct sockaddr_in){.sin_family = AF_INET,
 				      .sin_port = htons((uint16_t)atoi(argv[2]))};
-	if (inet_pton(AF_INET, address, &origin.sin_addr) != 1 || chdir(argv[4]) < 0)
+	files = calloc((size_t)argc, sizeof(*files));
+	if (!files || inet_pton(AF_INET, address, &origin.sin_addr) != 1 || chdir(argv[4]) < 0)
 		errx(2, "no such address or directory");
-	for (int i = 5; i < argc; i += 2) {
-		const char *name = strrchr(argv[i], '/');
-		struct file *file = &files[n_files++];
-
-		file->path = argv[i];
-		file->size = atoll(argv[i + 1]);
-		file->fd = open(name ? name + 1 : argv[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-		if (file->fd < 0 || ftruncate(file->fd, file->size) < 0)
-			err(1, "%s", argv[i]);
-	}
+	for (int i = 5; i < argc; i += 2)
+		files[n_files++] = (struct file){argv[i], atoll(argv[i + 1])};
 	for (int i = 0; i < n; i++)
 		if (pthread_create(&threads[i], NULL, work, NULL) != 0)
 			errx(1, "no thread");

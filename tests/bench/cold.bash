@@ -70,7 +70,7 @@ set_up() {
 	done
 	start_nginx
 	URL=$CDN/files
-	gcc -O2 -D_GNU_SOURCE -o "$T/bare" "$BENCH/bare.c"
+	gcc -O2 -D_GNU_SOURCE -o "$T/bare" "$BENCH/bare.c" -lssl -lcrypto
 	if [ "$SCHEME" = https ]; then agent_config '.ca_file = $ca' --arg ca "$T/ca.pem"; else agent_config; fi
 }
 
@@ -114,7 +114,8 @@ run_curl() {
 
 before_bare() { empty bare.d; }
 run_bare() {
-	local files=() file
+	local files=() tls=() file
+	[ "$SCHEME" = http ] || tls=(--tls)
 	for file in "$T"/model/*; do files+=("/files/$(basename "$file")" "$SIZE"); done
-	by_cost "$T/bare" 127.0.0.1 "$PORT" 16 "$T/bare.d" "${files[@]}"
+	by_cost "$T/bare" "${tls[@]}" 127.0.0.1 "$PORT" 16 "$T/bare.d" "${files[@]}"
 }
