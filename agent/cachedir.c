@@ -321,14 +321,14 @@ static int check_index(const struct bl_cachedir *dirs, struct bl_err *err)
 
 		return bl_fs_write_file(dirs->root, "index.json", fresh, (size_t)len, 0600, err);
 	}
-	if (r == 0)
-		r = bl_json_parse(bl_buf_str(&text), text.len, &limits, &index, err);
-	if (r == 0)
-		r = bl_json_get_int(index, "schema", 1, INT32_MAX, &schema, err);
 	if (r < 0) {
 		bl_err_wrap(err, "index.json: ");
 		return r;
 	}
+	if (bl_json_parse(bl_buf_str(&text), text.len, &limits, &index, err) < 0 ||
+	    bl_json_get_int(index, "schema", 1, INT32_MAX, &schema, err) <= 0)
+		return bl_err_config(err, "its index.json is damaged: remove it, and nothing but "
+					  "the pins is lost");
 	if (schema != BL_CACHEDIR_SCHEMA)
 		return bl_err_refuse(err,
 				     "its index.json has schema %lld, this ballastd knows %d: use "

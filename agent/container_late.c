@@ -96,7 +96,9 @@ int bl_containers_defer(struct bl_container *container, const bl_json *mounts,
 	r = bl_container_put_lease(container, &err);
 	if (r < 0) {
 		bl_late_free(TAKE_PTR(container->late));
-		bl_problem_set(problem, BL_JOB_INTERNAL, "the lease cannot be written: %s",
+		bl_problem_set(problem, BL_JOB_INTERNAL,
+			       "the lease cannot be written: %s; look at the node's cache "
+			       "disk, and restart ballastd where a directory of it was removed",
 			       err.msg);
 		return r;
 	}

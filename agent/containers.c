@@ -99,7 +99,7 @@ int bl_container_open_process(pid_t pid, uint64_t start_time)
 	int r;
 
 	if (fd < 0)
-		return fd == -EINVAL ? -ESRCH : fd; /* a thread's number, by now */
+		return fd;
 	/* The descriptor first: if it still lives afterwards, the start time was its own. */
 	r = read_start_time(pid, &found);
 	if (r < 0)
@@ -276,7 +276,9 @@ static void become_ready(struct bl_container *container)
 	struct bl_err err = {0};
 
 	if (!container->leased && bl_container_put_lease(container, &err) < 0) {
-		bl_problem_set(&problem, BL_JOB_INTERNAL, "the lease cannot be written: %s",
+		bl_problem_set(&problem, BL_JOB_INTERNAL,
+			       "the lease cannot be written: %s; look at the node's cache "
+			       "disk, and restart ballastd where a directory of it was removed",
 			       err.msg);
 		fail_container(container, &problem);
 		return;
@@ -368,7 +370,9 @@ int bl_container_start(struct bl_container *container, struct bl_problem *proble
 	if (r < 0) {
 		bl_problem_set(problem,
 			       r == -ENOSPC || r == -EDQUOT ? BL_JOB_SPACE : BL_JOB_INTERNAL,
-			       "the lease cannot be written: %s", err.msg);
+			       "the lease cannot be written: %s; look at the node's cache "
+			       "disk, and restart ballastd where a directory of it was removed",
+			       err.msg);
 		return r;
 	}
 	container->state = all_ready(container) ? BL_CONTAINER_READY : BL_CONTAINER_PENDING;

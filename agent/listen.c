@@ -59,6 +59,22 @@ static int lock_directory(const char *path, struct bl_err *err)
 	return TAKE_FD(fd);
 }
 
+/* Removes what a dead agent left; what is no socket is somebody's file, and the option a mistake. */
+static int remove_socket(const char *path, struct bl_err *err)
+{
+	struct stat st;
+	int r = bl_sys_fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW);
+
+	if (r == 0 && !S_ISSOCK(st.st_mode))
+		return bl_err_config(err,
+				     "--socket: '%s' is there and is no socket: remove it, "
+				     "or choose another path",
+				     path);
+	if (r == 0)
+		r = bl_sys_unlinkat(AT_FDCWD, path, 0);
+	return r < 0 && r != -ENOENT ? bl_err_sys(err, -r, "remove '%s'", path) : 0;
+}
+
 /* Binds; the mode is right from the first moment on. */
 static int bind_socket(int fd, const struct sockaddr_un *address, gid_t group)
 {
@@ -90,9 +106,9 @@ int bl_listen_unix(const char *path, gid_t group, struct bl_err *err)
 	if (is_alive(&address))
 		return bl_err_set(err, BL_EX_REFUSED, EADDRINUSE,
 				  "an agent already serves '%s'; stop it first", path);
-	r = bl_sys_unlinkat(AT_FDCWD, path, 0);
-	if (r < 0 && r != -ENOENT)
-		return bl_err_sys(err, -r, "remove '%s'", path);
+	r = remove_socket(path, err);
+	if (r < 0)
+		return r;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return bl_err_sys(err, errno, "socket");
@@ -113,7 +129,15 @@ void bl_listen_remove(const char *path, int fd)
 	/* Ours no longer listens: where the name still answers, it is another agent's. */
 	(void)shutdown(fd, SHUT_RDWR);
 	if (!is_alive(&address))
-		(void)bl_sys_unlinkat(AT_FDCWD, path, 0);
+		(void)remove_socket(path, NULL);
+}
+
+/* getaddrinfo(3) takes a larger number for what is left of it in 16 bits. */
+static bool is_port(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	return digits > 0 && digits <= 5 && !text[digits] && strtoul(text, NULL, 10) <= UINT16_MAX;
 }
 
 int bl_listen_tcp(const char *text, struct bl_err *err)
@@ -133,7 +157,7 @@ int bl_listen_tcp(const char *text, struct bl_err *err)
 			port[-2] = '\0';
 			name = host + 1;
 		}
-		r = getaddrinfo(name, port, &hints, &found) == 0 ? 0 : -EINVAL;
+		r = is_port(port) && getaddrinfo(name, port, &hints, &found) == 0 ? 0 : -EINVAL;
 	}
 	if (r < 0)
 		return bl_err_config(err, "--metrics-listen: '%s' is no ADDR:PORT", text);

@@ -543,7 +543,14 @@ void bl_sys_coarse_time(struct timespec *ret)
 
 int bl_sys_pidfd_open(pid_t pid)
 {
-	RETURN_CALL("pidfd_open", syscall(SYS_pidfd_open, pid, 0));
+	int fd;
+
+	FAULT("pidfd_open");
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd >= 0)
+		return fd;
+	/* A thread's number is no process's; kernels have said so in two ways. */
+	return pid > 0 && (errno == EINVAL || errno == ENOENT) ? -ESRCH : -errno;
 }
 
 int bl_sys_pidfd_send_signal(int pidfd, int signal)

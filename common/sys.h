@@ -122,6 +122,7 @@ int bl_sys_accept(int listener);
  * costs who asks once two page faults. */
 void bl_sys_coarse_time(struct timespec *ret);
 
+/* -ESRCH also where the number is a thread's by now. */
 int bl_sys_pidfd_open(pid_t pid);
 int bl_sys_pidfd_send_signal(int pidfd, int signal);
 int bl_sys_setns(int fd, int nstype);

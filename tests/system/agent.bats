@@ -56,7 +56,17 @@ $(($(cat "$T/model/model.safetensors" "$T/model/config.json" "$T/model/tokenizer
 	START=$((START + 1))
 	put c1 default "$MODEL"
 	expect_code 409
+	START=$((START - 1))
 	end_process "$PID"
+	put c1 default "$MODEL"
+	expect_code 409
+	# The number of a thread: a process's no more.
+	spawn threads /usr/bin/python3 -c 'import os, threading, time
+threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+print(max(map(int, os.listdir("/proc/self/task"))), flush=True)
+time.sleep(1000)'
+	PID=$REPLY
+	START=$(awk '{print $22}' "/proc/$PID/stat")
 	put c1 default "$MODEL"
 	expect_code 409
 	agent GET /v1/containers
@@ -364,6 +374,27 @@ $tree"
 	expect_code 200
 	stop_agent
 	[ ! -e "$T/agent.sock" ]
+}
+
+@test "agent: a mistake in its options costs nobody a file" {
+	stop_agent
+	echo mine >"$T/file"
+	options=(--cache-dir="$T/cache" --secrets-dir="$T/secrets" --config="$T/ballastd.json")
+	run timeout 20 "$BUILD/ballastd" --socket="$T/file" "${options[@]}"
+	assert_status 64
+	assert_output "is no socket"
+	assert_equal "$(cat "$T/file")" mine
+	for port in 65536 99999 -1 "" x 080808; do
+		run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}" --metrics-listen="127.0.0.1:$port"
+		assert_status 64
+		assert_output "is no ADDR:PORT"
+	done
+	echo '{' >"$T/cache/index.json"
+	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}"
+	assert_status 64
+	assert_output "index.json is damaged: remove it"
+	rm "$T/cache/index.json"
+	start_agent
 }
 
 @test "agent: configuration that is wrong is exit 64 and names the key" {
