@@ -13,6 +13,7 @@
 #include "common/json.h"
 #include "fetch/auth/crypto.h"
 #include "fetch/auth/google_answer.h"
+#include "fetch/auth/token.h"
 #include "fetch/sources/cloud.h"
 
 #define TOKEN_URI "https://oauth2.googleapis.com/token"
@@ -238,7 +239,6 @@ int bl_google_sign(void *ctx, const struct bl_http_hop *hop, struct bl_http_head
 {
 	struct bl_google *google = ctx;
 	int64_t now = (int64_t)time(NULL);
-	auto_secret value = NULL;
 	int r = 0;
 
 	(void)hop;
@@ -250,9 +250,5 @@ int bl_google_sign(void *ctx, const struct bl_http_hop *hop, struct bl_http_head
 	}
 	if (r < 0)
 		return r;
-	if (asprintf(&value, "Bearer %s", google->token) < 0) {
-		value = NULL;
-		return bl_err_nomem(err);
-	}
-	return bl_http_headers_add(headers, "Authorization", value, err);
+	return bl_token_add(headers, "Bearer", google->token, err);
 }

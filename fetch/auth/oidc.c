@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/auth/oidc.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "common/json.h"
 #include "fetch/auth/crypto.h"
 #include "fetch/auth/google_answer.h"
+#include "fetch/auth/token.h"
 #include "fetch/sources/cloud.h"
 #include "fetch/xml.h"
 
@@ -297,14 +297,8 @@ static int exchange(const struct bl_oidc_google *oidc, char **token, struct bl_e
 static int add_bearer(void *ctx, const struct bl_http_hop *hop, struct bl_http_headers *headers,
 		      struct bl_err *err)
 {
-	auto_secret value = NULL;
-
 	(void)hop;
-	if (asprintf(&value, "Bearer %s", (const char *)ctx) < 0) {
-		value = NULL;
-		return bl_err_nomem(err);
-	}
-	return bl_http_headers_add(headers, "Authorization", value, err);
+	return bl_token_add(headers, "Bearer", ctx, err);
 }
 
 static int read_impersonation(const struct bl_http_answer *answer, char **token, int64_t *expires,

@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "fetch/auth/crypto.h"
+#include "fetch/auth/token.h"
 #include "fetch/sources/bt_answer.h"
 #include "fetch/sources/cloud.h"
 #include "fetch/sources/source.h"
@@ -48,14 +49,9 @@ static int sign(void *ctx, const struct bl_http_hop *hop, struct bl_http_headers
 		struct bl_err *err)
 {
 	const struct bt *bt = ctx;
-	auto_secret value = NULL;
 
 	(void)hop;
-	if (asprintf(&value, "Api-Key %s", bt->key) < 0) {
-		value = NULL;
-		return bl_err_nomem(err);
-	}
-	return bl_http_headers_add(headers, "Authorization", value, err);
+	return bl_token_add(headers, "Api-Key", bt->key, err);
 }
 
 static int take_key(struct bt *bt, struct bl_err *err)

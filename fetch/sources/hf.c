@@ -4,13 +4,14 @@
  * commit is listed page by page, and each file is asked for by commit, so that everything comes
  * from one version. Large files are promised by SHA-256, all others by git's blob SHA-1.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "fetch/auth/crypto.h"
+#include "fetch/auth/token.h"
 #include "fetch/sources/cloud.h"
 #include "fetch/sources/hf_answer.h"
 #include "fetch/sources/source.h"
@@ -33,7 +34,7 @@ static void hub_close(void *state)
 	struct hub *hub = state;
 
 	free(hub->repo);
-	free(hub->token);
+	bl_crypto_free_secret(&hub->token);
 	free(hub->origin);
 	free(hub->commit);
 	free(hub);
@@ -49,38 +50,23 @@ static int add_token(void *ctx, const struct bl_http_hop *hop, struct bl_http_he
 		     struct bl_err *err)
 {
 	const struct hub *hub = ctx;
-	auto_free char *value = NULL;
 
 	(void)hop;
-	if (asprintf(&value, "Bearer %s", hub->token) < 0) {
-		value = NULL;
-		return bl_err_nomem(err);
-	}
-	return bl_http_headers_add(headers, "Authorization", value, err);
+	return bl_token_add(headers, "Bearer", hub->token, err);
 }
 
-/* A secret is the token alone; the line break that an editor left behind it does not count. */
 static int take_token(struct hub *hub, struct bl_err *err)
 {
-	const char *secret = hub->input->secret;
+	int rc = hub->input->secret ? bl_token_take(hub->input->secret, &hub->token) : 0;
 
-	if (!secret)
-		return 0;
-	size_t len = strlen(secret);
-	while (len && isspace((unsigned char)secret[len - 1]))
-		len--;
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)secret[i] <= ' ' || (unsigned char)secret[i] >= 0x7f)
-			len = 0;
-	if (len == 0)
+	if (rc == -EINVAL)
 		return bl_err_config(err,
 				     "the secret '%.100s' is not a Hugging Face token: it must "
 				     "be the token alone (hf_...), as plain text",
 				     hub->input->item->auth_secret_name
 					     ? hub->input->item->auth_secret_name
 					     : "");
-	hub->token = strndup(secret, len);
-	return hub->token ? 0 : bl_err_nomem(err);
+	return rc < 0 ? bl_err_nomem(err) : 0;
 }
 
 static int hub_open(const struct bl_source_input *input, void **ret, struct bl_err *err)

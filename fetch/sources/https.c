@@ -3,13 +3,14 @@
  * https://host/path: one file, whose one path in the tree is `file`. A first request for its first
  * byte tells its size, its version, whether the server knows ranges, and where redirects lead.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "fetch/auth/crypto.h"
+#include "fetch/auth/token.h"
 #include "fetch/sources/source.h"
 
 #define FILE_NAME "file"
@@ -30,7 +31,7 @@ static void web_close(void *state)
 
 	bl_url_done(&web->url);
 	free(web->shown);
-	free(web->token);
+	bl_crypto_free_secret(&web->token);
 	free(web->direct);
 	free(web);
 }
@@ -45,36 +46,20 @@ static int add_token(void *ctx, const struct bl_http_hop *hop, struct bl_http_he
 		     struct bl_err *err)
 {
 	const struct web *web = ctx;
-	auto_free char *value = NULL;
 
 	(void)hop;
-	if (asprintf(&value, "Bearer %s", web->token) < 0) {
-		value = NULL;
-		return bl_err_nomem(err);
-	}
-	return bl_http_headers_add(headers, "Authorization", value, err);
+	return bl_token_add(headers, "Bearer", web->token, err);
 }
 
 /* The secret is a bearer token, alone, as plain text. */
 static int take_token(struct web *web, struct bl_err *err)
 {
-	const char *secret = web->input->secret;
-	size_t len = secret ? strlen(secret) : 0;
+	int rc = web->input->secret ? bl_token_take(web->input->secret, &web->token) : 0;
 
-	if (!secret)
-		return 0;
-	while (len && isspace((unsigned char)secret[len - 1]))
-		len--;
-	web->token = strndup(secret, len);
-	if (!web->token)
-		return bl_err_nomem(err);
-	for (const char *c = web->token; *c; c++)
-		if ((unsigned char)*c <= ' ' || (unsigned char)*c >= 0x7f)
-			len = 0;
-	if (len == 0)
+	if (rc == -EINVAL)
 		return bl_err_config(err, "the secret of an https source must be a bearer token "
 					  "alone, as plain text");
-	return 0;
+	return rc < 0 ? bl_err_nomem(err) : 0;
 }
 
 static int web_open(const struct bl_source_input *input, void **ret, struct bl_err *err)
