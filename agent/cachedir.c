@@ -290,13 +290,12 @@ static int open_parts(struct bl_cachedir *dirs, struct bl_err *err)
 /* A lower layer that is not empty would show in containers. */
 static int check_empty(const struct bl_cachedir *dirs, struct bl_err *err)
 {
-	int copy = bl_sys_openat(dirs->empty, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
-	int r;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(dirs->empty, ".", &dir);
 
-	if (!dir)
-		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'empty'");
+	if (r < 0)
+		return bl_err_sys(err, -r, "read 'empty'");
 	r = bl_sys_readdir(dir, &entry);
 	if (r < 0)
 		return bl_err_sys(err, -r, "read 'empty'");
@@ -342,14 +341,13 @@ static int check_fresh(const struct bl_cachedir *dirs, struct bl_err *err)
 {
 	static const char *const ours[] = {"blobs",   "trees", "manifests",  "refs",	  "leases",
 					   "partial", "empty", "quarantine", "lost+found"};
-	int copy = bl_sys_openat(dirs->root, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
 	struct stat st;
-	int r;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(dirs->root, ".", &dir);
 
-	if (!dir)
-		return bl_err_sys(err, copy < 0 ? -copy : errno, "read");
+	if (r < 0)
+		return bl_err_sys(err, -r, "read");
 	r = bl_sys_fstatat(dirs->root, "index.json", &st, AT_SYMLINK_NOFOLLOW);
 	if (r != -ENOENT)
 		return r < 0 ? bl_err_sys(err, -r, "stat 'index.json'") : 0;

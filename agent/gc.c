@@ -42,14 +42,9 @@ static void note(struct sweep *sweep, int r, const struct bl_err *found)
 
 static DIR *list(int dirfd, const char *path)
 {
-	int fd = bl_sys_openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = NULL;
 
-	if (fd < 0)
-		errno = -fd;
-	if (!dir)
-		bl_cleanup_fd(&fd);
-	return dir;
+	return bl_fs_list(dirfd, path, &dir) < 0 ? NULL : dir;
 }
 
 static bool is_dot(const char *name)
@@ -281,9 +276,11 @@ static int measure_in(DIR *dir, uint64_t *bytes)
 
 static int measure_at(int dirfd, const char *name, uint64_t *bytes, struct bl_err *err)
 {
-	auto_dir dir = list(dirfd, name);
-	int r = dir ? measure_in(dir, bytes) : -errno;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(dirfd, name, &dir);
 
+	if (r == 0)
+		r = measure_in(dir, bytes);
 	return r < 0 ? bl_cachedir_err(err, -r, "read '%s'", name) : 0;
 }
 

@@ -14,6 +14,7 @@
 #include "agent/cachedir.h"
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/fs.h"
 #include "common/sys.h"
 
 #define DATA	   ".data"
@@ -311,30 +312,16 @@ static bool ends_with(const char *text, const char *end)
 	return len > strlen(end) && strcmp(text + len - strlen(end), end) == 0;
 }
 
-static DIR *list(const struct bl_cachedir *dirs)
-{
-	int copy = bl_sys_openat(dirs->partial, ".", O_RDONLY | O_DIRECTORY, 0);
-	DIR *dir;
-
-	if (copy < 0) {
-		errno = -copy;
-		return NULL;
-	}
-	dir = fdopendir(copy);
-	if (!dir)
-		bl_cleanup_fd(&copy);
-	return dir;
-}
-
 /* Of those with this key that nobody has open, the one with most in its journal; or NULL. */
 static int take_up_best(struct bl_cachedir *dirs, const char *key, uint64_t size,
 			struct bl_partial **ret, struct bl_err *err)
 {
-	auto_dir dir = list(dirs);
 	const struct dirent *entry;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(dirs->partial, ".", &dir);
 
-	if (!dir)
-		return bl_cachedir_err(err, errno, "read 'partial'");
+	if (r < 0)
+		return bl_cachedir_err(err, -r, "read 'partial'");
 	while ((entry = readdir(dir))) {
 		struct bl_partial *found;
 
@@ -493,11 +480,12 @@ static void collect_journal(struct bl_cachedir *dirs, const char *name)
 int bl_partial_collect(struct bl_cachedir *dirs, int64_t older_than, uint64_t *freed,
 		       struct bl_err *err)
 {
-	auto_dir dir = list(dirs);
 	const struct dirent *entry;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(dirs->partial, ".", &dir);
 
-	if (!dir)
-		return bl_cachedir_err(err, errno, "read 'partial'");
+	if (r < 0)
+		return bl_cachedir_err(err, -r, "read 'partial'");
 	while ((entry = readdir(dir))) {
 		if (strlen(entry->d_name) >= BL_CACHEDIR_NAME - sizeof(RANGES))
 			continue;

@@ -11,6 +11,7 @@
 #include "agent/cachedir.h"
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/fs.h"
 #include "common/sys.h"
 
 void bl_scrub_init(struct bl_scrub *scrub)
@@ -22,17 +23,13 @@ void bl_scrub_init(struct bl_scrub *scrub)
 static int next_in(struct bl_cachedir *dirs, const char *fan, const struct bl_digest *last,
 		   struct bl_digest *ret, struct bl_err *err)
 {
-	int fd = bl_sys_openat(dirs->blobs, fan, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	auto_dir dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
 	bool found = false;
-	int r;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(dirs->blobs, fan, &dir);
 
-	if (!dir) {
-		r = fd < 0 ? -fd : errno;
-		bl_cleanup_fd(&fd);
-		return bl_err_sys(err, r, "read 'blobs/sha256/%s'", fan);
-	}
+	if (r < 0)
+		return bl_err_sys(err, -r, "read 'blobs/sha256/%s'", fan);
 	while ((r = bl_sys_readdir(dir, &entry)) > 0) {
 		struct bl_digest digest;
 

@@ -193,13 +193,12 @@ static int load_tree(struct bl_store *store, const struct bl_digest *name, struc
 
 static int load_trees(struct bl_store *store, struct bl_err *err)
 {
-	int copy = bl_sys_openat(store->dirs->trees, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *file;
-	int r;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(store->dirs->trees, ".", &dir);
 
-	if (!dir)
-		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'trees'");
+	if (r < 0)
+		return bl_err_sys(err, -r, "read 'trees'");
 	while ((r = bl_sys_readdir(dir, &file)) > 0) {
 		struct bl_digest name;
 
@@ -244,12 +243,12 @@ static int load_pins(struct bl_store *store, struct bl_err *err)
 /* A write that a crash cut short leaves ".<name>.<pid>" behind. */
 static int tidy_temporaries(int dirfd, struct bl_err *err)
 {
-	int copy = bl_sys_openat(dirfd, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *file;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(dirfd, ".", &dir);
 
-	if (!dir)
-		return bl_err_sys(err, copy < 0 ? -copy : errno, "read directory");
+	if (r < 0)
+		return bl_err_sys(err, -r, "read directory");
 	while ((file = readdir(dir)))
 		if (file->d_name[0] == '.' && strstr(file->d_name, ".json."))
 			(void)bl_sys_unlinkat(dirfd, file->d_name, 0);
@@ -574,13 +573,12 @@ int bl_store_tree_pin(struct bl_store *store, const struct bl_digest *name, bool
 
 static int remove_refs_to(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
 {
-	int copy = bl_sys_openat(store->dirs->refs, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *file;
-	int r;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(store->dirs->refs, ".", &dir);
 
-	if (!dir)
-		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'refs'");
+	if (r < 0)
+		return bl_err_sys(err, -r, "read 'refs'");
 	while ((r = bl_sys_readdir(dir, &file)) > 0) {
 		auto_ref ref = {0};
 		char hex[BL_DIGEST_HEX];

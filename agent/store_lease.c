@@ -493,13 +493,12 @@ static int load_one(struct bl_store *store, const char *name, struct bl_err *err
 
 int bl_store_leases_load(struct bl_store *store, struct bl_err *err)
 {
-	int copy = bl_sys_openat(store->dirs->leases, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *file;
-	int r;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(store->dirs->leases, ".", &dir);
 
-	if (!dir)
-		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'leases'");
+	if (r < 0)
+		return bl_err_sys(err, -r, "read 'leases'");
 	while ((r = bl_sys_readdir(dir, &file)) > 0) {
 		r = load_one(store, file->d_name, err);
 		if (r < 0)

@@ -17,6 +17,7 @@
 #include "agent/store_impl.h"
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "common/fs.h"
 #include "common/human.h"
 #include "common/sys.h"
 
@@ -48,13 +49,12 @@ static int take(struct bl_store_refs *refs, const struct bl_ref *ref, bool own, 
 int bl_store_refs_read(struct bl_cachedir *dirs, const char *tenant, struct bl_store_refs *refs,
 		       struct bl_err *err)
 {
-	int copy = bl_sys_openat(dirs->refs, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *file;
-	int r;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(dirs->refs, ".", &dir);
 
-	if (!dir)
-		return bl_err_sys(err, copy < 0 ? -copy : errno, "read 'refs'");
+	if (r < 0)
+		return bl_err_sys(err, -r, "read 'refs'");
 	bl_sys_point("tenant-refs");
 	while ((r = bl_sys_readdir(dir, &file)) > 0) {
 		auto_ref ref = {0};

@@ -302,13 +302,12 @@ static int check_entry(void *context, const struct bl_manifest_entry *entry, str
  * not know of was put there by somebody else. */
 static int count_entries(int fd, unsigned depth, uint64_t *count, struct bl_err *err)
 {
-	int copy = bl_sys_openat(fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
-	int r;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(fd, ".", &dir);
 
-	if (!dir)
-		return bl_cachedir_err(err, copy < 0 ? -copy : errno, "read directory");
+	if (r < 0)
+		return bl_cachedir_err(err, -r, "read directory");
 	while ((r = bl_sys_readdir(dir, &entry)) > 0) {
 		auto_fd sub = -1;
 

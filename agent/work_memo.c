@@ -98,11 +98,11 @@ void bl_memo_remove(const struct bl_cachedir *dirs, const char *ref_name)
 
 void bl_memo_collect(const struct bl_cachedir *dirs, long age)
 {
-	int fd = bl_sys_openat(dirs->partial, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = fd < 0 ? NULL : fdopendir(fd);
+	auto_dir dir = NULL;
 	const struct dirent *entry;
 	time_t before = time(NULL) - age;
 
+	(void)bl_fs_list(dirs->partial, ".", &dir);
 	while (dir && (entry = readdir(dir))) {
 		size_t len = strlen(entry->d_name);
 		struct stat st;

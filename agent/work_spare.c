@@ -33,6 +33,7 @@
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
+#include "common/fs.h"
 #include "common/json.h"
 #include "common/sys.h"
 
@@ -203,10 +204,10 @@ static void look_at_ref(struct spare *spare, const char *name)
 
 static void look_at_refs(struct spare *spare)
 {
-	int fd = bl_sys_openat(spare->dirs->refs, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = fd < 0 ? NULL : fdopendir(fd);
+	auto_dir dir = NULL;
 	const struct dirent *entry;
 
+	(void)bl_fs_list(spare->dirs->refs, ".", &dir);
 	while (dir && (entry = readdir(dir))) {
 		char name[BL_DIGEST_HEX];
 

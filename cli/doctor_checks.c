@@ -267,11 +267,11 @@ void bl_doctor_check_containerd(struct bl_doctor *doctor)
 
 static size_t check_tenant(struct bl_doctor *doctor, int parent, const char *tenant)
 {
-	int fd = openat(parent, tenant, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	auto_dir dir = fd >= 0 ? fdopendir(fd) : NULL;
+	auto_dir dir = NULL;
 	const struct dirent *entry;
 	size_t count = 0;
 
+	(void)bl_fs_list(parent, tenant, &dir);
 	while (dir && (entry = readdir(dir))) {
 		struct stat st;
 

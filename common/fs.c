@@ -146,15 +146,27 @@ static int remove_directory(struct removal *removal, int fd, const char *name, i
 	return r < 0 && r != -ENOENT ? bl_err_sys(err, -r, "remove '%s'", name) : 0;
 }
 
+int bl_fs_list(int dirfd, const char *name, DIR **ret)
+{
+	auto_fd fd = bl_sys_openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir)
+		return fd < 0 ? fd : -errno;
+	(void)TAKE_FD(fd);
+	*ret = dir;
+	return 0;
+}
+
 /* Removes what is in the directory fd, which stays the caller's; recursion ends at DEEPEST. */
 static int remove_inside(struct removal *removal, int fd, int depth, struct bl_err *err)
 {
-	int copy = bl_sys_openat(fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	auto_dir dir = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
+	auto_dir dir = NULL;
+	int listed = bl_fs_list(fd, ".", &dir);
 
-	if (!dir)
-		return bl_err_sys(err, copy < 0 ? -copy : errno, "read directory");
+	if (listed < 0)
+		return bl_err_sys(err, -listed, "read directory");
 	while ((entry = readdir(dir))) {
 		const char *name = entry->d_name;
 		int r;

@@ -6,6 +6,7 @@
 #ifndef BL_FS_H
 #define BL_FS_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -29,6 +30,10 @@ int bl_fs_write_file(int dirfd, const char *name, const void *data, size_t len, 
 
 /* Makes the directory if it is missing and opens it (O_DIRECTORY, no link). */
 int bl_fs_open_dir(int dirfd, const char *name, mode_t mode, bool create, struct bl_err *err);
+
+/* Opens the directory `name` in dirfd ("." is that itself) to be read from its beginning, with a position of
+ * its own: 0, and *ret is the caller's; or -errno. */
+int bl_fs_list(int dirfd, const char *name, DIR **ret);
 
 /* Removes name and what is beneath it, never through a link, never into another filesystem.
  * A name that is not there is success. */

@@ -221,6 +221,37 @@ static void removes_deep_trees_with_few_descriptors(void **state)
 	assert_false(exists("deep"));
 }
 
+static size_t count_of(DIR *dir)
+{
+	size_t count = 0;
+
+	while (readdir(dir))
+		count++;
+	return count;
+}
+
+static void lists_from_the_beginning_each_time(void **state)
+{
+	auto_dir first = NULL;
+	auto_dir second = NULL;
+	auto_dir none = NULL;
+	auto_fd fd = -1;
+
+	(void)state;
+	assert_int_equal(mkdirat(top, "list", 0755), 0);
+	fd = openat(top, "list", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	make_file("list/a", "");
+	assert_int_equal(bl_fs_list(fd, ".", &first), 0);
+	assert_int_equal(count_of(first), 3); /* with "." and ".." */
+	assert_int_equal(bl_fs_list(fd, ".", &second), 0);
+	assert_int_equal(count_of(second), 3);
+	assert_int_equal(symlinkat("list", top, "list-link"), 0);
+	assert_int_equal(bl_fs_list(top, "list-link", &none), -ENOTDIR);
+	assert_int_equal(bl_fs_list(top, "nowhere", &none), -ENOENT);
+	assert_int_equal(bl_fs_list(fd, "a", &none), -ENOTDIR);
+	assert_null(none);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +259,7 @@ int main(void)
 		cmocka_unit_test(reads_regular_files_only),
 		cmocka_unit_test(writes_whole_files),
 		cmocka_unit_test(opens_directories),
+		cmocka_unit_test(lists_from_the_beginning_each_time),
 		cmocka_unit_test(removes_trees_but_what_links_point_to),
 		cmocka_unit_test(removes_deep_trees_with_few_descriptors),
 	};
