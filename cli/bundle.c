@@ -194,10 +194,10 @@ int bl_bundle_main(char **words, struct bl_err *err)
 	struct bl_bundle bundle = {0};
 	const char *output = NULL;
 	const struct bl_option options[] = {
-		{"output", "DIR",
-		 "where to write config.json (default: --bundle's own\ndirectory, "
-		 "else the present one)",
-		 &output, NULL, NULL, 0},
+		BL_OPTION_TEXT("output", "DIR",
+			       "where to write config.json (default: --bundle's own\ndirectory, "
+			       "else the present one)",
+			       &output),
 		BL_BUNDLE_OPTIONS(&bundle),
 		{0},
 	};

@@ -21,78 +21,37 @@ struct bl_bundle {
 };
 
 /* The options that fill it; a command puts them in its table. */
-#define BL_BUNDLE_OPTIONS(b)                                                                      \
-	{                                                                                         \
-		"rootfs",                                                                         \
-		"DIR",                                                                            \
-		"the container's root filesystem, an unpacked image",                             \
-		&(b)->rootfs,                                                                     \
-		NULL,                                                                             \
-		NULL,                                                                             \
-		0},                                                                               \
-		{"bundle",                                                                        \
-		 "DIR",                                                                           \
-		 "start from an OCI bundle instead, as `umoci unpack` makes it",                  \
-		 &(b)->bundle,                                                                    \
-		 NULL,                                                                            \
-		 NULL,                                                                            \
-		 0},                                                                              \
-		{"image-config",                                                                  \
-		 "FILE",                                                                          \
-		 "the image's configuration (skopeo inspect --config),\nfor its own entrypoint "  \
-		 "and "                                                                           \
-		 "environment",                                                                   \
-		 &(b)->image_config,                                                              \
-		 NULL,                                                                            \
-		 NULL,                                                                            \
-		 0},                                                                              \
-		{"network",                                                                       \
-		 "host|none",                                                                     \
-		 "host (the default): the server's port answers on this machine",                 \
-		 &(b)->network,                                                                   \
-		 NULL,                                                                            \
-		 NULL,                                                                            \
-		 0},                                                                              \
-		{"agent",                                                                         \
-		 "unix:PATH",                                                                     \
-		 "the agent's socket (default unix:/run/ballast/agent.sock)",                     \
-		 &(b)->hook.agent,                                                                \
-		 NULL,                                                                            \
-		 NULL,                                                                            \
-		 0},                                                                              \
-		{"tenant", "NAME", "on whose behalf (default: default)", &(b)->hook.tenant, NULL, \
-		 NULL,	   0},                                                                    \
-		{"timeout",                                                                       \
-		 "TIME",                                                                          \
-		 "how long the hook waits for weights (default 90s)",                             \
-		 &(b)->hook.timeout,                                                              \
-		 NULL,                                                                            \
-		 NULL,                                                                            \
-		 0},                                                                              \
-		{"on-timeout",                                                                    \
-		 "fail|defer",                                                                    \
-		 "then fail, or start and let the shim wait (default)",                           \
-		 &(b)->hook.on_timeout,                                                           \
-		 NULL,                                                                            \
-		 NULL,                                                                            \
-		 0},                                                                              \
-		{"secrets-dir",                                                                   \
-		 "DIR",                                                                           \
-		 "where /secrets comes from (default /etc/ballast/secrets)",                      \
-		 &(b)->hook.secrets_dir,                                                          \
-		 NULL,                                                                            \
-		 NULL,                                                                            \
-		 0},                                                                              \
-		{"hook",                                                                          \
-		 "FILE",                                                                          \
-		 "ballast-hook (default: beside this program, or as installed)",                  \
-		 &(b)->hook.path,                                                                 \
-		 NULL,                                                                            \
-		 NULL,                                                                            \
-		 0},                                                                              \
-	{                                                                                         \
-		"shim", "FILE", "ballast-shim (likewise)", &(b)->hook.shim, NULL, NULL, 0         \
-	}
+#define BL_BUNDLE_OPTIONS(b)                                                                    \
+	BL_OPTION_TEXT("rootfs", "DIR", "the container's root filesystem, an unpacked image",   \
+		       &(b)->rootfs),                                                           \
+		BL_OPTION_TEXT("bundle", "DIR",                                                 \
+			       "start from an OCI bundle instead, as `umoci unpack` makes it",  \
+			       &(b)->bundle),                                                   \
+		BL_OPTION_TEXT("image-config", "FILE",                                          \
+			       "the image's configuration (skopeo inspect --config),\nfor its " \
+			       "own entrypoint and environment",                                \
+			       &(b)->image_config),                                             \
+		BL_OPTION_TEXT("network", "host|none",                                          \
+			       "host (the default): the server's port answers on this machine", \
+			       &(b)->network),                                                  \
+		BL_OPTION_TEXT("agent", "unix:PATH",                                            \
+			       "the agent's socket (default unix:/run/ballast/agent.sock)",     \
+			       &(b)->hook.agent),                                               \
+		BL_OPTION_TEXT("tenant", "NAME", "on whose behalf (default: default)",          \
+			       &(b)->hook.tenant),                                              \
+		BL_OPTION_TEXT("timeout", "TIME",                                               \
+			       "how long the hook waits for weights (default 90s)",             \
+			       &(b)->hook.timeout),                                             \
+		BL_OPTION_TEXT("on-timeout", "fail|defer",                                      \
+			       "then fail, or start and let the shim wait (default)",           \
+			       &(b)->hook.on_timeout),                                          \
+		BL_OPTION_TEXT("secrets-dir", "DIR",                                            \
+			       "where /secrets comes from (default /etc/ballast/secrets)",      \
+			       &(b)->hook.secrets_dir),                                         \
+		BL_OPTION_TEXT("hook", "FILE",                                                  \
+			       "ballast-hook (default: beside this program, or as installed)",  \
+			       &(b)->hook.path),                                                \
+		BL_OPTION_TEXT("shim", "FILE", "ballast-shim (likewise)", &(b)->hook.shim)
 
 /* Completes and checks what the options gave; paths become absolute. BL_EX_CONFIG. */
 int bl_bundle_complete(struct bl_bundle *bundle, struct bl_err *err);

@@ -41,7 +41,7 @@ static int ask_for_work(char **words, const char *synopsis, const char *summary,
 	const char *agent = NULL;
 	const struct bl_option options[] = {
 		BL_NODE_OPTION(agent),
-		{"json", NULL, "print the agent's answer, as JSON", NULL, json, NULL, 0},
+		BL_OPTION_FLAG("json", "print the agent's answer, as JSON", json),
 		{0},
 	};
 	const struct bl_usage usage = {synopsis, summary, options, 0, 0};
@@ -185,7 +185,7 @@ int bl_pin_main(char **words, struct bl_err *err)
 	const char *agent = NULL;
 	bool remove = false;
 	const struct bl_option options[] = {
-		{"remove", NULL, "take the pin away again", NULL, &remove, NULL, 0},
+		BL_OPTION_FLAG("remove", "take the pin away again", &remove),
 		BL_NODE_OPTION(agent),
 		{0},
 	};

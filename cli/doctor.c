@@ -61,9 +61,9 @@ int bl_doctor_main(char **words, struct bl_err *err)
 	bool json = false;
 	const struct bl_option options[] = {
 		BL_NODE_OPTION(doctor.agent),
-		{"root", "DIR", "look at the installation in this directory", &doctor.root, NULL,
-		 NULL, 0},
-		{"json", NULL, "an array of findings: good, note or bad", NULL, &json, NULL, 0},
+		BL_OPTION_TEXT("root", "DIR", "look at the installation in this directory",
+			       &doctor.root),
+		BL_OPTION_FLAG("json", "an array of findings: good, note or bad", &json),
 		{0},
 	};
 	const struct bl_usage usage = {"ballast doctor [OPTION...]",

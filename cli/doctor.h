@@ -24,6 +24,7 @@ void bl_doctor_find(struct bl_doctor *doctor, enum bl_finding finding, const cha
 /* The path below doctor->root, in room[4096]. */
 const char *bl_doctor_path(const struct bl_doctor *doctor, const char *path, char *room);
 
+/* The checks, one each: what they find is added. */
 void bl_doctor_check_kernel(struct bl_doctor *doctor);
 void bl_doctor_check_programs(struct bl_doctor *doctor);
 void bl_doctor_check_registration(struct bl_doctor *doctor);

@@ -234,8 +234,8 @@ int bl_migrate_main(char **words, struct bl_err *err)
 	bool yes = false;
 	bool dry_run = false;
 	const struct bl_option options[] = {
-		{"yes", NULL, "do not ask", NULL, &yes, NULL, 0},
-		{"dry-run", NULL, "show the changes, and change nothing", NULL, &dry_run, NULL, 0},
+		BL_OPTION_FLAG("yes", "do not ask", &yes),
+		BL_OPTION_FLAG("dry-run", "show the changes, and change nothing", &dry_run),
 		{0},
 	};
 	const struct bl_usage usage = {

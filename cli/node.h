@@ -12,11 +12,9 @@ struct bl_err;
 #define BL_NODE_PATIENCE_MS 30000 /* for an answer that needs no work */
 
 /* The one option that they share, for their tables. */
-#define BL_NODE_OPTION(address)                                                                    \
-	{                                                                                          \
-		"agent", "unix:PATH", "the agent's socket (default unix:/run/ballast/agent.sock)", \
-			&(address), NULL, NULL, 0                                                  \
-	}
+#define BL_NODE_OPTION(address)              \
+	BL_OPTION_TEXT("agent", "unix:PATH", \
+		       "the agent's socket (default unix:/run/ballast/agent.sock)", &(address))
 
 /*
  * One request; address NULL is the installed agent's. Waits at most patience_ms. Returns the

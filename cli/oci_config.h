@@ -41,6 +41,7 @@ int bl_oci_config_take_image(bl_json *config, const bl_json *image, struct bl_er
 /* Replaces process.args. */
 int bl_oci_config_set_args(bl_json *config, char *const *args, struct bl_err *err);
 
+/* Sets root.path; root.readonly stays as it is. */
 int bl_oci_config_set_rootfs(bl_json *config, const char *rootfs, struct bl_err *err);
 
 /* The host's network, or one of the container's own with nothing in it. */

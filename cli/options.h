@@ -24,6 +24,20 @@ struct bl_option {
 	size_t room;
 };
 
+/* One that takes a value, a flag, and one that may be given again. */
+#define BL_OPTION_TEXT(n, v, h, to)                                  \
+	{                                                            \
+		.name = (n), .value = (v), .help = (h), .text = (to) \
+	}
+#define BL_OPTION_FLAG(n, h, to)                       \
+	{                                              \
+		.name = (n), .help = (h), .flag = (to) \
+	}
+#define BL_OPTION_MANY(n, v, h, to, most)                                            \
+	{                                                                            \
+		.name = (n), .value = (v), .help = (h), .many = (to), .room = (most) \
+	}
+
 struct bl_usage {
 	const char *synopsis;		 /* "ballast run [OPTION...] CONFIG.yaml" */
 	const char *summary;		 /* paragraphs */

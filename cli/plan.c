@@ -121,13 +121,13 @@ int bl_plan_main(char **argv, struct bl_err *err)
 	struct plan plan = {0};
 	const struct bl_option options[] = {
 		BL_WEIGHTS_ARG_OPTIONS(&plan.arg),
-		{"config", "FILE", "the agent's configuration (endpoints, proxy, ...)",
-		 &plan.config, NULL, NULL, 0},
-		{"secrets-dir", "DIR", "where secrets are (default /etc/ballast/secrets)",
-		 &plan.secrets_dir, NULL, NULL, 0},
-		{"tenant", "NAME", "whose secrets (default: default)", &plan.tenant, NULL, NULL, 0},
-		{"json", NULL, "one JSON object for each set of weights", NULL, &plan.json, NULL,
-		 0},
+		BL_OPTION_TEXT("config", "FILE",
+			       "the agent's configuration (endpoints, proxy, ...)", &plan.config),
+		BL_OPTION_TEXT("secrets-dir", "DIR",
+			       "where secrets are (default /etc/ballast/secrets)",
+			       &plan.secrets_dir),
+		BL_OPTION_TEXT("tenant", "NAME", "whose secrets (default: default)", &plan.tenant),
+		BL_OPTION_FLAG("json", "one JSON object for each set of weights", &plan.json),
 		{0},
 	};
 	const struct bl_usage usage = {

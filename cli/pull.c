@@ -145,14 +145,14 @@ int bl_pull_main(char **words, struct bl_err *err)
 {
 	struct pull pull = {0};
 	const struct bl_option options[] = {
-		{"tenant", "NAME", "on whose behalf (default: default)", &pull.tenant, NULL, NULL,
-		 0},
-		{"refresh", NULL, "look at the source again, also where a copy stands", NULL,
-		 &pull.refresh, NULL, 0},
+		BL_OPTION_TEXT("tenant", "NAME", "on whose behalf (default: default)",
+			       &pull.tenant),
+		BL_OPTION_FLAG("refresh", "look at the source again, also where a copy stands",
+			       &pull.refresh),
 		BL_WEIGHTS_ARG_OPTIONS(&pull.arg),
 		BL_NODE_OPTION(pull.agent),
-		{"json", NULL, "print the agent's last answer, as JSON", NULL, &pull.json, NULL, 0},
-		{"quiet", NULL, "print nothing where all is well", NULL, &pull.quiet, NULL, 0},
+		BL_OPTION_FLAG("json", "print the agent's last answer, as JSON", &pull.json),
+		BL_OPTION_FLAG("quiet", "print nothing where all is well", &pull.quiet),
 		{0},
 	};
 	const struct bl_usage usage = {

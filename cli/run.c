@@ -124,14 +124,15 @@ int bl_run_main(char **words, struct bl_err *err)
 	struct bl_bundle bundle = {0};
 	struct bl_runtime runtime = {0};
 	const struct bl_option options[] = {
-		{"runtime", "PROGRAM", "the OCI runtime (default runc)", &runtime.program, NULL,
-		 NULL, 0},
-		{"runtime-option", "OPTION",
-		 "an option of the runtime's own, before its command;\n"
-		 "may be given again: --runtime-option=--root=/tmp/x",
-		 NULL, NULL, runtime.options, BL_RUNTIME_OPTIONS_MAX},
-		{"id", "NAME", "the container's id (default: the model's name and a number)",
-		 &runtime.id, NULL, NULL, 0},
+		BL_OPTION_TEXT("runtime", "PROGRAM", "the OCI runtime (default runc)",
+			       &runtime.program),
+		BL_OPTION_MANY("runtime-option", "OPTION",
+			       "an option of the runtime's own, before its command;\nmay be given "
+			       "again: --runtime-option=--root=/tmp/x",
+			       runtime.options, BL_RUNTIME_OPTIONS_MAX),
+		BL_OPTION_TEXT("id", "NAME",
+			       "the container's id (default: the model's name and a number)",
+			       &runtime.id),
 		BL_BUNDLE_OPTIONS(&bundle),
 		{0},
 	};

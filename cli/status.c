@@ -123,7 +123,7 @@ int bl_status_main(char **words, struct bl_err *err)
 	bool json = false;
 	const struct bl_option options[] = {
 		BL_NODE_OPTION(agent),
-		{"json", NULL, "as JSON: agent, containers, cache", NULL, &json, NULL, 0},
+		BL_OPTION_FLAG("json", "as JSON: agent, containers, cache", &json),
 		{0},
 	};
 	const struct bl_usage usage = {"ballast status [OPTION...]",

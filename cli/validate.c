@@ -26,9 +26,9 @@ int bl_validate_main(char **words, struct bl_err *err)
 	bool json = false;
 	bool quiet = false;
 	const struct bl_option options[] = {
-		{"json", NULL, "print the annotations that the config becomes, as JSON", NULL,
-		 &json, NULL, 0},
-		{"quiet", NULL, "print nothing where all is well", NULL, &quiet, NULL, 0},
+		BL_OPTION_FLAG("json", "print the annotations that the config becomes, as JSON",
+			       &json),
+		BL_OPTION_FLAG("quiet", "print nothing where all is well", &quiet),
 		{0},
 	};
 	const struct bl_usage usage = {

@@ -16,25 +16,15 @@ struct bl_weights_arg {
 	char *ignore[BL_WEIGHTS_ARG_PATTERNS];
 };
 
-#define BL_WEIGHTS_ARG_OPTIONS(arg)                                                              \
-	{"auth-secret-name",                                                                     \
-	 "NAME",                                                                                 \
-	 "for a SOURCE: the secret that has its credential",                                     \
-	 &(arg)->secret,                                                                         \
-	 NULL,                                                                                   \
-	 NULL,                                                                                   \
-	 0},                                                                                     \
-		{"allow",                                                                        \
-		 "GLOB",                                                                         \
-		 "for a SOURCE: only files that match; may be given again",                      \
-		 NULL,                                                                           \
-		 NULL,                                                                           \
-		 (arg)->allow,                                                                   \
-		 BL_WEIGHTS_ARG_PATTERNS},                                                       \
-	{                                                                                        \
-		"ignore", "GLOB", "for a SOURCE: no files that match; may be given again", NULL, \
-			NULL, (arg)->ignore, BL_WEIGHTS_ARG_PATTERNS                             \
-	}
+#define BL_WEIGHTS_ARG_OPTIONS(arg)                                                         \
+	BL_OPTION_TEXT("auth-secret-name", "NAME",                                          \
+		       "for a SOURCE: the secret that has its credential", &(arg)->secret), \
+		BL_OPTION_MANY("allow", "GLOB",                                             \
+			       "for a SOURCE: only files that match; may be given again",   \
+			       (arg)->allow, BL_WEIGHTS_ARG_PATTERNS),                      \
+		BL_OPTION_MANY("ignore", "GLOB",                                            \
+			       "for a SOURCE: no files that match; may be given again",     \
+			       (arg)->ignore, BL_WEIGHTS_ARG_PATTERNS)
 
 /* Whether the operand is a source, and no file's name. */
 bool bl_weights_arg_is_source(const char *operand);

@@ -12,7 +12,7 @@
  *   no answer by the deadline, a watched descriptor reported     BL_EX_RETRY
  *   400, 404, 422 and every other 4xx but those below            BL_EX_CONFIG
  *   401, 403, 409                                                BL_EX_REFUSED
- *   5xx                                                          BL_EX_RETRY
+ *   429, 5xx                                                     BL_EX_RETRY
  *   an answer that is malformed or too large                     BL_EX_INTERNAL
  */
 #ifndef BL_AGENT_CLIENT_H

@@ -86,8 +86,9 @@ static void test_problems(void **state)
 		int status, code;
 	} cases[] = {{301, BL_EX_INTERNAL}, {400, BL_EX_CONFIG}, {401, BL_EX_REFUSED},
 		     {403, BL_EX_REFUSED},  {404, BL_EX_CONFIG}, {409, BL_EX_REFUSED},
-		     {418, BL_EX_CONFIG},   {422, BL_EX_CONFIG}, {500, BL_EX_RETRY},
-		     {502, BL_EX_RETRY},    {503, BL_EX_RETRY},	 {507, BL_EX_RETRY}};
+		     {429, BL_EX_RETRY},    {418, BL_EX_CONFIG}, {422, BL_EX_CONFIG},
+		     {500, BL_EX_RETRY},    {502, BL_EX_RETRY},	 {503, BL_EX_RETRY},
+		     {507, BL_EX_RETRY}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
