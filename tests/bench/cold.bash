@@ -10,6 +10,7 @@ label_ballast() { echo '`ballastd`: resolve, download, verify, fsync, publish'; 
 label_rclone() { echo "\`rclone copy\` (${TRANSFERS:-4} file(s) at once, 16 streams each), then \`openssl dgst -sha256\`"; }
 label_curl() { echo '`curl --parallel`, then `sha256sum`'; }
 label_bare() { echo 'recv and pwrite on 16 connections: no check, no digest, no sync'; }
+label_floor() { echo 'the same loop, then `openssl dgst -sha256`, then `sync`: what ours does, one after the other'; }
 
 free_port() {
 	/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -112,10 +113,21 @@ run_curl() {
 	then_digest curl sha256sum -- curl --noproxy '*' --silent --fail --parallel "${urls[@]}" 2>/dev/null # it shows progress all the same
 }
 
-before_bare() { empty bare.d; }
-run_bare() {
-	local files=() tls=() file
+bare() {
+	local dir=$1 files=() tls=() file
 	[ "$SCHEME" = http ] || tls=(--tls)
 	for file in "$T"/model/*; do files+=("/files/$(basename "$file")" "$SIZE"); done
-	by_cost "$T/bare" "${tls[@]}" 127.0.0.1 "$PORT" 16 "$T/bare.d" "${files[@]}"
+	BARE=("$T/bare" "${tls[@]}" 127.0.0.1 "$PORT" 16 "$dir" "${files[@]}")
+}
+
+before_bare() { empty bare.d; }
+run_bare() {
+	bare "$T/bare.d"
+	by_cost "${BARE[@]}"
+}
+
+before_floor() { empty floor; }
+run_floor() {
+	bare "$T/floor"
+	then_digest floor bash -c 'openssl dgst -sha256 "$@" && sync "$@"' bash -- "${BARE[@]}"
 }
