@@ -447,7 +447,7 @@ static int request_once(struct bl_agent *agent, const struct bl_buf *request,
 static int exit_of(int status)
 {
 	if (status < 400)
-		return BL_EX_INTERNAL; /* a redirect: never followed */
+		return BL_EX_INTERNAL;	    /* a redirect: never followed */
 	if (status >= 500 || status == 429) /* 429: too much at once, RFC 6585 */
 		return BL_EX_RETRY;
 	if (status == 401 || status == 403 || status == 409)
