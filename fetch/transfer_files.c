@@ -111,7 +111,8 @@ int bl_transfer_finish_file(struct bl_transfer *transfer, struct bl_arrival *fil
 	return conclude(transfer, file, err);
 }
 
-/* What has arrived of the file, by lanes that are still at it too. */
+/* What has arrived of the file, by lanes that are still at it too: what those hold is written first, which
+ * on slow connections would take seconds to fill a piece. */
 static int take_snapshot(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
 {
 	int rc = 0;
@@ -121,10 +122,15 @@ static int take_snapshot(struct bl_transfer *transfer, struct bl_arrival *file, 
 		rc = bl_ranges_add(&file->snapshot, file->arrived.at[i].from,
 				   file->arrived.at[i].to, err);
 	for (size_t i = 0; rc >= 0 && i < BL_PACE_MAX_LANES; i++) {
-		const struct bl_lane *lane = &transfer->lanes[i];
+		struct bl_lane *lane = &transfer->lanes[i];
 
-		if (lane->file == file && lane->judged)
-			rc = bl_ranges_add(&file->snapshot, lane->from, lane->at, err);
+		if (lane->file != file || !lane->judged)
+			continue;
+		if (bl_lane_flush(lane) < 0) {
+			*err = lane->err;
+			return lane->rc;
+		}
+		rc = bl_ranges_add(&file->snapshot, lane->from, lane->at, err);
 	}
 	return rc;
 }

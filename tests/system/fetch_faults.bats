@@ -15,6 +15,14 @@ setup() {
 
 teardown() { clean_up; }
 
+# over_tls: the same origins by https.
+over_tls() {
+	make_tls
+	start_hub --tls "$T/tls.pem" "$T/tls.key" --repo "owner/model=$T/model"
+	HUB=https${HUB#http} CDN=https${CDN#http}
+	hub_config ".ca_file = \"$T/ca.pem\""
+}
+
 # mends FAULTS: the pull succeeds all the same.
 mends() {
 	origin_control "$HUB" faults "$1"
@@ -204,4 +212,23 @@ kill_pull() {
 
 @test "a pull that is killed at any moment and started again: only what is missing is fetched" {
 	killed_often pull_journal kill_pull
+}
+
+# Neither this origin nor most that fail end TLS before they end the connection.
+@test "over TLS: connections that break in mid-body, with or without a length, or end while they are idle" {
+	over_tls
+	mends '[{"match": "^GET /repos/", "kind": "short", "at": 0.5, "times": 9},
+		{"match": "^GET /repos/", "kind": "close", "times": 3}]'
+	rm -r "$T/out"
+	mends '[{"match": "^GET /repos/", "kind": "short", "at": 1}]'
+	rm -r "$T/out"
+	mends '[{"match": "^GET /repos/", "kind": "headers", "headers": {"Content-Length": null, "Connection": "close"}}]'
+	rm -r "$T/out"
+	mends '[{"match": "^GET /repos/", "kind": "short", "at": 0.5, "times": 4},
+		{"match": "^GET /repos/", "kind": "headers", "headers": {"Content-Length": null, "Connection": "close"}}]'
+}
+
+@test "over TLS: a job that is killed at any moment and started again: only what is missing is fetched" {
+	over_tls
+	KILLS=${KILLS:-4} killed_often job_journal kill_job
 }

@@ -128,6 +128,11 @@ floods_and_chunks() {
 	range header-long 75 'too long' "${CONTENT}X-Flood: @REPEAT@\nyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
 	range header-nul 75 '' "HTTP/1.1 206 OK\nContent-Ra\\0nge: bytes 0-999/1000\nContent-Length: 1000\n\n@BODY@"
 	range status-flood 75 'too long' 'HTTP/1.1 206 @REPEAT@\nOOOOOOOOOOOOOOOOOOOOO'
+	range pieces 0 '' 'HTTP/1.1 2@PIECE@06 OK\nContent-Range: byt@PIECE@es 0-999/1000\n@PIECE@ETag: "v1"\nContent-Length: 1000\n@PIECE@\n@PIECE@@BODY@'
+	range http-1.0 0 '' 'HTTP/1.0 206 OK\nContent-Range: bytes 0-999/1000\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
+	range closed 0 '' "${CONTENT}Connection: close\n\n@BODY@"
+	range closed-early 75 '' "${CONTENT}Connection: close\n\nonly its beginning"
+	range cut-off 75 '' "${CONTENT}Content-Length: 1000\n\nonly its beginning"
 	range chunks 0 '' "${CONTENT}Transfer-Encoding: chunked\nTrailer: Content-Range\n\n3e8;x=y\n@BODY@\n0\nContent-Range: bytes 1-2/3\nETag: \"v2\"\nLocation: https://example.com/\nContent-Encoding: gzip\n\n"
 	range chunks-short 75 '' "${CONTENT}Transfer-Encoding: chunked\n\n1\nx\n0\n\n"
 	range chunks-long 0 '' "${CONTENT}Transfer-Encoding: chunked\n\n3e8\n@BODY@\n3e8\n@BODY@\n0\n\n"
@@ -176,7 +181,7 @@ http_2() {
 	first_looks
 	http_2
 	try_rows
-	for name in whole plain/whole hints chunks chunks-long trailer-flood; do
+	for name in whole plain/whole hints pieces plain/pieces http-1.0 closed plain/closed chunks chunks-long trailer-flood; do
 		[ "$(stat -c %s "$T/out/$name/file")" -eq 1000 ]
 	done
 	[ "$(stat -c %s "$T/out/empty/file")" -eq 0 ]
