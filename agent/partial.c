@@ -265,6 +265,9 @@ static int open_data(struct bl_partial *partial)
 	if (!S_ISREG(st.st_mode) || st.st_uid != partial->dirs->owner || st.st_nlink != 1 ||
 	    (uint64_t)st.st_size != partial->size)
 		return -ESTALE;
+	partial->on_disk = (uint64_t)st.st_blocks * 512;
+	if (partial->on_disk > partial->size)
+		partial->on_disk = partial->size;
 	return bl_sys_fchmod(partial->data, 0600);
 }
 
@@ -312,6 +315,11 @@ static bool ends_with(const char *text, const char *end)
 	return len > strlen(end) && strcmp(text + len - strlen(end), end) == 0;
 }
 
+static bool is_data(const char *name)
+{
+	return strlen(name) == BL_DIGEST_HEX + 16 + strlen(DATA) && ends_with(name, DATA);
+}
+
 /* Of those with this key that nobody has open, the one with most in its journal; or NULL. */
 static int take_up_best(struct bl_cachedir *dirs, const char *key, uint64_t size,
 			struct bl_partial **ret, struct bl_err *err)
@@ -325,9 +333,7 @@ static int take_up_best(struct bl_cachedir *dirs, const char *key, uint64_t size
 	while ((entry = readdir(dir))) {
 		struct bl_partial *found;
 
-		if (strlen(entry->d_name) != BL_DIGEST_HEX + 16 + strlen(DATA) ||
-		    strncmp(entry->d_name, key, strlen(key)) != 0 ||
-		    !ends_with(entry->d_name, DATA))
+		if (!is_data(entry->d_name) || strncmp(entry->d_name, key, strlen(key)) != 0)
 			continue;
 		found = take_up(dirs, entry->d_name, size);
 		if (found && *ret && bl_partial_have(found) <= bl_partial_have(*ret))
@@ -422,6 +428,56 @@ int bl_partial_open_key(struct bl_cachedir *dirs, const struct bl_digest *key, u
 	if (r == 0)
 		*ret = partial;
 	return r;
+}
+
+int bl_partial_find(struct bl_cachedir *dirs, const struct bl_digest *key, uint64_t size,
+		    struct bl_partial **ret, struct bl_err *err)
+{
+	char hex[BL_DIGEST_HEX];
+
+	bl_digest_to_hex(key, hex);
+	*ret = NULL;
+	return take_up_best(dirs, hex, size, ret, err);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	return bl_digest_compare(a, b);
+}
+
+int bl_partial_keys(const struct bl_cachedir *dirs, struct bl_digest **ret, size_t *ret_count,
+		    struct bl_err *err)
+{
+	auto_free struct bl_digest *keys = NULL;
+	const struct dirent *entry;
+	auto_dir dir = NULL;
+	size_t count = 0;
+	size_t room = 0;
+	int r = bl_fs_list(dirs->partial, ".", &dir);
+
+	if (r < 0)
+		return bl_cachedir_err(err, -r, "read 'partial'");
+	while ((entry = readdir(dir))) {
+		char hex[BL_DIGEST_HEX];
+
+		(void)snprintf(hex, sizeof(hex), "%.64s", entry->d_name);
+		if (count == room) {
+			struct bl_digest *more;
+
+			room = room * 2 + 64;
+			more = reallocarray(keys, room, sizeof(*keys));
+			if (!more)
+				return bl_err_nomem(err);
+			keys = more;
+		}
+		if (is_data(entry->d_name) && bl_digest_from_hex(hex, &keys[count]) == 0)
+			count++;
+	}
+	if (count > 0)
+		qsort(keys, count, sizeof(*keys), compare_keys);
+	*ret = TAKE_PTR(keys);
+	*ret_count = count;
+	return 0;
 }
 
 int bl_partial_writer(const struct bl_partial *partial, struct bl_err *err)

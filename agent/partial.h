@@ -45,7 +45,8 @@ struct bl_partial {
 	size_t range_count;
 	uint64_t records; /* in the journal */
 	bool spoilt;
-	bool is_new; /* made, not taken up: its room has been allocated just now */
+	bool is_new;	  /* made, not taken up: its room has been allocated just now */
+	uint64_t on_disk; /* bytes that were allocated when it was taken up */
 };
 
 /*
@@ -60,6 +61,14 @@ int bl_partial_open(struct bl_cachedir *dirs, const char *key, uint64_t size,
 /* The same, by the digest of the key. */
 int bl_partial_open_key(struct bl_cachedir *dirs, const struct bl_digest *key, uint64_t size,
 			struct bl_partial **ret, struct bl_err *err);
+
+/* Takes up one that is there and that nobody has open; *ret is NULL where there is none. */
+int bl_partial_find(struct bl_cachedir *dirs, const struct bl_digest *key, uint64_t size,
+		    struct bl_partial **ret, struct bl_err *err);
+
+/* The keys of all that are there, open or not, sorted; the caller's to free. */
+int bl_partial_keys(const struct bl_cachedir *dirs, struct bl_digest **ret, size_t *ret_count,
+		    struct bl_err *err);
 
 /* Closes it and leaves it on disk, to be opened again. */
 void bl_partial_close(struct bl_partial **partial);

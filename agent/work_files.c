@@ -52,6 +52,7 @@ static void free_flight(struct bl_work *work, struct bl_flight *flight)
 
 void bl_work_files_close(struct bl_work *work)
 {
+	(void)bl_work_resume_begin(work);
 	while (work->flights)
 		free_flight(work, work->flights);
 	while (work->strikes) {
@@ -88,8 +89,8 @@ int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *
 	return r < 0 ? r : bl_digest_bytes(text.data, text.len, ret, err);
 }
 
-static struct bl_flight *new_flight(struct bl_work *work, struct bl_manifest_file *file,
-				    struct bl_err *err)
+struct bl_flight *bl_work_flight_new(struct bl_work *work, struct bl_manifest_file *file,
+				     struct bl_err *err)
 {
 	struct bl_flight *flight;
 	struct bl_digest key;
@@ -105,9 +106,8 @@ static struct bl_flight *new_flight(struct bl_work *work, struct bl_manifest_fil
 	flight->file = file;
 	flight->writer = -1;
 	flight->key = key;
+	flight->room = file->size;
 	flight->has_promised = bl_work_promised(file, &flight->promised);
-	flight->next = work->flights;
-	work->flights = flight;
 	return flight;
 }
 
@@ -125,14 +125,14 @@ static void fail_disk(struct bl_work *work, int r, const char *message)
 
 /* Room was reserved for the file; from now on the disk itself has it. What is taken up again has been
  * counted since it was made. */
-static void allocated(struct bl_work *work, const struct bl_partial *partial)
+static void allocated(struct bl_work *work, const struct bl_flight *flight)
 {
-	uint64_t part = partial->size < work->reserved ? partial->size : work->reserved;
+	uint64_t part = flight->room < work->reserved ? flight->room : work->reserved;
 
 	bl_store_unreserve(work->works->store, part);
 	work->reserved -= part;
-	if (partial->is_new)
-		bl_store_grew(work->works->store, partial->size);
+	if (flight->partial->is_new)
+		bl_store_grew(work->works->store, flight->partial->size);
 }
 
 /* Looks for what is there of it, or allocates all of it: a disk may take its time for both. */
@@ -141,9 +141,11 @@ static void open_run(struct bl_task *task)
 	struct bl_flight *flight = task->data;
 	struct bl_err err = {0};
 
-	flight->result =
-		bl_partial_open_key(bl_store_dirs(flight->work->works->store), &flight->key,
-				    flight->file->size, &flight->partial, &err);
+	flight->result = 0;
+	if (!flight->partial)
+		flight->result =
+			bl_partial_open_key(bl_store_dirs(flight->work->works->store), &flight->key,
+					    flight->file->size, &flight->partial, &err);
 	if (flight->result == 0) {
 		flight->writer = bl_partial_writer(flight->partial, &err);
 		flight->result = flight->writer < 0 ? flight->writer : 0;
@@ -158,9 +160,9 @@ static void open_done(struct bl_task *task)
 
 	flight->busy = false;
 	work->tasks--;
-	bl_store_allocated(work->works->store, flight->file->size);
+	bl_store_allocated(work->works->store, flight->room);
 	if (flight->partial)
-		allocated(work, flight->partial);
+		allocated(work, flight);
 	if (work->job_over) {
 		free_flight(work, flight);
 		bl_work_go_on(work);
@@ -194,14 +196,19 @@ void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *
 		bl_job_send_skip(job, file);
 		return;
 	}
-	flight = new_flight(work, file, &err);
+	flight = find_flight(work, file);
 	if (!flight) {
-		bl_work_fail(work, BL_JOB_INTERNAL, err.msg);
-		return;
+		flight = bl_work_flight_new(work, file, &err);
+		if (!flight) {
+			bl_work_fail(work, BL_JOB_INTERNAL, err.msg);
+			return;
+		}
+		flight->next = work->flights;
+		work->flights = flight;
 	}
 	flight->busy = true;
 	work->tasks++;
-	bl_store_allocate(work->works->store, file->size);
+	bl_store_allocate(work->works->store, flight->room);
 	bl_pool_run(work->works->quick, &flight->task, open_run, open_done, flight);
 }
 

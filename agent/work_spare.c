@@ -248,6 +248,7 @@ static void spare_run(struct bl_task *task)
 		look_at_refs(&spare);
 	}
 	free(spare.wanted);
+	bl_work_resume_find(work);
 }
 
 /* ---- On the loop ---- */
@@ -283,11 +284,11 @@ static int reserve(struct bl_work *work, struct bl_err *err)
 
 	for (size_t i = 0; i < manifest->count; i++)
 		missing += manifest->files[i].has_sha256 ? 0 : manifest->files[i].size;
-	r = bl_store_reserve(work->works->store, missing, err);
+	r = bl_store_reserve(work->works->store, missing - work->on_disk, err);
 	if (r != 0)
 		return r;
 	work->admitted = true;
-	work->reserved = missing;
+	work->reserved = missing - work->on_disk;
 	work->bytes_base = manifest->bytes - missing;
 	return 0;
 }
@@ -359,6 +360,7 @@ static void spare_done(struct bl_task *task)
 	const struct bl_manifest *manifest = bl_job_manifest(work->job);
 
 	work->tasks--;
+	work->on_disk = bl_work_resume_begin(work);
 	for (size_t i = 0; i < manifest->count; i++)
 		work->files_done += manifest->files[i].has_sha256;
 	work->works->figures.files_spared += work->files_done;

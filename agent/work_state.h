@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inside a work. work.c has claims and the work's way from one job to the next; work_files.c the
- * files that a job brings; work_spare.c finds what need not be brought; work_publish.c makes tree
- * and refs. Nobody else includes this.
+ * files that a job brings; work_spare.c finds what need not be brought, work_resume.c what was begun;
+ * work_publish.c makes tree and refs. Nobody else includes this.
  */
 #ifndef BL_AGENT_WORK_STATE_H
 #define BL_AGENT_WORK_STATE_H
@@ -26,9 +26,10 @@ struct bl_flight {
 	struct bl_manifest_file *file;
 	struct bl_partial *partial;
 	struct bl_task task;
-	int writer;   /* fetch's descriptor, until it is sent; -1: none */
-	bool busy;    /* the task runs, or waits to */
-	bool closing; /* fetch is done with it: publish it when the task is over */
+	int writer;    /* fetch's descriptor, until it is sent; -1: none */
+	uint64_t room; /* bytes that were reserved for it */
+	bool busy;     /* the task runs, or waits to */
+	bool closing;  /* fetch is done with it: publish it when the task is over */
 	int quiet_tries;
 	struct bl_timer quiet;
 	struct bl_partial_range *ranges; /* to be noted */
@@ -83,10 +84,11 @@ struct bl_work {
 	bool job_over;
 	struct bl_job_end end;
 	struct bl_flight *flights;
+	struct bl_flight *resumed; /* the task's, until it is over */
 	struct bl_strike *strikes;
-	int tasks;     /* on the pool; the job is not freed before they are back */
-	bool admitted; /* there is room for all of its files */
-	uint64_t reserved;
+	int tasks;		    /* on the pool; the job is not freed before they are back */
+	bool admitted;		    /* there is room for all of its files */
+	uint64_t reserved, on_disk; /* bytes: promised to it; what an earlier try left */
 	uint64_t files_done, bytes_base; /* spared ones count as done */
 	struct bl_collect collect;	 /* it waits for room */
 	struct bl_store_refs refs;	 /* for the tenant's quota */
@@ -113,6 +115,9 @@ bool bl_work_promised(const struct bl_manifest_file *file, struct bl_digest *ret
 /* A digest of whose bytes of which version of which file these are: the key of its partial. */
 int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *file,
 		     struct bl_digest *ret, struct bl_err *err);
+/* The file's, in no list. NULL: err is filled. Any thread. */
+struct bl_flight *bl_work_flight_new(struct bl_work *work, struct bl_manifest_file *file,
+				     struct bl_err *err);
 void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *data);
 void bl_work_file_have(struct bl_job *job, struct bl_manifest_file *file,
 		       const struct bl_partial_range *ranges, size_t count, void *data);
@@ -123,6 +128,12 @@ void bl_work_files_close(struct bl_work *work);
 /* ---- work_spare.c ---- */
 /* After the listing: holds what need not be brought, reserves room for the rest, lets the job go. */
 void bl_work_prepare(struct bl_work *work);
+
+/* ---- work_resume.c ---- */
+/* On a worker, after the sparing: takes up what is on disk of files that are to be brought. */
+void bl_work_resume_find(struct bl_work *work);
+/* On the loop: they are files under way now. Returns bytes that they have on disk. */
+uint64_t bl_work_resume_begin(struct bl_work *work);
 
 /* ---- work_publish.c ---- */
 /* All files are there: makes the tree and the refs, then bl_work_settle()s. */

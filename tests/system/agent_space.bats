@@ -128,6 +128,32 @@ trees() {
 	assert_equal "$(bytes_of 'repos/')" "$(stat -c %s "$T/model1/model.safetensors")"
 }
 
+@test "space: a download that goes on after a restart needs no room for what it has already" {
+	local sent
+	head -c 60000000 /dev/urandom >"$T/model2/model.safetensors"
+	origin_control "$HUB" rescan
+	start_with '.quotas = {cache: 80000000} | .lease_grace = "0s"'
+	start_container c1 1
+	expect_code 200
+	end_container c1 "$PID"
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "slow", "rate": 3000000}]'
+	start_container c2 2 default 0
+	"$FIXTURES/process.py" path "$T/cache/partial"
+	until [ -n "$(find "$T/cache/partial" -name '*.ranges' -size +0c)" ]; do
+		agent GET "/v1/containers/c2?wait=0.2"
+		[ "$(answer .state)" = pending ] || fail "$output"
+	done
+	stop_agent KILL
+	origin_control "$CDN" faults '[]'
+	sent=$(bytes_of 'repos/')
+	start_agent
+	wait_state c2 ready
+	[ "$(($(bytes_of 'repos/') - sent))" -lt 60000000 ]
+	cmp "$T/model2/model.safetensors" "$(answer '.weights[0].path')/model.safetensors"
+	# Nothing had to go for it.
+	assert_equal "$(trees)" 2
+}
+
 @test "damage: a truncated file is found before the attach, and only it is fetched again" {
 	start_with .
 	start_container c1 1
