@@ -80,32 +80,32 @@ void bl_arrival_sync(struct bl_arrival *file, struct bl_worker *worker)
 }
 
 /* The promise to check: none where there is a SHA-256, which whoever publishes checks. */
-static const struct bl_digest *promised(const struct bl_entry *entry, enum bl_digest_kind *kind)
+static bool promised(const struct bl_entry *entry, enum bl_digest_kind *kind, struct bl_digest *ret)
 {
-	const struct bl_digest *promises[] = {
-		[BL_DIGEST_GIT_SHA1] = &entry->git_sha1,
-		[BL_DIGEST_MD5] = &entry->md5,
-		[BL_DIGEST_CRC32C] = &entry->crc32c,
-	};
+	static const enum bl_digest_kind kinds[] = {BL_DIGEST_GIT_SHA1, BL_DIGEST_MD5,
+						    BL_DIGEST_CRC32C};
 
-	for (unsigned i = 0; !entry->sha256.len && i < sizeof(promises) / sizeof(*promises); i++)
-		if (promises[i]->len) {
-			*kind = i;
-			return promises[i];
+	if (bl_manifest_promised(entry, BL_DIGEST_SHA256, NULL))
+		return false;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (bl_manifest_promised(entry, kinds[i], ret)) {
+			*kind = kinds[i];
+			return true;
 		}
-	return NULL;
+	return false;
 }
 
 static void run_digest(struct bl_task *task)
 {
 	struct bl_arrival *file = (struct bl_arrival *)task;
 	enum bl_digest_kind kind = BL_DIGEST_MD5;
-	const struct bl_digest *wanted = promised(file->entry, &kind);
+	struct bl_digest wanted;
 	struct bl_digest found = {.len = 0};
+	bool is_promised = promised(file->entry, &kind, &wanted);
 
 	file->work_rc =
 		bl_digest_of_file(kind, file->fd, file->entry->size, &found, &file->work_err);
-	file->good = wanted && bl_digest_equal(&found, wanted);
+	file->good = is_promised && bl_digest_equal(&found, &wanted);
 }
 
 int bl_arrival_check(struct bl_arrival *file, struct bl_worker *worker, struct bl_err *err)
@@ -114,7 +114,7 @@ int bl_arrival_check(struct bl_arrival *file, struct bl_worker *worker, struct b
 
 	file->good = true;
 	file->work_rc = 0;
-	if (!promised(file->entry, &kind))
+	if (!promised(file->entry, &kind, NULL))
 		return 1;
 	file->task.run = run_digest;
 	if (file->entry->size > INLINE_DIGEST) {

@@ -71,6 +71,55 @@ void bl_manifest_set_watch(struct bl_manifest *manifest, bl_manifest_watch *watc
 	manifest->watch_ctx = ctx;
 }
 
+/* ---- Digests ---- */
+
+/* Where the digest of that kind is, and how long. */
+static size_t place_of(enum bl_digest_kind kind, size_t *ret_len)
+{
+	static const struct {
+		size_t at, len;
+	} places[] = {
+		[BL_DIGEST_SHA256] = {offsetof(struct bl_entry, content), 32},
+		[BL_DIGEST_GIT_SHA1] = {offsetof(struct bl_entry, content), 20},
+		[BL_DIGEST_MD5] = {offsetof(struct bl_entry, md5), 16},
+		[BL_DIGEST_CRC32C] = {offsetof(struct bl_entry, crc32c), 4},
+	};
+
+	*ret_len = places[kind].len;
+	return places[kind].at;
+}
+
+void bl_manifest_promise(struct bl_entry *entry, enum bl_digest_kind kind,
+			 const struct bl_digest *digest)
+{
+	const unsigned content = 1U << BL_DIGEST_SHA256 | 1U << BL_DIGEST_GIT_SHA1;
+	size_t len;
+	size_t at = place_of(kind, &len);
+	unsigned promised = entry->promised;
+
+	if (digest->len != len)
+		return;
+	if (at == offsetof(struct bl_entry, content))
+		promised &= ~content;
+	memcpy((char *)entry + at, digest->bytes, len);
+	entry->promised = (unsigned char)(promised | 1U << kind);
+}
+
+bool bl_manifest_promised(const struct bl_entry *entry, enum bl_digest_kind kind,
+			  struct bl_digest *ret)
+{
+	size_t len;
+	size_t at = place_of(kind, &len);
+
+	if (!(entry->promised & 1U << kind))
+		return false;
+	if (ret) {
+		*ret = (struct bl_digest){.len = (unsigned char)len};
+		memcpy(ret->bytes, (const char *)entry + at, len);
+	}
+	return true;
+}
+
 /* ---- Adding ---- */
 
 const struct bl_pattern_filter *bl_manifest_filter(const struct bl_manifest *manifest)
@@ -90,7 +139,7 @@ static int make_room(struct bl_manifest *manifest, struct bl_err *err)
 {
 	if (manifest->count < manifest->room)
 		return 0;
-	size_t room = manifest->room + manifest->room / 2 + 64;
+	size_t room = manifest->room + manifest->room / 8 + 64;
 	size_t more = (room - manifest->room) * sizeof(struct bl_entry);
 	if (manifest->count >= BL_MAX_FILES || manifest->memory + more > BL_MANIFEST_MAX_MEMORY)
 		return too_long(manifest, err);
@@ -215,7 +264,8 @@ const struct bl_entry *bl_manifest_largest(const struct bl_manifest *manifest, b
 
 	for (size_t i = 0; i < manifest->count; i++)
 		if (manifest->entries[i].size > (largest ? largest->size : 0) &&
-		    (!sha256 || manifest->entries[i].sha256.len))
+		    (!sha256 ||
+		     bl_manifest_promised(&manifest->entries[i], BL_DIGEST_SHA256, NULL)))
 			largest = &manifest->entries[i];
 	return largest;
 }
@@ -249,24 +299,20 @@ const char *bl_manifest_revision(const struct bl_manifest *manifest)
 
 static const struct promise_digest {
 	const char *key;
-	size_t offset, len;
+	enum bl_digest_kind kind;
 } promise_digests[] = {
-	{"sha256", offsetof(struct bl_entry, sha256), 32},
-	{"git_sha1", offsetof(struct bl_entry, git_sha1), 20},
-	{"md5", offsetof(struct bl_entry, md5), 16},
-	{"crc32c", offsetof(struct bl_entry, crc32c), 4},
+	{"sha256", BL_DIGEST_SHA256},
+	{"git_sha1", BL_DIGEST_GIT_SHA1},
+	{"md5", BL_DIGEST_MD5},
+	{"crc32c", BL_DIGEST_CRC32C},
 };
 #define N_DIGESTS (sizeof(promise_digests) / sizeof(*promise_digests))
-
-static const struct bl_digest *digest_at(const struct bl_entry *entry, size_t i)
-{
-	return (const void *)((const char *)entry + promise_digests[i].offset);
-}
 
 int bl_manifest_entry_to_json(const struct bl_entry *entry, bl_json *list, struct bl_err *err)
 {
 	bl_json *object = bl_json_set_object(list, NULL);
-	char hex[2 * sizeof(entry->sha256.bytes) + 1];
+	struct bl_digest digest;
+	char hex[2 * sizeof(digest.bytes) + 1];
 	bool ok = object && bl_json_set_string(object, "path", entry->path) &&
 		  bl_json_set_int(object, "size", entry->size);
 
@@ -275,9 +321,9 @@ int bl_manifest_entry_to_json(const struct bl_entry *entry, bl_json *list, struc
 	if (ok && entry->generation)
 		ok = bl_json_set_string(object, "generation", entry->generation);
 	for (size_t i = 0; ok && i < N_DIGESTS; i++) {
-		if (!digest_at(entry, i)->len)
+		if (!bl_manifest_promised(entry, promise_digests[i].kind, &digest))
 			continue;
-		bl_digest_to_hex(digest_at(entry, i), hex);
+		bl_digest_to_hex(&digest, hex);
 		ok = bl_json_set_string(object, promise_digests[i].key, hex);
 	}
 	if (ok && entry->unchanged)
@@ -301,7 +347,8 @@ static int same_text(const bl_json *known, const char *key, const char *now)
  */
 bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known)
 {
-	char hex[2 * sizeof(entry->sha256.bytes) + 1];
+	struct bl_digest digest;
+	char hex[2 * sizeof(digest.bytes) + 1];
 	int64_t size = -1;
 	int agreed = 0;
 
@@ -314,13 +361,13 @@ bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known
 		return false;
 	agreed = etag + generation;
 	for (size_t i = 0; i < N_DIGESTS; i++) {
-		if (!digest_at(entry, i)->len)
+		if (!bl_manifest_promised(entry, promise_digests[i].kind, &digest))
 			continue;
-		bl_digest_to_hex(digest_at(entry, i), hex);
+		bl_digest_to_hex(&digest, hex);
 		int same = same_text(known, promise_digests[i].key, hex);
 		if (same < 0)
 			return false;
-		agreed += promise_digests[i].len > 4 ? same : 0;
+		agreed += promise_digests[i].kind == BL_DIGEST_CRC32C ? 0 : same;
 	}
 	return agreed > 0;
 }

@@ -18,12 +18,12 @@
 
 struct bl_err;
 
-#define BL_MANIFEST_MAX_MEMORY (24 * 1024 * 1024) /* bytes that a listing may take */
+#define BL_MANIFEST_MAX_MEMORY (18 * 1024 * 1024) /* bytes that a listing may take */
 #define BL_MANIFEST_MAX_SIZE   (INT64_C(1) << 52) /* bytes of a file; JSON carries it exactly */
 
 /*
  * One file. Given to bl_manifest_add() everything is borrowed; in a manifest everything is the
- * manifest's. NULL and len 0 mean: not promised.
+ * manifest's. NULL means: not promised. Tens of thousands of them are in memory: it is to stay small.
  */
 struct bl_entry {
 	const char *path;	/* below the item's directory, as listed */
@@ -31,12 +31,21 @@ struct bl_entry {
 	const char *etag;	/* strong ETag as the origin writes it, quotes included */
 	const char *generation; /* gs: decimal */
 	const char *locator;	/* the source's own: a key, a URL; where path does not say it all */
-	struct bl_digest sha256;
-	struct bl_digest git_sha1; /* over "blob <size>\0" and the content */
-	struct bl_digest md5;
-	struct bl_digest crc32c; /* 4 bytes, big-endian */
+	/* What the origin promises by digests: bl_manifest_promise(), bl_manifest_promised(). */
+	unsigned char
+		content[32]; /* SHA-256, or a Git SHA-1 over "blob <size>\0" and the content */
+	unsigned char md5[16];
+	unsigned char crc32c[4]; /* big-endian */
+	unsigned char promised;	 /* 1 << enum bl_digest_kind of each that is there */
 	bool unchanged;		 /* same promise as in the last look: needs not be brought */
 };
+
+/* Sets a digest (nothing where its len is 0). Of SHA-256 and Git SHA-1 an entry has one, the last. */
+void bl_manifest_promise(struct bl_entry *entry, enum bl_digest_kind kind,
+			 const struct bl_digest *digest);
+/* Whether there is a promised digest of that kind; *ret (or NULL) is it. */
+bool bl_manifest_promised(const struct bl_entry *entry, enum bl_digest_kind kind,
+			  struct bl_digest *ret);
 
 /* Sees every file of the listing and what the patterns say of it, for `plan`. */
 typedef void bl_manifest_watch(void *ctx, const struct bl_entry *entry,

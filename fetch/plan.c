@@ -19,20 +19,21 @@
 /* What the origin promises of the file, the strongest first. */
 static void print_promise(const struct bl_entry *entry)
 {
-	const struct {
+	static const struct {
 		const char *name;
-		const struct bl_digest *digest;
+		enum bl_digest_kind kind;
 	} digests[] = {
-		{"sha256", &entry->sha256},
-		{"git-sha1", &entry->git_sha1},
-		{"md5", &entry->md5},
-		{"crc32c", &entry->crc32c},
+		{"sha256", BL_DIGEST_SHA256},
+		{"git-sha1", BL_DIGEST_GIT_SHA1},
+		{"md5", BL_DIGEST_MD5},
+		{"crc32c", BL_DIGEST_CRC32C},
 	};
+	struct bl_digest digest;
 	char hex[65];
 
 	for (size_t i = 0; i < sizeof(digests) / sizeof(*digests); i++)
-		if (digests[i].digest->len) {
-			bl_digest_to_hex(digests[i].digest, hex);
+		if (bl_manifest_promised(entry, digests[i].kind, &digest)) {
+			bl_digest_to_hex(&digest, hex);
 			printf("%s:%s", digests[i].name, hex);
 			return;
 		}

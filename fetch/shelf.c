@@ -232,7 +232,7 @@ static int give_name(struct bl_shelf *shelf, const struct bl_entry *entry, const
 
 int bl_shelf_publish(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_err *err)
 {
-	struct bl_digest found;
+	struct bl_digest found, wanted;
 	char part[NAME_LENGTH];
 	int rc = name_for(entry, "part", part, err);
 
@@ -243,7 +243,8 @@ int bl_shelf_publish(struct bl_shelf *shelf, const struct bl_entry *entry, struc
 		return bl_err_sys(err, -fd, "open a partial file");
 	if ((rc = bl_digest_of_file(BL_DIGEST_SHA256, fd, entry->size, &found, err)) < 0)
 		return rc;
-	if (entry->sha256.len && !bl_digest_equal(&found, &entry->sha256)) {
+	if (bl_manifest_promised(entry, BL_DIGEST_SHA256, &wanted) &&
+	    !bl_digest_equal(&found, &wanted)) {
 		(void)bl_sys_unlinkat(shelf->work, part, 0);
 		return 0;
 	}

@@ -282,10 +282,11 @@ static int list_page(struct azure *azure, const char *prefix, int most, const ch
 static int add(struct azure *azure, struct bl_manifest *manifest, const struct bl_azure_blob *blob,
 	       struct bl_err *err)
 {
-	struct bl_entry entry = {.size = blob->size, .etag = blob->etag, .md5 = blob->md5};
+	struct bl_entry entry = {.size = blob->size, .etag = blob->etag};
 
 	if (blob->folder)
 		return 0;
+	bl_manifest_promise(&entry, BL_DIGEST_MD5, &blob->md5);
 	entry.path = azure->path.single ? azure->path.single
 					: bl_cloud_path_name(&azure->path, blob->name, blob->size);
 	return entry.path ? bl_manifest_add(manifest, &entry, err) : 0;

@@ -184,10 +184,10 @@ static int add(struct gs *gs, struct bl_manifest *manifest, const struct bl_gs_o
 	struct bl_entry entry = {
 		.size = object->size,
 		.generation = object->generation,
-		.md5 = object->md5,
-		.crc32c = object->crc32c,
 	};
 
+	bl_manifest_promise(&entry, BL_DIGEST_MD5, &object->md5);
+	bl_manifest_promise(&entry, BL_DIGEST_CRC32C, &object->crc32c);
 	entry.path = gs->path.single ? gs->path.single
 				     : bl_cloud_path_name(&gs->path, object->name, object->size);
 	return entry.path ? bl_manifest_add(manifest, &entry, err) : 0;

@@ -309,6 +309,7 @@ static int hub_redirected(void *state, const struct bl_entry *entry,
 	const char *commit = bl_http_headers_get(answer, "X-Repo-Commit");
 	const char *size = bl_http_headers_get(answer, "X-Linked-Size");
 	const char *etag = bl_http_headers_get(answer, "X-Linked-Etag");
+	struct bl_digest digest;
 	char hex[65];
 
 	if ((commit && strcmp(commit, hub->commit) != 0) ||
@@ -316,8 +317,10 @@ static int hub_redirected(void *state, const struct bl_entry *entry,
 		return bl_err_set(err, BL_EX_RETRY, ESTALE,
 				  "'%.200s': the Hub now has another version of it; try again",
 				  entry->path);
-	bl_digest_to_hex(&entry->sha256, hex);
-	if (etag && entry->sha256.len && strlen(etag) == 66 && strncmp(etag + 1, hex, 64) != 0)
+	if (!bl_manifest_promised(entry, BL_DIGEST_SHA256, &digest))
+		return 0;
+	bl_digest_to_hex(&digest, hex);
+	if (etag && strlen(etag) == 66 && strncmp(etag + 1, hex, 64) != 0)
 		return bl_err_set(err, BL_EX_RETRY, ESTALE,
 				  "'%.200s': the Hub's link leads to other content; try again",
 				  entry->path);

@@ -55,6 +55,7 @@ int bl_hf_answer_revision(const char *text, size_t len, char commit[BL_HF_COMMIT
 static int add_file(struct bl_manifest *manifest, const bl_json *item, struct bl_err *err)
 {
 	struct bl_entry entry = {0};
+	struct bl_digest digest = {0};
 	const char *oid = NULL;
 	const bl_json *lfs = NULL;
 	int rc;
@@ -67,15 +68,16 @@ static int add_file(struct bl_manifest *manifest, const bl_json *item, struct bl
 				  "a file of the Hub's listing lacks path, size or oid");
 	if (lfs) {
 		if (bl_json_get_string(lfs, "oid", &oid, err) <= 0 ||
-		    bl_digest_from_hex(oid, 32, &entry.sha256) < 0 ||
+		    bl_digest_from_hex(oid, 32, &digest) < 0 ||
 		    bl_json_get_int(lfs, "size", 0, BL_MANIFEST_MAX_SIZE, &entry.size, err) <= 0)
 			return bl_err_set(err, BL_EX_RETRY, EIO,
 					  "'%.200s' of the Hub's listing has no usable lfs.oid",
 					  entry.path);
-	} else if (bl_digest_from_hex(oid, 20, &entry.git_sha1) < 0) {
+	} else if (bl_digest_from_hex(oid, 20, &digest) < 0) {
 		return bl_err_set(err, BL_EX_RETRY, EIO,
 				  "'%.200s' of the Hub's listing has no usable oid", entry.path);
 	}
+	bl_manifest_promise(&entry, lfs ? BL_DIGEST_SHA256 : BL_DIGEST_GIT_SHA1, &digest);
 	return bl_manifest_add(manifest, &entry, err);
 }
 

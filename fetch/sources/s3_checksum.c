@@ -29,19 +29,22 @@ static bool covers_whole(const struct bl_http_headers *headers, const char *valu
 }
 
 static void take_checksum(const struct bl_http_headers *headers, const char *name, size_t len,
-			  struct bl_digest *to)
+			  struct bl_entry *entry, enum bl_digest_kind kind)
 {
 	const char *value = bl_http_headers_get(headers, name);
+	struct bl_digest digest;
 
-	if (value && covers_whole(headers, value))
-		(void)bl_digest_from_base64(value, len, to);
+	if (value && covers_whole(headers, value) &&
+	    bl_digest_from_base64(value, len, &digest) == 0)
+		bl_manifest_promise(entry, kind, &digest);
 }
 
 /* "d41d8cd98f00b204e9800998ecf8427e" in its quotes, of an object whose ETag is its MD5. */
-static void take_md5(const struct bl_http_headers *headers, struct bl_digest *to)
+static void take_md5(const struct bl_http_headers *headers, struct bl_entry *entry)
 {
 	const char *etag = bl_http_headers_get(headers, "ETag");
 	const char *encryption = bl_http_headers_get(headers, "x-amz-server-side-encryption");
+	struct bl_digest digest;
 	char hex[33];
 
 	if (!etag || strlen(etag) != 34 || (encryption && strcmp(encryption, "AES256") != 0) ||
@@ -49,7 +52,8 @@ static void take_md5(const struct bl_http_headers *headers, struct bl_digest *to
 		return;
 	memcpy(hex, etag + 1, 32);
 	hex[32] = '\0';
-	(void)bl_digest_from_hex(hex, 16, to);
+	if (bl_digest_from_hex(hex, 16, &digest) == 0)
+		bl_manifest_promise(entry, BL_DIGEST_MD5, &digest);
 }
 
 static int ask(struct bl_s3_store *store, struct bl_entry *entry, struct bl_err *err)
@@ -73,9 +77,9 @@ static int ask(struct bl_s3_store *store, struct bl_entry *entry, struct bl_err 
 	etag = bl_http_headers_get(&answer.headers, "ETag");
 	if (answer.status != 200 || !etag || !entry->etag || strcmp(etag, entry->etag) != 0)
 		return 0;
-	take_checksum(&answer.headers, "x-amz-checksum-sha256", 32, &entry->sha256);
-	take_checksum(&answer.headers, "x-amz-checksum-crc32c", 4, &entry->crc32c);
-	take_md5(&answer.headers, &entry->md5);
+	take_checksum(&answer.headers, "x-amz-checksum-sha256", 32, entry, BL_DIGEST_SHA256);
+	take_checksum(&answer.headers, "x-amz-checksum-crc32c", 4, entry, BL_DIGEST_CRC32C);
+	take_md5(&answer.headers, entry);
 	return 0;
 }
 

@@ -331,7 +331,7 @@ print("kB:", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(status)' "$BUILD/ballast-fetch" plan --config="$T/hand.json" --secrets-dir="$T/secrets" \
 		--auth-secret-name=s s3://many/model
 	assert_status 64
-	assert_output "names fill the 24 MiB"
+	assert_output "names fill the 18 MiB"
 	assert_output allow_patterns
 	[ "$(origin_stats "$S3" '.requests["/many"]')" -lt 200 ]
 	[ "$BUILD" != "${BUILD%/san}" ] || [ "${output##*kB: }" -lt 40960 ] || fail "$output"

@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		const struct bl_entry *entry = bl_manifest_at(manifest, i);
 
 		if (bl_name_check(entry->path, strlen(entry->path), &err) < 0 || entry->size < 0 ||
-		    entry->sha256.len + entry->git_sha1.len == 0)
+		    entry->promised == 0)
 			abort();
 	}
 	return 0;
