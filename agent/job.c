@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/job_state.h"
+#include "agent/reap.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
@@ -430,8 +431,7 @@ void bl_job_free(struct bl_job *job)
 	wipe_input(job);
 	if (job->process.pidfd >= 0) {
 		kill_process(job);
-		/* It cannot refuse SIGKILL; a wait here is as short as the kernel's. */
-		(void)waitid(P_PIDFD, (id_t)job->process.pidfd, &(siginfo_t){0}, WEXITED);
+		bl_reap(job->loop, job->process.pid, job->process.pidfd);
 		bl_cleanup_fd(&job->process.pidfd);
 	}
 	bl_cleanup_fd(&job->process.socket);

@@ -12,10 +12,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/late_child.h"
+#include "agent/reap.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
@@ -207,45 +207,6 @@ void bl_late_fail(struct bl_late *late, const char *text)
 
 /* ---- The child ---- */
 
-/* A child that was killed and has not ended: a file system that does not answer may hold it. */
-struct undead {
-	struct bl_loop *loop;
-	struct bl_watch gone;
-	pid_t pid;
-	int fd;
-};
-
-static void bury(struct bl_watch *watch, uint32_t events)
-{
-	struct undead *undead = watch->data;
-
-	(void)events;
-	bl_loop_unwatch(undead->loop, &undead->gone);
-	(void)waitpid(undead->pid, NULL, WNOHANG);
-	bl_cleanup_fd(&undead->fd);
-	free(undead);
-}
-
-/* Waits for the end of a child that was killed; nobody else is kept waiting by it. */
-static void reap(struct bl_loop *loop, pid_t pid, int pidfd)
-{
-	struct undead *undead;
-
-	if (waitpid(pid, NULL, WNOHANG) != 0)
-		return;
-	undead = pidfd < 0 ? NULL : calloc(1, sizeof(*undead));
-	if (undead)
-		*undead = (struct undead){
-			.loop = loop, .gone = BL_WATCH_INIT, .pid = pid, .fd = bl_sys_dup(pidfd)};
-	if (undead && undead->fd >= 0 &&
-	    bl_loop_watch(loop, &undead->gone, undead->fd, EPOLLIN, bury, undead, NULL) == 0)
-		return;
-	if (undead)
-		bl_cleanup_fd(&undead->fd);
-	free(undead);
-	(void)waitpid(pid, NULL, 0);
-}
-
 static void drop_child(struct bl_late *late)
 {
 	bl_loop_unwatch(late->owner.loop, &late->child_gone);
@@ -253,7 +214,7 @@ static void drop_child(struct bl_late *late)
 	if (late->child > 0) {
 		/* By its number, which is its own until it is reaped: it may have no pidfd yet. */
 		(void)kill(late->child, SIGKILL);
-		reap(late->owner.loop, late->child, late->child_fd);
+		bl_reap(late->owner.loop, late->child, late->child_fd);
 	}
 	late->child = 0;
 	bl_cleanup_fd(&late->child_fd);

@@ -340,6 +340,24 @@ $tree"
 	expect_code 404
 }
 
+@test "agent: a fetch process that a file system holds holds up nobody else" {
+	need_fuse
+	stop_agent
+	mkdir "$T/volume"
+	chmod a+x "$BATS_RUN_TMPDIR" "$(dirname "$T")" # the fetch process is another user
+	spawn volume "$FIXTURES/fuse.py" "$T/volume"
+	agent_config '.file_roots = [$root]' --arg root "$T/volume"
+	start_agent
+	agent POST /v1/pulls "$(jq -cn --argjson w "$(items "file://$T/volume/model")" '{tenant: "default", weights: $w}')"
+	id=$(answer .id)
+	"$FIXTURES/process.py" line "$T/volume.log" 'lookup model' >/dev/null
+	agent DELETE "/v1/pulls/$id"
+	expect_code 204
+	agent GET /healthz
+	expect_code 200
+	stop_agent
+}
+
 @test "agent: the fetch process has no privilege, no environment and no descriptors but its own" {
 	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold"}]'
 	put c1 default "$MODEL" 0
