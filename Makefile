@@ -295,7 +295,7 @@ help:
 	@echo "          T=hook: only tests with \"hook\" in their file's name"
 
 clean:
-	rm -rf build
+	$(Q)rm -rf build 2>/dev/null || { echo "build/ holds files of root (make demo, make check): sudo make clean" >&2; exit 1; }
 
 -include $(shell find $(BUILD) \( -path '*/demo' -o -path '*/rootfs' -o -path '*/peers' \) -prune -o -type f -name '*.d' -print 2>/dev/null)
 

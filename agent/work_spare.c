@@ -50,8 +50,9 @@ struct spare {
 	struct bl_manifest *manifest; /* of the listing */
 	struct wanted *wanted;	      /* promised digests, sorted */
 	size_t wanted_count;
-	bl_json *promises;	/* of the ref that is looked at, where they count; borrowed files */
-	const bl_json *promise; /* the walk's place in them */
+	const bl_json
+		*promise; /* the walk's place in the promises of the ref that is looked at, where
+				   they count; borrowed */
 	bool same_source, by_digest;
 	bool others; /* the ref is another tenant's, and private */
 };
