@@ -195,7 +195,7 @@ completions := $(wildcard packaging/completions/*)
 documents := README.md CHANGELOG.md LICENSE $(wildcard docs/*.md docs/*.json docs/*.yaml docs/runtimes/*.md)
 document_at = $(DATADIR)/doc/ballast/$(patsubst docs/%,%,$(1))
 put = install -d $(DESTDIR)$(dir $(2)) && install -m $(3) $(1) $(DESTDIR)$(2).new && mv -f $(DESTDIR)$(2).new $(DESTDIR)$(2)
-fill = sed -e 's|@hooksdir@|$(HOOKSDIR)|g; s|@libexecdir@|$(LIBEXECDIR)|g; s|@sbindir@|$(SBINDIR)|g' $(1) >$(BUILD)/$(notdir $(1:.in=))
+fill = rm -f $(BUILD)/$(notdir $(1:.in=)) && sed -e 's|@hooksdir@|$(HOOKSDIR)|g; s|@libexecdir@|$(LIBEXECDIR)|g; s|@sbindir@|$(SBINDIR)|g' $(1) >$(BUILD)/$(notdir $(1:.in=))
 installed_data := $(DATADIR)/containers/oci/hooks.d/50-ballast.json $(DATADIR)/ballast/podman-hooks.d/40-ballast-precreate.json \
 	$(UNITDIR)/ballastd.service $(foreach d,$(documents),$(call document_at,$(d))) \
 	$(foreach m,$(man_pages),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
