@@ -68,6 +68,7 @@ static int take_file(struct bl_job *job, const bl_json *file, struct bl_err *err
 	if (!copy)
 		return bl_err_nomem(err);
 	bl_json_remove(copy, "unchanged");
+	bl_json_remove(copy, "path");
 	r = unchanged ? bl_buf_append(&promise, (const char[]){UNCHANGED}, 1, err) : 0;
 	if (r == 0)
 		r = bl_json_write(&promise, copy, err);

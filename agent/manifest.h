@@ -24,8 +24,9 @@ struct bl_cachedir;
 #define BL_MANIFEST_PATHS_MAX (256U * 1024 * 1024) /* bytes of all paths together */
 
 struct bl_manifest_file {
-	const char *path;    /* the manifest's */
-	const char *promise; /* what the origin promised: text of one JSON object, or NULL */
+	const char *path; /* the manifest's */
+	/* What the origin promised: text of one JSON object without the path, or NULL. */
+	const char *promise;
 	uint64_t size;
 	struct bl_digest sha256; /* valid with has_sha256 */
 	bool has_sha256;

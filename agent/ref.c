@@ -305,6 +305,20 @@ static int write_out(int fd, struct bl_buf *text, struct bl_err *err)
 	return r < 0 ? bl_cachedir_err(err, -r, "write") : 0;
 }
 
+/* The promise, with the path before its first member. */
+static int write_promise(struct bl_buf *text, const struct bl_manifest_file *file, bool first,
+			 struct bl_err *err)
+{
+	const char *rest = file->promise + 1;
+	int r = bl_buf_puts(text, first ? "{\"path\":" : ",{\"path\":", err);
+
+	if (r == 0)
+		r = bl_json_write_string(text, file->path, err);
+	if (r == 0)
+		r = bl_buf_putf(text, err, "%s%s", *rest == '}' ? "" : ",", rest);
+	return r;
+}
+
 static int write_promises(int fd, struct bl_buf *text, const struct bl_manifest *promises,
 			  struct bl_err *err)
 {
@@ -312,15 +326,12 @@ static int write_promises(int fd, struct bl_buf *text, const struct bl_manifest 
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && promises && i < promises->count; i++) {
-		const char *promise = promises->files[i].promise;
+		const struct bl_manifest_file *file = &promises->files[i];
 
-		if (!promise)
+		if (!file->promise)
 			continue;
-		if (!first)
-			r = bl_buf_puts(text, ",", err);
+		r = write_promise(text, file, first, err);
 		first = false;
-		if (r == 0)
-			r = bl_buf_puts(text, promise, err);
 		if (r == 0 && text->len >= FLUSH)
 			r = write_out(fd, text, err);
 	}

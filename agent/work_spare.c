@@ -135,6 +135,7 @@ static void take_by_promise(struct spare *spare, const struct bl_manifest_entry 
 {
 	struct bl_manifest_file *file = bl_manifest_find(spare->manifest, entry->path);
 	auto_buf text = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
+	auto_json promise = NULL;
 	const char *path = NULL;
 
 	while (spare->promise) {
@@ -145,7 +146,13 @@ static void take_by_promise(struct spare *spare, const struct bl_manifest_entry 
 		spare->promise = bl_json_next(spare->promise);
 	}
 	if (!spare->promise || !file || !file->promise || strcmp(path, entry->path) != 0 ||
-	    !is_strong(spare->promise) || bl_json_write(&text, spare->promise, NULL) < 0)
+	    !is_strong(spare->promise))
+		return;
+	promise = bl_json_copy(spare->promise);
+	if (!promise)
+		return;
+	bl_json_remove(promise, "path");
+	if (bl_json_write(&text, promise, NULL) < 0)
 		return;
 	if (strcmp(bl_buf_str(&text), file->promise) == 0 && file->size == entry->size)
 		take(spare, file, &entry->digest);

@@ -154,3 +154,26 @@ refute_leaks() {
 	done
 	refute_leaks
 }
+
+# peak PID: kB
+peak() {
+	awk '/^VmHWM/ { print $2 }' "/proc/$1/status"
+}
+
+@test "s3 through the agent: 80,000 names take less than the 64 MiB that agent and fetch have together" {
+	[ "$BUILD" != "${BUILD%/san}" ] && skip "a sanitizer's memory is not ours"
+	local id total=0 fetch
+	origin_control "$S3" long '{"bucket":"many","key":"model/shards/part-%07d-of-1000000-with-a-name-of-sixty.safetensors","count":80000}'
+	agent POST /v1/pulls "$(jq -cn --argjson a "$CUSTOM" \
+		'{tenant: "default", weights: [{source: "s3://many/model", mount_location: "/m", auth: $a}]}')"
+	id=$(jq -r .id <<<"$output")
+	until [ "$total" = 80000 ]; do
+		agent GET "/v1/pulls/$id?wait=0.2"
+		assert_equal "$(answer_state)" pending
+		total=$(jq -r '.progress.files_total' <<<"$output")
+	done
+	fetch=$(pgrep -P "$AGENT_PID" -x ballast-fetch)
+	total=$(($(peak "$AGENT_PID") + $(peak "$fetch")))
+	agent DELETE "/v1/pulls/$id"
+	[ "$total" -lt 57344 ] || fail "$total kB"
+}
