@@ -82,9 +82,10 @@ static void add_works(struct bl_buf *text, const struct bl_works *works)
 			  "# HELP ballast_failures_total Works that failed, by cause.\n"
 			  "# TYPE ballast_failures_total counter\n",
 			  NULL);
-	for (size_t i = 0; bl_work_class_name(i); i++)
+	for (size_t i = 0; bl_problem_class_name(i); i++)
 		(void)bl_buf_putf(text, NULL, "ballast_failures_total{cause=\"%s\"} %llu\n",
-				  bl_work_class_name(i), (unsigned long long)figures->failures[i]);
+				  bl_problem_class_name(i),
+				  (unsigned long long)figures->failures[i]);
 }
 
 static void add_waits(struct bl_buf *text, const struct bl_wait_histogram *waits)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,157 +18,7 @@
 #include "common/err.h"
 #include "common/json.h"
 
-#define TRIES_CRASH  3 /* jobs of a work whose process fails by itself */
-#define TRIES_ORIGIN 2 /* jobs of a work whose origin fails: fetch has already been patient */
-#define AGAIN_MS     1000
-
-/* ---- Problems ---- */
-
-static const struct {
-	const char *class;
-	int status;
-	const char *title;
-	int tries;
-} classes[] = {
-	{BL_JOB_CONFIG, 422, "The weights item or the configuration is wrong", 1},
-	{BL_JOB_NOT_FOUND, 404, "The origin does not have it", 1},
-	{BL_JOB_UNAUTHORIZED, 401, "The origin wants a credential", 1},
-	{BL_JOB_FORBIDDEN, 403, "Not allowed", 1},
-	{BL_JOB_ORIGIN, 502, "The origin cannot be reached", TRIES_ORIGIN},
-	{BL_JOB_CORRUPT, 502, "The content does not verify", 1},
-	{BL_JOB_HOSTILE, 422, "The origin's listing is refused", 1},
-	{BL_JOB_SPACE, 507, "No room on the node", 1},
-	{BL_JOB_INTERNAL, 500, "The agent failed", TRIES_CRASH},
-};
-#define CLASS_COUNT (sizeof(classes) / sizeof(*classes))
-
-static size_t find_class(const char *class)
-{
-	for (size_t i = 0; i < CLASS_COUNT; i++)
-		if (strcmp(classes[i].class, class) == 0)
-			return i;
-	return CLASS_COUNT - 1;
-}
-
-const char *bl_work_class_name(size_t i)
-{
-	return i < CLASS_COUNT ? classes[i].class : NULL;
-}
-
-void bl_problem_set(struct bl_problem *problem, const char *class, const char *fmt, ...)
-{
-	va_list ap;
-
-	*problem = (struct bl_problem){.status = classes[find_class(class)].status};
-	(void)snprintf(problem->class, sizeof(problem->class), "%s", class);
-	va_start(ap, fmt);
-	(void)vsnprintf(problem->detail, sizeof(problem->detail), fmt, ap);
-	va_end(ap);
-}
-
-void bl_problem_place(struct bl_problem *problem, size_t item)
-{
-	struct bl_problem before = *problem;
-
-	(void)snprintf(problem->detail, sizeof(problem->detail), "$[%zu].source: %.600s", item,
-		       before.detail);
-}
-
-const char *bl_problem_title(const struct bl_problem *problem)
-{
-	if (strcmp(problem->class, "conflict") == 0)
-		return "Conflict";
-	if (strcmp(problem->class, "request") == 0)
-		return "Bad request";
-	return classes[find_class(problem->class)].title;
-}
-
-/* ---- Looking up ---- */
-
-static int64_t wall_clock(void)
-{
-	return (int64_t)time(NULL);
-}
-
-/* The ref that serves this tenant: its own, else the shared one of public content. */
-static int load_ref(struct bl_works *works, const char *tenant, const struct bl_weights_item *item,
-		    struct bl_ref *ret)
-{
-	struct bl_cachedir *dirs = bl_store_dirs(works->store);
-	char name[BL_DIGEST_HEX];
-	int r = bl_ref_name(tenant, item, name, NULL);
-
-	if (r == 0)
-		r = bl_ref_load(dirs, name, ret, NULL);
-	if (r == 0)
-		return 0;
-	r = bl_ref_name("", item, name, NULL);
-	if (r == 0)
-		r = bl_ref_load(dirs, name, ret, NULL);
-	if (r == 0 && ret->credential) {
-		bl_ref_done(ret);
-		r = -ENOENT;
-	}
-	return r;
-}
-
-static enum bl_ref_authority authority_of(const struct bl_works *works, const struct bl_ref *ref)
-{
-	if (!ref->credential)
-		return BL_REF_VALID;
-	return bl_ref_authority(ref, wall_clock(), (int64_t)works->config->authorisation_ttl,
-				(int64_t)works->config->authorisation_grace);
-}
-
-#define SHOWN 160 /* bytes of a source in a message */
-
-/* The source as messages and the log may show it: what is signed, or a key, stands in a query. */
-static const char *shown_source(const struct bl_weights_item *item, char to[SHOWN + 1])
-{
-	const char *text = item->source.text;
-	size_t len = item->source.scheme == BL_SCHEME_HTTPS ? strcspn(text, "?") : strlen(text);
-
-	(void)snprintf(to, SHOWN + 1, "%.*s", len < SHOWN ? (int)len : SHOWN, text);
-	return to;
-}
-
-int bl_works_check_pin(const struct bl_weights_item *item, const struct bl_digest *tree,
-		       struct bl_problem *problem)
-{
-	char source[SHOWN + 1];
-	char hex[BL_DIGEST_HEX];
-
-	bl_digest_to_hex(tree, hex);
-	if (!item->manifest || strcmp(item->manifest, hex) == 0)
-		return 0;
-	bl_problem_set(
-		problem, BL_JOB_CONFIG,
-		"%s: its content is manifest sha256:%s, the item pins sha256:%s; correct the "
-		"pin, or the revision in the source",
-		shown_source(item, source), hex, item->manifest);
-	return -EINVAL;
-}
-
-int bl_works_lookup(struct bl_works *works, const char *tenant, const struct bl_weights_item *item,
-		    struct bl_digest *ret, struct bl_problem *problem)
-{
-	auto_ref ref = {0};
-	int r = load_ref(works, tenant, item, &ref);
-
-	if (r == 0 && authority_of(works, &ref) != BL_REF_VALID)
-		r = -EAGAIN;
-	if (r == 0)
-		r = bl_store_tree_use(works->store, &ref.manifest, NULL);
-	if (r < 0) {
-		works->figures.misses++;
-		return -EAGAIN;
-	}
-	works->figures.hits++;
-	r = bl_works_check_pin(item, &ref.manifest, problem);
-	if (r == 0)
-		*ret = ref.manifest;
-	return r;
-}
+#define AGAIN_MS 1000 /* from a job that failed to the next try */
 
 /* ---- Claims ---- */
 
@@ -234,7 +83,7 @@ void bl_work_settle(struct bl_work *work, const struct bl_problem *problem)
 
 	if (problem) {
 		outcome.problem = *problem;
-		works->figures.failures[find_class(problem->class)]++;
+		works->figures.failures[bl_problem_class(problem->class)]++;
 	}
 	while (work->claims) {
 		struct bl_claim *claim = work->claims;
@@ -248,10 +97,10 @@ void bl_work_settle(struct bl_work *work, const struct bl_problem *problem)
 
 static void settle_with(struct bl_work *work, const char *class, const char *detail)
 {
-	char source[SHOWN + 1];
+	char source[BL_WORK_SHOWN + 1];
 	struct bl_problem problem;
 
-	if (strstr(detail, shown_source(bl_work_item(work), source)))
+	if (strstr(detail, bl_work_shown_source(bl_work_item(work), source)))
 		bl_problem_set(&problem, class, "%s", detail);
 	else
 		bl_problem_set(&problem, class, "%s: %s", source, detail);
@@ -451,7 +300,7 @@ static void record_run(struct bl_task *task)
 
 	/* Where it cannot be written the origin is asked again the next time. */
 	(void)bl_ref_authorise(bl_store_dirs(work->works->store), work->ref.name,
-			       work->end.good ? wall_clock() : 0, NULL);
+			       work->end.good ? (int64_t)time(NULL) : 0, NULL);
 }
 
 static void record_done(struct bl_task *task)
@@ -493,7 +342,7 @@ static void failed(struct bl_work *work)
 
 	bl_work_unhold(work);
 	clear_job(work);
-	if (work->tries < classes[find_class(end.class)].tries) {
+	if (work->tries < bl_problem_tries(end.class)) {
 		work->works->figures.retries++;
 		begin_later(work, AGAIN_MS);
 		start_waiting(work->works); /* its turn is another's meanwhile */
@@ -538,19 +387,6 @@ void bl_work_go_on(struct bl_work *work)
 }
 
 /* ---- Beginning ---- */
-
-/* Whether a ref stands, what it is worth, and so what the first job is for. */
-static void look_at_ref(struct bl_work *work)
-{
-	struct bl_works *works = work->works;
-
-	if (load_ref(works, work->tenant, bl_work_item(work), &work->ref) < 0) {
-		work->ref = (struct bl_ref){0};
-		return;
-	}
-	work->authority = authority_of(works, &work->ref);
-	work->resolving = !work->refresh && work->authority != BL_REF_VALID;
-}
 
 /*
  * A job without any credential has nothing of the tenant in it, and brings what anybody would be
@@ -614,7 +450,7 @@ static struct bl_work *new_work(struct bl_works *works, const char *tenant,
 	if (r == 0)
 		r = bl_weights_from_json(work->list, &work->weights, err);
 	if (r == 0) {
-		look_at_ref(work);
+		bl_work_look_at_ref(work);
 		r = make_key(work, err);
 	}
 	if (r < 0) {

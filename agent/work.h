@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "agent/digest.h"
+#include "agent/problem.h"
 
 #define BL_WORKS_MAX	4096 /* at once ... */
 #define BL_WORKS_TENANT 2048 /* ... and of one tenant: two containers with as much as may be */
@@ -36,21 +37,6 @@ struct bl_spawn;
 struct bl_store;
 struct bl_weights_item;
 struct bl_work;
-
-/* What went wrong, for a person and for programs. */
-struct bl_problem {
-	int status;	  /* of HTTP; 0: nothing is wrong */
-	char class[16];	  /* common/job.h */
-	char detail[640]; /* one line that ends with the next step */
-};
-
-/* Fills *problem; the status is the class's. */
-void bl_problem_set(struct bl_problem *problem, const char *class, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-/* Says before the detail which item of the weights list it is about: "$[1].source: ". */
-void bl_problem_place(struct bl_problem *problem, size_t item);
-/* A few words that stand for the class. */
-const char *bl_problem_title(const struct bl_problem *problem);
 
 /* How a work ended. */
 struct bl_outcome {
@@ -74,7 +60,7 @@ struct bl_work_figures {
 	uint64_t bytes_fetched; /* by jobs that are over, as they say */
 	uint64_t files_fetched, files_spared;
 	uint64_t jobs, retries;
-	uint64_t failures[10]; /* by class, in the order of bl_work_class_name() */
+	uint64_t failures[10]; /* by class, in the order of bl_problem_class_name() */
 };
 
 struct bl_works {
@@ -94,9 +80,6 @@ struct bl_works {
 
 /* Bytes that came from origins since the start, with those of running jobs. */
 uint64_t bl_works_fetched(const struct bl_works *works);
-
-/* The name of failure class i, or NULL beyond the last. */
-const char *bl_work_class_name(size_t i);
 
 /*
  * Looks whether the tenant can have the item's tree at once. 0: *ret is there (and was used now);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside a work. work.c has claims and the work's way from one job to the next; work_files.c the
+ * Inside a work. work.c has claims and the work's way from one job to the next; work_lookup.c what
+ * is there before a job; work_files.c the
  * files that a job brings; work_spare.c finds what need not be brought, work_resume.c what was begun;
  * work_publish.c makes tree and refs. Nobody else includes this.
  */
@@ -108,6 +109,13 @@ static inline const struct bl_weights_item *bl_work_item(const struct bl_work *w
 void bl_work_go_on(struct bl_work *work);
 /* Ends the job with a failure of ours. */
 void bl_work_fail(struct bl_work *work, const char *class, const char *detail);
+
+/* ---- work_lookup.c ---- */
+#define BL_WORK_SHOWN 160 /* bytes of a source in a message */
+/* The source as messages and the log may show it: what is signed, or a key, stands in a query. */
+const char *bl_work_shown_source(const struct bl_weights_item *item, char to[BL_WORK_SHOWN + 1]);
+/* Whether a ref stands, what it is worth, and so what the first job is for. */
+void bl_work_look_at_ref(struct bl_work *work);
 
 /* ---- work_files.c ---- */
 /* The SHA-256 that the origin promised for the file, if it did. */
