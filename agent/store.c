@@ -20,155 +20,8 @@
 #include "common/fs.h"
 #include "common/sys.h"
 
-#define INDEX_MAX  (4U * 1024 * 1024)
-#define BUCKETS	   16384U /* a power of two; a chain has one or two of ten thousand trees */
-#define NOTE_AGAIN 1000	  /* milliseconds between two notes of a tree's use on disk */
-
-/* ---- Entries ---- */
-
-static struct bl_store_entry **bucket_of(const struct bl_store *store, const struct bl_digest *name)
-{
-	size_t at;
-
-	memcpy(&at, name->bytes, sizeof(at));
-	return &store->buckets[at & (store->bucket_count - 1)];
-}
-
-struct bl_store_entry *bl_store_entry_find(const struct bl_store *store,
-					   const struct bl_digest *name)
-{
-	struct bl_store_entry *entry = *bucket_of(store, name);
-
-	while (entry && !bl_digest_equal(&entry->name, name))
-		entry = entry->next;
-	return entry;
-}
-
-struct bl_store_entry *bl_store_entry_add(struct bl_store *store, const struct bl_digest *name)
-{
-	struct bl_store_entry *entry = bl_store_entry_find(store, name);
-	struct bl_store_entry **bucket = bucket_of(store, name);
-
-	if (entry)
-		return entry;
-	if (store->count == store->room) {
-		size_t room = store->room ? store->room * 2 : 256;
-		struct bl_store_entry **list =
-			reallocarray(store->list, room, sizeof(struct bl_store_entry *));
-
-		if (!list)
-			return NULL;
-		store->list = list;
-		store->room = room;
-	}
-	entry = calloc(1, sizeof(*entry));
-	if (!entry)
-		return NULL;
-	entry->name = *name;
-	entry->position = store->count;
-	entry->next = *bucket;
-	*bucket = entry;
-	store->list[store->count++] = entry;
-	return entry;
-}
-
-void bl_store_entry_tidy(struct bl_store *store, struct bl_store_entry *entry)
-{
-	struct bl_store_entry **link = bucket_of(store, &entry->name);
-
-	if (entry->present || entry->pinned || entry->leases > 0 || entry->holds > 0)
-		return;
-	while (*link != entry)
-		link = &(*link)->next;
-	*link = entry->next;
-	store->list[entry->position] = store->list[--store->count];
-	store->list[entry->position]->position = entry->position;
-	free(entry);
-}
-
-int64_t bl_store_now(const struct bl_store *store, clockid_t id)
-{
-	struct timespec now;
-
-	if (store->options.clock)
-		return store->options.clock(id);
-	(void)clock_gettime(id, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000LL;
-}
-
-static void manifest_name(const struct bl_digest *tree, char name[BL_CACHEDIR_NAME])
-{
-	char hex[BL_DIGEST_HEX];
-
-	bl_digest_to_hex(tree, hex);
-	(void)snprintf(name, BL_CACHEDIR_NAME, "%s.json", hex);
-}
-
-/*
- * Uses are told apart by their order alone: each is later than every one before it, also when the
- * clock has gone back since. So no clock that was ten years off makes a tree the newest for good.
- * On disk a tree that is used all the time has the order of its seconds.
- */
-void bl_store_touch(struct bl_store *store, struct bl_store_entry *entry)
-{
-	int64_t now = bl_store_now(store, CLOCK_REALTIME) * 1000000LL;
-	int64_t boot = bl_store_now(store, CLOCK_BOOTTIME);
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
-	char name[BL_CACHEDIR_NAME];
-
-	if (now <= store->last_use)
-		now = store->last_use + 1;
-	store->last_use = now;
-	entry->used = now;
-	if (!entry->present || (entry->noted_at && boot - entry->noted_at < NOTE_AGAIN))
-		return;
-	entry->noted_at = boot;
-	times[1] = (struct timespec){now / BL_STORE_SECOND, now % BL_STORE_SECOND};
-	manifest_name(&entry->name, name);
-	/* Lost, it costs an eviction out of order. */
-	(void)utimensat(store->dirs->manifests, name, times, AT_SYMLINK_NOFOLLOW);
-}
-
-/* The last use, as the manifest's time has it. -ENOENT where there is no manifest. */
-static int load_use(struct bl_store *store, struct bl_store_entry *entry)
-{
-	char name[BL_CACHEDIR_NAME];
-	struct stat st;
-	int r;
-
-	manifest_name(&entry->name, name);
-	r = bl_sys_fstatat(store->dirs->manifests, name, &st, AT_SYMLINK_NOFOLLOW);
-	if (r < 0)
-		return r;
-	entry->used = st.st_mtim.tv_sec * BL_STORE_SECOND + st.st_mtim.tv_nsec;
-	if (entry->used > store->last_use)
-		store->last_use = entry->used;
-	return 0;
-}
-
-static int add_size(void *context, const struct bl_manifest_entry *file, struct bl_err *err)
-{
-	struct bl_store_entry *entry = context;
-
-	(void)err;
-	entry->files++;
-	entry->bytes += file->size;
-	return 0;
-}
-
-void bl_store_entry_size(struct bl_store *store, struct bl_store_entry *entry)
-{
-	char name[BL_CACHEDIR_NAME];
-	int r;
-
-	if (entry->sized || !entry->present)
-		return;
-	manifest_name(&entry->name, name);
-	entry->files = entry->bytes = 0;
-	r = bl_manifest_walk(store->dirs->manifests, name, NULL, add_size, entry, NULL);
-	/* A manifest that is damaged shows when the tree is used. */
-	entry->sized = r == 0 || r == -EBADMSG || r == -ENOENT;
-}
+#define INDEX_MAX (4U * 1024 * 1024)
+#define BUCKETS	  16384U /* a power of two; a chain has one or two of ten thousand trees */
 
 /* ---- Opening ---- */
 
@@ -180,7 +33,7 @@ static int load_tree(struct bl_store *store, const struct bl_digest *name, struc
 
 	if (!entry)
 		return bl_err_nomem(err);
-	r = load_use(store, entry);
+	r = bl_store_entry_load(store, entry);
 	entry->present = r == 0;
 	if (r == 0)
 		return 0;
@@ -356,8 +209,8 @@ static void describe(struct bl_store *store, struct bl_store_entry *entry,
 	};
 }
 
-static struct bl_store_entry *find_present(const struct bl_store *store,
-					   const struct bl_digest *name)
+struct bl_store_entry *bl_store_entry_present(const struct bl_store *store,
+					      const struct bl_digest *name)
 {
 	struct bl_store_entry *entry = bl_store_entry_find(store, name);
 
@@ -367,7 +220,7 @@ static struct bl_store_entry *find_present(const struct bl_store *store,
 int bl_store_tree_find(struct bl_store *store, const struct bl_digest *name,
 		       struct bl_store_tree *ret)
 {
-	struct bl_store_entry *entry = find_present(store, name);
+	struct bl_store_entry *entry = bl_store_entry_present(store, name);
 
 	if (!entry)
 		return -ENOENT;
@@ -420,7 +273,7 @@ int bl_store_empty_path(const struct bl_store *store, char path[PATH_MAX])
 	return path_of(store, "empty", "", path);
 }
 
-static int no_tree(const struct bl_digest *name, struct bl_err *err)
+int bl_store_no_tree(const struct bl_digest *name, struct bl_err *err)
 {
 	char hex[BL_DIGEST_HEX];
 
@@ -465,12 +318,12 @@ static bool is_fresh(const struct bl_store *store, const struct bl_store_entry *
 
 int bl_store_tree_use(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
 {
-	struct bl_store_entry *entry = find_present(store, name);
+	struct bl_store_entry *entry = bl_store_entry_present(store, name);
 	struct bl_tree_size size;
 	int r;
 
 	if (!entry)
-		return no_tree(name, err);
+		return bl_store_no_tree(name, err);
 	if (is_fresh(store, entry)) {
 		bl_store_touch(store, entry);
 		return 0;
@@ -557,7 +410,7 @@ int bl_store_tree_pin(struct bl_store *store, const struct bl_digest *name, bool
 	int r;
 
 	if (!entry || (pin && !entry->present))
-		return no_tree(name, err);
+		return bl_store_no_tree(name, err);
 	was = entry->pinned;
 	if (was == pin)
 		return 0;
@@ -567,104 +420,4 @@ int bl_store_tree_pin(struct bl_store *store, const struct bl_digest *name, bool
 		entry->pinned = was;
 	bl_store_entry_tidy(store, entry);
 	return r;
-}
-
-/* ---- Taking trees away ---- */
-
-static int remove_refs_to(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
-{
-	const struct dirent *file;
-	auto_dir dir = NULL;
-	int r = bl_fs_list(store->dirs->refs, ".", &dir);
-
-	if (r < 0)
-		return bl_err_sys(err, -r, "read 'refs'");
-	while ((r = bl_sys_readdir(dir, &file)) > 0) {
-		auto_ref ref = {0};
-		char hex[BL_DIGEST_HEX];
-		struct bl_digest digest;
-
-		(void)snprintf(hex, sizeof(hex), "%.64s", file->d_name);
-		if (bl_digest_from_hex(hex, &digest) < 0 ||
-		    bl_ref_load(store->dirs, hex, &ref, NULL) < 0 ||
-		    !bl_digest_equal(&ref.manifest, name))
-			continue;
-		r = bl_ref_remove(store->dirs, hex, err);
-		if (r < 0)
-			return r;
-	}
-	return r < 0 ? bl_err_sys(err, -r, "read 'refs'") : 0;
-}
-
-int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
-{
-	struct bl_store_entry *entry = find_present(store, name);
-	char hex[BL_DIGEST_HEX];
-	int r;
-
-	if (!entry)
-		return no_tree(name, err);
-	bl_digest_to_hex(name, hex);
-	if (entry->leases > 0 || entry->holds > 0)
-		return bl_err_set(err, BL_EX_REFUSED, EBUSY, "tree %s is in use", hex);
-	if (entry->pinned)
-		return bl_err_set(err, BL_EX_REFUSED, EBUSY, "tree %s is pinned: unpin it first",
-				  hex);
-	r = remove_refs_to(store, name, err);
-	if (r == 0)
-		r = bl_tree_retire(store->dirs, name, false, err);
-	if (r < 0)
-		return r;
-	store->retired++;
-	entry->present = false;
-	bl_store_entry_tidy(store, entry);
-	return 0;
-}
-
-int bl_store_tree_condemn(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
-{
-	struct bl_store_entry *entry = find_present(store, name);
-	int r;
-
-	if (!entry)
-		return 0;
-	r = bl_tree_retire(store->dirs, name, true, err);
-	if (r < 0)
-		return r;
-	store->retired++;
-	entry->present = false;
-	entry->sized = false;
-	bl_store_entry_tidy(store, entry);
-	return 0;
-}
-
-static int is_blob(void *context, const struct bl_manifest_entry *entry, struct bl_err *err)
-{
-	(void)err;
-	return bl_digest_equal(context, &entry->digest) ? -EEXIST : 0;
-}
-
-int bl_store_blob_condemn(struct bl_store *store, const struct bl_digest *blob, struct bl_err *err)
-{
-	struct bl_digest wanted = *blob;
-	int condemned = 0;
-
-	/* Backwards: what is taken away is replaced by the last, which was seen. */
-	for (size_t i = store->count; i-- > 0;) {
-		struct bl_store_entry *entry = store->list[i];
-		char name[BL_CACHEDIR_NAME];
-		int r;
-
-		if (!entry->present)
-			continue;
-		manifest_name(&entry->name, name);
-		if (bl_manifest_walk(store->dirs->manifests, name, NULL, is_blob, &wanted, NULL) !=
-		    -EEXIST)
-			continue;
-		r = bl_store_tree_condemn(store, &entry->name, err);
-		if (r < 0)
-			return r;
-		condemned++;
-	}
-	return condemned;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the store share among themselves (store.c: trees; store_lease.c;
- * store_space.c). Nobody else includes it.
+ * What the files of the store share among themselves (store.c: opening, trees; store_entry.c: what is
+ * known of each; store_remove.c; store_lease.c; store_space.c; store_tenant.c). Nobody else includes it.
  */
 #ifndef BL_STORE_IMPL_H
 #define BL_STORE_IMPL_H
@@ -70,6 +70,15 @@ struct bl_store_entry *bl_store_entry_add(struct bl_store *store, const struct b
 /* Forgets an entry that nothing speaks for any more; nothing happens to others. */
 void bl_store_entry_tidy(struct bl_store *store, struct bl_store_entry *entry);
 void bl_store_entry_size(struct bl_store *store, struct bl_store_entry *entry);
+/* The tree's entry if the tree is there, else NULL. */
+struct bl_store_entry *bl_store_entry_present(const struct bl_store *store,
+					      const struct bl_digest *name);
+/* Its last use, as its manifest's time has it. -ENOENT where there is no manifest. */
+int bl_store_entry_load(struct bl_store *store, struct bl_store_entry *entry);
+/* "<hex>.json" */
+void bl_store_manifest_name(const struct bl_digest *tree, char name[BL_CACHEDIR_NAME]);
+/* -ENOENT and a message that says which tree is not there. */
+int bl_store_no_tree(const struct bl_digest *name, struct bl_err *err);
 /* Its last use is now: in memory, and as the time of its manifest, which survives a restart. */
 void bl_store_touch(struct bl_store *store, struct bl_store_entry *entry);
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside a work. work.c has claims and the work's way from one job to the next; work_lookup.c what
- * is there before a job; work_files.c the
- * files that a job brings; work_spare.c finds what need not be brought, work_resume.c what was begun;
- * work_publish.c makes tree and refs. Nobody else includes this.
+ * Inside a work. work.c has claims and the work's way from one job to the next; work_lookup.c what is
+ * there before a job; work_files.c the files that a job brings; work_spare.c finds what need not be
+ * brought, work_resume.c what was begun; work_publish.c makes tree and refs. Nobody else includes this.
  */
 #ifndef BL_AGENT_WORK_STATE_H
 #define BL_AGENT_WORK_STATE_H

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Taking trees away: at an operator's word, with the refs to them, or because they are damaged.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "agent/cachedir.h"
+#include "agent/manifest.h"
+#include "agent/ref.h"
+#include "agent/store_impl.h"
+#include "agent/tree.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/fs.h"
+#include "common/sys.h"
+
+static int remove_refs_to(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+{
+	const struct dirent *file;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(store->dirs->refs, ".", &dir);
+
+	if (r < 0)
+		return bl_err_sys(err, -r, "read 'refs'");
+	while ((r = bl_sys_readdir(dir, &file)) > 0) {
+		auto_ref ref = {0};
+		char hex[BL_DIGEST_HEX];
+		struct bl_digest digest;
+
+		(void)snprintf(hex, sizeof(hex), "%.64s", file->d_name);
+		if (bl_digest_from_hex(hex, &digest) < 0 ||
+		    bl_ref_load(store->dirs, hex, &ref, NULL) < 0 ||
+		    !bl_digest_equal(&ref.manifest, name))
+			continue;
+		r = bl_ref_remove(store->dirs, hex, err);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? bl_err_sys(err, -r, "read 'refs'") : 0;
+}
+
+int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+{
+	struct bl_store_entry *entry = bl_store_entry_present(store, name);
+	char hex[BL_DIGEST_HEX];
+	int r;
+
+	if (!entry)
+		return bl_store_no_tree(name, err);
+	bl_digest_to_hex(name, hex);
+	if (entry->leases > 0 || entry->holds > 0)
+		return bl_err_set(err, BL_EX_REFUSED, EBUSY, "tree %s is in use", hex);
+	if (entry->pinned)
+		return bl_err_set(err, BL_EX_REFUSED, EBUSY, "tree %s is pinned: unpin it first",
+				  hex);
+	r = remove_refs_to(store, name, err);
+	if (r == 0)
+		r = bl_tree_retire(store->dirs, name, false, err);
+	if (r < 0)
+		return r;
+	store->retired++;
+	entry->present = false;
+	bl_store_entry_tidy(store, entry);
+	return 0;
+}
+
+int bl_store_tree_condemn(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+{
+	struct bl_store_entry *entry = bl_store_entry_present(store, name);
+	int r;
+
+	if (!entry)
+		return 0;
+	r = bl_tree_retire(store->dirs, name, true, err);
+	if (r < 0)
+		return r;
+	store->retired++;
+	entry->present = false;
+	entry->sized = false;
+	bl_store_entry_tidy(store, entry);
+	return 0;
+}
+
+static int is_blob(void *context, const struct bl_manifest_entry *entry, struct bl_err *err)
+{
+	(void)err;
+	return bl_digest_equal(context, &entry->digest) ? -EEXIST : 0;
+}
+
+int bl_store_blob_condemn(struct bl_store *store, const struct bl_digest *blob, struct bl_err *err)
+{
+	struct bl_digest wanted = *blob;
+	int condemned = 0;
+
+	/* Backwards: what is taken away is replaced by the last, which was seen. */
+	for (size_t i = store->count; i-- > 0;) {
+		struct bl_store_entry *entry = store->list[i];
+		char name[BL_CACHEDIR_NAME];
+		int r;
+
+		if (!entry->present)
+			continue;
+		bl_store_manifest_name(&entry->name, name);
+		if (bl_manifest_walk(store->dirs->manifests, name, NULL, is_blob, &wanted, NULL) !=
+		    -EEXIST)
+			continue;
+		r = bl_store_tree_condemn(store, &entry->name, err);
+		if (r < 0)
+			return r;
+		condemned++;
+	}
+	return condemned;
+}
