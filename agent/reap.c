@@ -14,11 +14,15 @@
 #define AT_ONCE_MS 100 /* what a process that nothing holds needs to end, and more */
 
 struct undead {
+	struct undead *prev, *next;
 	struct bl_loop *loop;
 	struct bl_watch gone;
 	pid_t pid;
 	int fd;
 };
+
+/* They are nobody's: whoever started them is gone, and the agent may end before they do. */
+static struct undead *all;
 
 static void bury(struct bl_watch *watch, uint32_t events)
 {
@@ -28,6 +32,9 @@ static void bury(struct bl_watch *watch, uint32_t events)
 	bl_loop_unwatch(undead->loop, &undead->gone);
 	(void)waitpid(undead->pid, NULL, WNOHANG);
 	bl_cleanup_fd(&undead->fd);
+	*(undead->prev ? &undead->prev->next : &all) = undead->next;
+	if (undead->next)
+		undead->next->prev = undead->prev;
 	free(undead);
 }
 
@@ -45,7 +52,10 @@ static int leave_to_loop(struct bl_loop *loop, pid_t pid, int pidfd)
 	if (r < 0)
 		return r;
 	(void)TAKE_FD(own);
-	(void)TAKE_PTR(undead);
+	undead->next = all;
+	if (all)
+		all->prev = undead;
+	all = TAKE_PTR(undead);
 	return 0;
 }
 
