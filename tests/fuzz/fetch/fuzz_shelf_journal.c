@@ -19,14 +19,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct bl_manifest *files(void)
 {
 	static struct bl_manifest *made;
+	const struct bl_digest sha256 = {.bytes = {1, 2, 3}, .len = 32};
+	const struct bl_digest md5 = {.bytes = {4}, .len = 16};
 	struct bl_entry entries[] = {
-		{.path = "a/model", .size = 1000, .sha256 = {.bytes = {1, 2, 3}, .len = 32}},
-		{.path = "config", .size = 10, .etag = "\"e\"", .md5 = {.bytes = {4}, .len = 16}},
+		{.path = "a/model", .size = 1000},
+		{.path = "config", .size = 10, .etag = "\"e\""},
 		{.path = "generation", .size = INT64_C(1) << 40, .generation = "17"},
 	};
 
 	if (made)
 		return made;
+	bl_manifest_promise(&entries[0], BL_DIGEST_SHA256, &sha256);
+	bl_manifest_promise(&entries[1], BL_DIGEST_MD5, &md5);
 	if (bl_manifest_new(NULL, NULL, &made, NULL) < 0)
 		abort();
 	for (size_t i = 0; i < sizeof(entries) / sizeof(*entries); i++)
