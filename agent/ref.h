@@ -58,6 +58,11 @@ int bl_ref_authorise(struct bl_cachedir *dirs, const char *name, int64_t when, s
 
 int bl_ref_remove(struct bl_cachedir *dirs, const char *name, struct bl_err *err);
 
+/* Shows `found` every ref that can be read; a failure of it is the last call, and what is returned.
+ * It may remove the ref that it is shown. */
+typedef int bl_ref_fn(void *context, const struct bl_ref *ref, struct bl_err *err);
+int bl_ref_each(struct bl_cachedir *dirs, bl_ref_fn *found, void *context, struct bl_err *err);
+
 enum bl_ref_authority {
 	BL_REF_NONE,  /* ask the origin, and refuse where it cannot be asked */
 	BL_REF_GRACE, /* ask the origin; where it is out of reach, this still holds */

@@ -6,6 +6,7 @@
 #ifndef BL_STORE_IMPL_H
 #define BL_STORE_IMPL_H
 
+#include "agent/cachedir.h"
 #include "agent/store.h"
 
 #define BL_STORE_SECOND	       1000000000LL

@@ -2,43 +2,35 @@
 /*
  * Taking trees away: at an operator's word, with the refs to them, or because they are damaged.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 
 #include "agent/cachedir.h"
 #include "agent/manifest.h"
 #include "agent/ref.h"
 #include "agent/store_impl.h"
 #include "agent/tree.h"
-#include "common/cleanup.h"
 #include "common/err.h"
-#include "common/fs.h"
-#include "common/sys.h"
 
-static int remove_refs_to(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
+struct removal {
+	struct bl_cachedir *dirs;
+	const struct bl_digest *tree;
+};
+
+static int remove_if_to(void *context, const struct bl_ref *ref, struct bl_err *err)
 {
-	const struct dirent *file;
-	auto_dir dir = NULL;
-	int r = bl_fs_list(store->dirs->refs, ".", &dir);
+	const struct removal *removal = context;
 
-	if (r < 0)
-		return bl_err_sys(err, -r, "read 'refs'");
-	while ((r = bl_sys_readdir(dir, &file)) > 0) {
-		auto_ref ref = {0};
-		char hex[BL_DIGEST_HEX];
-		struct bl_digest digest;
+	return bl_digest_equal(&ref->manifest, removal->tree)
+		       ? bl_ref_remove(removal->dirs, ref->name, err)
+		       : 0;
+}
 
-		(void)snprintf(hex, sizeof(hex), "%.64s", file->d_name);
-		if (bl_digest_from_hex(hex, &digest) < 0 ||
-		    bl_ref_load(store->dirs, hex, &ref, NULL) < 0 ||
-		    !bl_digest_equal(&ref.manifest, name))
-			continue;
-		r = bl_ref_remove(store->dirs, hex, err);
-		if (r < 0)
-			return r;
-	}
-	return r < 0 ? bl_err_sys(err, -r, "read 'refs'") : 0;
+static int remove_refs_to(struct bl_cachedir *dirs, const struct bl_digest *tree,
+			  struct bl_err *err)
+{
+	struct removal removal = {.dirs = dirs, .tree = tree};
+
+	return bl_ref_each(dirs, remove_if_to, &removal, err);
 }
 
 int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
@@ -55,7 +47,7 @@ int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, s
 	if (entry->pinned)
 		return bl_err_set(err, BL_EX_REFUSED, EBUSY, "tree %s is pinned: unpin it first",
 				  hex);
-	r = remove_refs_to(store, name, err);
+	r = remove_refs_to(store->dirs, name, err);
 	if (r == 0)
 		r = bl_tree_retire(store->dirs, name, false, err);
 	if (r < 0)

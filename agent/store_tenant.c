@@ -5,19 +5,14 @@
  */
 #include "agent/store.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/cachedir.h"
 #include "agent/ref.h"
 #include "agent/store_impl.h"
 #include "common/cleanup.h"
 #include "common/err.h"
-#include "common/fs.h"
 #include "common/human.h"
 #include "common/sys.h"
 
@@ -29,9 +24,19 @@ struct bl_store_ref {
 
 /* ---- On a worker ---- */
 
-/* A shared ref ("") is nobody's. */
-static int take(struct bl_store_refs *refs, const struct bl_ref *ref, bool own, struct bl_err *err)
+struct look {
+	struct bl_store_refs *refs;
+	const char *tenant;
+};
+
+static int take(void *context, const struct bl_ref *ref, struct bl_err *err)
 {
+	const struct look *look = context;
+	struct bl_store_refs *refs = look->refs;
+
+	/* A shared one is nobody's. */
+	if (!*ref->tenant)
+		return 0;
 	if (refs->count == refs->room) {
 		size_t room = refs->room * 2 + 64;
 		struct bl_store_ref *list = reallocarray(refs->list, room, sizeof(*list));
@@ -42,34 +47,21 @@ static int take(struct bl_store_refs *refs, const struct bl_ref *ref, bool own, 
 		refs->room = room;
 	}
 	refs->list[refs->count++] = (struct bl_store_ref){
-		.tree = ref->manifest, .files = ref->files, .bytes = ref->bytes, .own = own};
+		.tree = ref->manifest,
+		.files = ref->files,
+		.bytes = ref->bytes,
+		.own = strcmp(ref->tenant, look->tenant) == 0,
+	};
 	return 0;
 }
 
 int bl_store_refs_read(struct bl_cachedir *dirs, const char *tenant, struct bl_store_refs *refs,
 		       struct bl_err *err)
 {
-	const struct dirent *file;
-	auto_dir dir = NULL;
-	int r = bl_fs_list(dirs->refs, ".", &dir);
+	struct look look = {.refs = refs, .tenant = tenant};
 
-	if (r < 0)
-		return bl_err_sys(err, -r, "read 'refs'");
 	bl_sys_point("tenant-refs");
-	while ((r = bl_sys_readdir(dir, &file)) > 0) {
-		auto_ref ref = {0};
-		char hex[BL_DIGEST_HEX];
-		struct bl_digest digest;
-
-		(void)snprintf(hex, sizeof(hex), "%.64s", file->d_name);
-		if (bl_digest_from_hex(hex, &digest) < 0 ||
-		    bl_ref_load(dirs, hex, &ref, NULL) < 0 || !*ref.tenant)
-			continue;
-		r = take(refs, &ref, strcmp(ref.tenant, tenant) == 0, err);
-		if (r < 0)
-			return r;
-	}
-	return r < 0 ? bl_err_sys(err, -r, "read 'refs'") : 0;
+	return bl_ref_each(dirs, take, &look, err);
 }
 
 /* ---- On the loop ---- */

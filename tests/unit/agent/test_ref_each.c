@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache_fixture.h"
+
+#define REFS 3
+
+static void give_ref(struct cache *cache, unsigned number, const struct bl_digest *tree)
+{
+	struct bl_ref ref = {
+		.tenant = (char *)"one", .source = (char *)"hf://o/r", .manifest = *tree};
+
+	snprintf(ref.name, sizeof(ref.name), "%064u", number);
+	assert_ok(cache, bl_ref_save(bl_store_dirs(cache->store), &ref, NULL, &cache->err));
+}
+
+static void put_file(const struct cache *cache, const char *name)
+{
+	char path[256];
+	auto_fd fd = -1;
+
+	snprintf(path, sizeof(path), "%s/refs/%s", cache->path, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_int_equal(write(fd, "{}", 2), 2);
+}
+
+struct seen {
+	unsigned times[REFS + 1], calls;
+	unsigned fail_at; /* the call that fails; 0: none */
+};
+
+static int see(void *context, const struct bl_ref *ref, struct bl_err *err)
+{
+	struct seen *seen = context;
+	unsigned long number = strtoul(ref->name, NULL, 10);
+
+	assert_in_range(number, 1, REFS);
+	assert_string_equal(ref->tenant, "one");
+	seen->times[number]++;
+	if (++seen->calls == seen->fail_at)
+		return bl_err_set(err, BL_EX_INTERNAL, EXDEV, "enough");
+	return 0;
+}
+
+static void shows_each_ref_once_and_nothing_else(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_digest tree = digest_of("m");
+	struct seen seen = {.calls = 0};
+	char name[BL_DIGEST_HEX + 16];
+
+	for (unsigned i = 1; i <= REFS; i++)
+		give_ref(cache, i, &tree);
+	put_file(cache, "notes.txt");
+	/* A copy that somebody made beside a ref would show that ref twice. */
+	snprintf(name, sizeof(name), "%064u.json.orig", 1U);
+	put_file(cache, name);
+	/* Damaged: it goes where a person can look at it. */
+	snprintf(name, sizeof(name), "%064u.json", 9U);
+	put_file(cache, name);
+	assert_ok(cache, bl_ref_each(bl_store_dirs(cache->store), see, &seen, &cache->err));
+	for (unsigned i = 1; i <= REFS; i++)
+		assert_int_equal(seen.times[i], 1);
+	assert_int_equal(entries_in(cache, "quarantine"), 1);
+}
+
+static void a_failure_is_the_last_call(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_digest tree = digest_of("m");
+	struct seen seen = {.fail_at = 2};
+
+	for (unsigned i = 1; i <= REFS; i++)
+		give_ref(cache, i, &tree);
+	assert_int_equal(bl_ref_each(bl_store_dirs(cache->store), see, &seen, &cache->err), -EXDEV);
+	assert_int_equal(seen.calls, 2);
+	assert_string_equal(cache->err.msg, "enough");
+}
+
+static void a_tree_that_is_removed_takes_its_own_refs_with_it(void **state)
+{
+	static const struct text_file files[] = {{"a", "1"}};
+	struct cache *cache = *state;
+	struct bl_digest other = digest_of("m");
+	struct bl_digest tree;
+
+	assert_ok(cache, publish_tree(cache->store, files, 1, &tree, &cache->err));
+	give_ref(cache, 1, &tree);
+	give_ref(cache, 2, &other);
+	give_ref(cache, 3, &tree);
+	assert_ok(cache, bl_store_tree_remove(cache->store, &tree, &cache->err));
+	assert_int_equal(entries_in(cache, "refs"), 1);
+}
+
+#define WITH_CACHE(test) cmocka_unit_test_setup_teardown(test, cache_setup, cache_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_CACHE(shows_each_ref_once_and_nothing_else),
+		WITH_CACHE(a_failure_is_the_last_call),
+		WITH_CACHE(a_tree_that_is_removed_takes_its_own_refs_with_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
