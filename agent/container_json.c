@@ -226,6 +226,7 @@ void bl_container_reply(const struct bl_container *container, struct bl_request 
 {
 	bool put = strcmp(request->route->method, "PUT") == 0;
 	bool post = strcmp(request->route->method, "POST") == 0;
+	struct bl_err err = {0};
 	auto_json json = NULL;
 
 	if (put && container->state == BL_CONTAINER_FAILED) {
@@ -236,6 +237,11 @@ void bl_container_reply(const struct bl_container *container, struct bl_request 
 	if (put && container->state == BL_CONTAINER_ENDED) {
 		bl_http_problem(request, 409, "conflict", "The container is gone",
 				"the container's process has ended");
+		return;
+	}
+	if (container->state == BL_CONTAINER_READY &&
+	    bl_store_empty_keep(container->containers->store, &err) < 0) {
+		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed", err.msg);
 		return;
 	}
 	json = put ? answer(container) : bl_containers_describe(container);

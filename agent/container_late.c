@@ -38,13 +38,16 @@ static void attach(struct bl_container *container)
 	auto_free char(*paths)[BL_CONTAINER_PATH] = calloc(count + 1, sizeof(*paths));
 	auto_free struct bl_late_tree *trees = calloc(count + 1, sizeof(*trees));
 	char empty[PATH_MAX];
+	struct bl_err err = {0};
 
 	for (size_t i = 0; paths && trees && i < count; i++) {
 		if (bl_container_item_path(container, i, paths[i]) < 0)
 			return;
 		trees[i].path = paths[i];
 	}
-	if (paths && trees && bl_store_empty_path(store, empty) == 0)
+	if (bl_store_empty_keep(store, &err) < 0)
+		bl_late_fail(container->late, err.msg);
+	else if (paths && trees && bl_store_empty_path(store, empty) == 0)
 		bl_late_attach(container->late, trees, &container->weights, empty);
 	else
 		bl_late_fail(container->late, "out of memory; start the container again");

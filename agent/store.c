@@ -273,6 +273,27 @@ int bl_store_empty_path(const struct bl_store *store, char path[PATH_MAX])
 	return path_of(store, "empty", "", path);
 }
 
+int bl_store_empty_keep(const struct bl_store *store, struct bl_err *err)
+{
+	const struct bl_cachedir *dirs = store->dirs;
+	struct stat st;
+	int r = bl_sys_fstatat(dirs->root, "empty", &st, AT_SYMLINK_NOFOLLOW);
+
+	if (r == -ENOENT) {
+		r = bl_sys_mkdirat(dirs->root, "empty", 0700);
+		return r < 0 ? bl_err_sys(err, -r, "make '%s/empty'", dirs->path) : 0;
+	}
+	if (r < 0)
+		return bl_err_sys(err, -r, "stat '%s/empty'", dirs->path);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != dirs->owner ||
+	    (st.st_mode & (S_IRWXG | S_IRWXO)) || st.st_dev != dirs->device)
+		return bl_err_refuse(err,
+				     "'%s/empty' is no directory of the agent's own, 0700, any "
+				     "more: remove it, it is made again",
+				     dirs->path);
+	return 0;
+}
+
 int bl_store_no_tree(const struct bl_digest *name, struct bl_err *err)
 {
 	char hex[BL_DIGEST_HEX];

@@ -89,6 +89,8 @@ int bl_store_tree_next(struct bl_store *store, size_t *position, struct bl_store
 int bl_store_tree_path(const struct bl_store *store, const struct bl_digest *name,
 		       char path[PATH_MAX]);
 int bl_store_empty_path(const struct bl_store *store, char path[PATH_MAX]);
+/* Sees that this layer is there before its path is handed out: makes it where somebody removed it. */
+int bl_store_empty_keep(const struct bl_store *store, struct bl_err *err);
 
 /*
  * To be called before a tree is handed out: bl_tree_check(), and last use is now. -ENOENT: fetch

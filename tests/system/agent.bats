@@ -106,6 +106,27 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	assert_equal "$(find "$T/cache/leases" -name '*.json' | wc -l)" 1
 }
 
+@test "agent: no path is answered that is not there: the empty layer comes back, or it is a 500" {
+	put c1 default '[]' 0
+	expect_code 200
+	rmdir "$T/cache/empty"
+	new_process
+	put c2 default '[]' 0
+	expect_code 200
+	assert_equal "$(answer .empty)" "$T/cache/empty"
+	assert_equal "$(stat -c '%F %u %a' "$T/cache/empty")" "directory 0 700"
+	rmdir "$T/cache/empty"
+	ln -s /etc "$T/cache/empty"
+	new_process
+	put c3 default '[]' 0
+	expect_code 500
+	[[ $(answer .detail) == *"$T/cache/empty' is no directory of the agent's own"*"remove it"* ]] || fail "$output"
+	rm "$T/cache/empty"
+	put c3 default '[]' 0
+	expect_code 200
+	[ -d "$(answer .empty)" ]
+}
+
 @test "agent: 64 containers at once are one download" {
 	local i pids=()
 	for i in $(seq 64); do
