@@ -172,7 +172,7 @@ static int take_roots(struct bl_config *config, const bl_json *value, struct bl_
 
 static int take_ca_file(struct bl_config *config, const bl_json *value, struct bl_err *err)
 {
-	(void)config;
+	config->ca_file = bl_json_string(value);
 	return want_path(value, err);
 }
 
@@ -430,6 +430,13 @@ int bl_config_load(const char *path, bool optional, struct bl_config *config, st
 		return r;
 	}
 	r = bl_config_parse(bl_buf_str(&text), text.len, config, err);
+	if (r == 0 && config->ca_file) {
+		r = bl_config_check_ca(config->ca_file, err);
+		if (r < 0) {
+			bl_err_wrap(err, "ca_file: ");
+			bl_config_done(config);
+		}
+	}
 	if (r < 0)
 		bl_err_wrap(err, "%s: ", path);
 	return r;

@@ -20,6 +20,7 @@ struct bl_config {
 	bl_json *whole;		    /* the file's object; what follows borrows from it */
 	bl_json *job;		    /* the part that each fetch job gets (common/job.h, "config") */
 	const char *identity_dir;   /* or NULL */
+	const char *ca_file;	    /* or NULL */
 	uint64_t authorisation_ttl; /* seconds */
 	uint64_t authorisation_grace; /* seconds */
 	uint64_t lease_grace;	      /* seconds */
@@ -35,11 +36,15 @@ struct bl_config {
 	const bl_json *group_tenants; /* array of tenants that the group may pull for, or NULL */
 };
 
-/* Reads the file; with `optional` a missing one is like {}. BL_EX_CONFIG names the key. */
+/* Reads the file, and looks at the ca_file that it names; with `optional` a missing one is like {}.
+ * BL_EX_CONFIG names the key. */
 int bl_config_load(const char *path, bool optional, struct bl_config *config, struct bl_err *err);
 /* Parses the file's text. */
 int bl_config_parse(const char *text, size_t len, struct bl_config *config, struct bl_err *err);
 void bl_config_done(struct bl_config *config);
+
+/* BL_EX_CONFIG where the file is not there, not for downloads to read, or without a certificate in PEM. */
+int bl_config_check_ca(const char *path, struct bl_err *err);
 
 /* The quota of a tenant in bytes; 0: none. */
 uint64_t bl_config_tenant_quota(const struct bl_config *config, const char *tenant);

@@ -458,6 +458,39 @@ $tree"
 	[ ! -e "$T/agent.sock" ]
 }
 
+@test "agent: a ca_file that cannot be of use is found at the start" {
+	local what words
+	stop_agent
+	printf 'x\n-----BEGIN PRIVATE KEY-----\nAAAA\n a -----BEGIN CERTIFICATE-----\n' >"$T/key"
+	printf -- '-----BEGIN CERT' >"$T/short"
+	: >"$T/none"
+	mkfifo "$T/fifo"
+	truncate -s 17M "$T/long"
+	install -m 600 /dev/null "$T/roots"
+	printf 'My authority\r\n-----BEGIN CERTIFICATE-----\r\nAAAA\r\n' >"$T/roots"
+	while read -r what words; do
+		jq -n --arg ca "$T/$what" '{ca_file: $ca}' >"$T/ballastd.json"
+		run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" --cache-dir="$T/cache" --config="$T/ballastd.json"
+		assert_status 64
+		assert_output "$T/ballastd.json: ca_file: '$T/$what'"
+		assert_output "$words"
+	done <<-'END'
+		missing No such file or directory
+		none holds no certificate: no line of it begins with -----BEGIN CERTIFICATE-----
+		key holds no certificate
+		short holds no certificate
+		secrets is no regular file
+		fifo is no regular file
+		long is longer than 16 MiB
+		roots has mode 0600, and downloads do not run as root: chmod 0644 it
+	END
+	# A link to it is as good, with whatever stands before the first line of PEM.
+	chmod 644 "$T/roots"
+	ln -s roots "$T/link"
+	jq -n --arg ca "$T/link" '{ca_file: $ca}' >"$T/ballastd.json"
+	start_agent
+}
+
 @test "agent: what the configuration lists is fetched without being asked for" {
 	stop_agent
 	agent_config '.prefetch = [{tenant: "default", weights: $w}]' --argjson w "$MODEL"

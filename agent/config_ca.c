@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Whether ca_file can be of use: found out when the agent starts, and not as a TLS error of every
+ * download. What the certificates say is for the fetch process alone to read.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/config.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "common/sys.h"
+
+#define CA_MAX (16U * 1024 * 1024) /* bytes; the authorities of a distribution have a quarter MiB */
+
+/* Whether a line of the text begins with any of the forms that OpenSSL reads. */
+static bool has_certificate(const char *text, size_t len)
+{
+	static const char *const begins[] = {
+		"-----BEGIN CERTIFICATE-----",
+		"-----BEGIN TRUSTED CERTIFICATE-----",
+		"-----BEGIN X509 CERTIFICATE-----",
+	};
+	const char *end = text + len;
+
+	for (const char *line = text; line && line < end;) {
+		const char *next = memchr(line, '\n', (size_t)(end - line));
+
+		for (size_t i = 0; i < sizeof(begins) / sizeof(*begins); i++)
+			if ((size_t)(end - line) >= strlen(begins[i]) &&
+			    memcmp(line, begins[i], strlen(begins[i])) == 0)
+				return true;
+		line = next ? next + 1 : NULL;
+	}
+	return false;
+}
+
+/* Fetch processes are not root's. */
+static int check_mode(const char *path, const struct stat *st, struct bl_err *err)
+{
+	if (!S_ISREG(st->st_mode))
+		return bl_err_config(err, "'%s' is no regular file", path);
+	if (geteuid() == 0 && st->st_uid == 0 && (st->st_mode & (S_IRWXG | S_IRWXO)) == 0)
+		return bl_err_config(err,
+				     "'%s' has mode %04o, and downloads do not run as root: chmod "
+				     "0644 it",
+				     path, st->st_mode & 07777U);
+	return 0;
+}
+
+int bl_config_check_ca(const char *path, struct bl_err *err)
+{
+	/* O_NONBLOCK: a FIFO in the place of the file must not hold us up. */
+	auto_fd fd = bl_sys_openat(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	auto_buf text = BL_BUF_INIT(CA_MAX);
+	struct stat st;
+	int r = fd < 0 ? fd : bl_sys_fstat(fd, &st);
+
+	if (r < 0)
+		return bl_err_config(err, "'%s': %s", path, strerror(-r));
+	r = check_mode(path, &st, err);
+	if (r < 0)
+		return r;
+	r = bl_buf_read(&text, fd, err);
+	if (r == -EFBIG)
+		return bl_err_config(err, "'%s' is longer than %u MiB", path, CA_MAX >> 20);
+	if (r < 0)
+		return bl_err_config(err, "'%s': %s", path, strerror(-r));
+	if (!has_certificate(bl_buf_str(&text), text.len))
+		return bl_err_config(err,
+				     "'%s' holds no certificate: no line of it begins with "
+				     "-----BEGIN CERTIFICATE-----; one in DER is converted by "
+				     "openssl x509 -inform der",
+				     path);
+	return 0;
+}
