@@ -45,7 +45,8 @@ int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, s
 	if (entry->leases > 0 || entry->holds > 0)
 		return bl_err_set(err, BL_EX_REFUSED, EBUSY, "tree %s is in use", hex);
 	if (entry->pinned)
-		return bl_err_set(err, BL_EX_REFUSED, EBUSY, "tree %s is pinned: unpin it first",
+		return bl_err_set(err, BL_EX_REFUSED, EBUSY,
+				  "tree %s is pinned: unpin it first, by ballast pin --remove",
 				  hex);
 	r = remove_refs_to(store->dirs, name, err);
 	if (r == 0)

@@ -326,6 +326,7 @@ $tree"
 	expect_code 204
 	agent DELETE "/v1/cache/$tree"
 	expect_code 409
+	assert_equal "$(answer .detail)" "tree ${tree#sha256:} is pinned: unpin it first, by ballast pin --remove"
 	agent DELETE "/v1/cache/$tree/pin"
 	agent DELETE "/v1/cache/$tree"
 	expect_code 204
