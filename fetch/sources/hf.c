@@ -102,10 +102,11 @@ static int explain(struct hub *hub, int status, const struct bl_http_headers *an
 
 	if (code && strcmp(code, "GatedRepo") == 0)
 		return bl_err_set(err, BL_EX_REFUSED, hub->token ? EPERM : EACCES,
-				  "%.200s is gated and %s gives access; accept its terms on the "
+				  "%.200s is gated and %s; accept its terms on the "
 				  "Hub and name a secret with your token in auth.auth_secret_name",
 				  repo,
-				  hub->token ? "this token has not been given" : "only a token");
+				  hub->token ? "this token's account has no access"
+					     : "only a token gives access");
 	if (code && strcmp(code, "RevisionNotFound") == 0)
 		return bl_err_set(
 			err, BL_EX_CONFIG, ENOENT,

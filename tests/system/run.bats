@@ -482,7 +482,7 @@ start_deferred() {
 	server 'echo never' '  auth: {auth_method: CUSTOM_SECRET, auth_secret_name: hf_token}'
 	run_config
 	assert_status 77
-	assert_output team/model
+	assert_output "team/model is gated and this token's account has no access; accept its terms"
 	refute_output never
 	assert_never_there
 }
