@@ -17,6 +17,13 @@ int bl_node_request(const char *address, const char *method, const char *path, c
 		return r;
 	}
 	r = bl_agent_request(&agent, method, path, body, false, ret, err);
+	if (r == -EACCES && !agent.contacted)
+		return bl_err_set(
+			err, BL_EX_REFUSED, EACCES,
+			"the agent's socket %s is not for you: run it again with sudo, or "
+			"have the operator name a group of yours as socket_group in "
+			"ballastd.json",
+			agent.socket);
 	/* -EPERM: somebody listens there who is not root. That is another matter. */
 	if (r < 0 && r != -EPERM && err->code == BL_EX_UNAVAILABLE && !agent.contacted)
 		return bl_err_set(

@@ -23,8 +23,42 @@ static int64_t total_of(const bl_json *list, const char *key)
 	return total;
 }
 
+static bool has_ended(const bl_json *container)
+{
+	return strcmp(bl_node_text(container, "state"), "ended") == 0;
+}
+
+/* How many containers have the tree, as far as they run. */
+static int64_t users_of(const bl_json *containers, const char *manifest)
+{
+	const bl_json *weights = NULL;
+	int64_t users = 0;
+
+	for (const bl_json *e = bl_json_first(containers); e; e = bl_json_next(e)) {
+		bool uses = false;
+
+		if (!bl_json_is_object(e) || has_ended(e) ||
+		    bl_json_get_array(e, "weights", &weights, NULL) <= 0)
+			continue;
+		for (const bl_json *w = bl_json_first(weights); w && !uses; w = bl_json_next(w))
+			uses = bl_json_is_object(w) &&
+			       strcmp(bl_node_text(w, "manifest"), manifest) == 0;
+		users += uses;
+	}
+	return users;
+}
+
+/* Podman's, containerd's and CRI-O's ids are 64 digits, of which people and `podman ps` use twelve. */
+static int shown_length(const char *id)
+{
+	size_t len = strlen(id);
+
+	return len == 64 && strspn(id, "0123456789abcdef") == len ? 12 : (int)len;
+}
+
 static void print_container(const bl_json *container)
 {
+	const char *id = bl_node_text(container, "id");
 	const char *state = bl_node_text(container, "state");
 	const bl_json *more = NULL;
 	char rest[256] = "";
@@ -41,35 +75,39 @@ static void print_container(const bl_json *container)
 		(void)snprintf(rest, sizeof(rest), "  %zu set%s, %s", bl_json_length(more),
 			       bl_json_length(more) == 1 ? "" : "s",
 			       bl_human_bytes(total_of(more, "bytes")).text);
-	bl_print("  %-24s %-12s %-8s%s\n", bl_node_text(container, "id"),
-		 bl_node_text(container, "tenant"), state, rest);
+	bl_print("  %-24.*s %-12s %-*s%s\n", shown_length(id), id,
+		 bl_node_text(container, "tenant"), *rest ? 8 : 0, state, rest);
 }
 
-static void print_containers(const bl_json *answer)
+static void print_containers(const bl_json *list)
 {
-	const bl_json *list = NULL;
+	size_t ended = 0;
 
-	if (bl_json_get_array(answer, "containers", &list, NULL) <= 0)
-		return;
-	bl_print("containers: %zu\n", bl_json_length(list));
+	for (const bl_json *e = bl_json_first(list); e; e = bl_json_next(e))
+		ended += bl_json_is_object(e) && has_ended(e);
+	bl_print("containers: %zu", bl_json_length(list) - ended);
+	if (ended > 0)
+		bl_print(", %zu more ended", ended);
+	bl_print("\n");
 	for (const bl_json *e = bl_json_first(list); e; e = bl_json_next(e))
 		if (bl_json_is_object(e))
 			print_container(e);
 }
 
-static void print_tree(const bl_json *tree, int64_t now)
+/* A lease that no running container accounts for is of one that starts, or that has just ended. */
+static void print_tree(const bl_json *tree, int64_t users, int64_t now)
 {
 	int64_t used = bl_node_int(tree, "last_used");
-	int64_t leases = bl_node_int(tree, "leases");
 	bool pinned = false;
 	char use[64];
 
 	(void)bl_json_get_bool(tree, "pinned", &pinned, NULL);
-	if (leases > 0)
-		(void)snprintf(use, sizeof(use), "in use by %lld", (long long)leases);
+	if (users > 0)
+		(void)snprintf(use, sizeof(use), "in use by %lld", (long long)users);
 	else
-		(void)snprintf(use, sizeof(use), "last used %s ago",
-			       bl_human_seconds(now - used).text);
+		(void)snprintf(use, sizeof(use), "last used %s ago%s",
+			       bl_human_seconds(now - used).text,
+			       bl_node_int(tree, "leases") > 0 ? ", held" : "");
 	/* Twenty digits name a tree well enough; every command takes them. */
 	bl_print("  %.27s  %10s  %6lld file%s  %s%s\n", bl_node_text(tree, "manifest"),
 		 bl_human_bytes(bl_node_int(tree, "bytes")).text,
@@ -77,25 +115,31 @@ static void print_tree(const bl_json *tree, int64_t now)
 		 use, pinned ? ", pinned" : "");
 }
 
-static void print_cache(const bl_json *answer)
+static void print_cache(const bl_json *answer, const bl_json *containers)
 {
 	const bl_json *list = NULL;
 	int64_t limit = bl_node_int(answer, "limit");
+	int64_t in_use = 0;
 
 	bl_print("cache: %s", bl_human_bytes(bl_node_int(answer, "bytes")).text);
 	if (limit > 0)
 		bl_print(" of %s", bl_human_bytes(limit).text);
 	if (bl_json_get_array(answer, "trees", &list, NULL) <= 0)
 		list = NULL;
-	bl_print(", %s free on the disk\ntrees: %zu, %lld in use, %lld pinned\n",
+	for (const bl_json *e = list ? bl_json_first(list) : NULL; e; e = bl_json_next(e))
+		in_use += bl_json_is_object(e) &&
+			  users_of(containers, bl_node_text(e, "manifest")) > 0;
+	bl_print(", %s free on the disk\ntrees: %zu, %lld in use, %lld held, %lld pinned\n",
 		 bl_human_bytes(bl_node_int(answer, "free")).text, list ? bl_json_length(list) : 0,
-		 (long long)bl_node_int(answer, "leased"),
+		 (long long)in_use,
+		 (long long)(bl_node_int(answer, "leased") > in_use
+				     ? bl_node_int(answer, "leased") - in_use
+				     : 0),
 		 (long long)bl_node_int(answer, "pinned"));
-	if (!list)
-		return;
-	for (const bl_json *e = bl_json_first(list); e; e = bl_json_next(e))
+	for (const bl_json *e = list ? bl_json_first(list) : NULL; e; e = bl_json_next(e))
 		if (bl_json_is_object(e))
-			print_tree(e, (int64_t)time(NULL));
+			print_tree(e, users_of(containers, bl_node_text(e, "manifest")),
+				   (int64_t)time(NULL));
 }
 
 /* One object with the three answers. */
@@ -120,6 +164,7 @@ static int print_json(const bl_json *version, const bl_json *containers, const b
 int bl_status_main(char **words, struct bl_err *err)
 {
 	const char *agent = NULL;
+	const bl_json *list = NULL;
 	bool json = false;
 	const struct bl_option options[] = {
 		BL_NODE_OPTION(agent),
@@ -150,7 +195,12 @@ int bl_status_main(char **words, struct bl_err *err)
 		return print_json(version.json, containers.json, cache.json, err);
 	bl_print("agent: ballastd %s at %s\n", bl_node_text(version.json, "version"),
 		 agent ? agent : "unix:" BL_PATH_SOCKET);
-	print_containers(containers.json);
-	print_cache(cache.json);
+	r = bl_json_get_array(containers.json, "containers", &list, err);
+	if (r <= 0)
+		return r < 0 ? r
+			     : bl_err_set(err, BL_EX_INTERNAL, EPROTO,
+					  "the agent names no containers");
+	print_containers(list);
+	print_cache(cache.json, list);
 	return 0;
 }

@@ -332,7 +332,7 @@ complete_words() {
 	ballast pin "$at" "${tree:7:12}"
 	assert_status 0
 	ballast status "$at"
-	assert_output "trees: 2, 0 in use, 1 pinned"
+	assert_output "trees: 2, 0 in use, 0 held, 1 pinned"
 	ballast rm "$at" "${tree:7:12}"
 	assert_status 77
 	ballast pin "$at" --remove "$tree"
@@ -420,21 +420,48 @@ complete_words() {
 	assert_output "ballastd --socket=$T/none.sock"
 }
 
-@test "status shows a container that runs" {
+@test "status shows a container that runs, and after its end that nobody uses its weights" {
 	need_root
 	need runc
 	start_hub_and_agent
+	local id
+	id=$(printf 'shown %s' "$T" | sha256sum | cut -c1-64)
 	server 'echo up; trap "exit 0" TERM; sleep 600 & wait'
-	start_config --id=shown
+	start_config --id="$id"
 	"$FIXTURES/process.py" line "$T/run.log" up
 	ballast status --agent="unix:$T/agent.sock"
 	assert_status 0
-	assert_output "containers: 1"
-	assert_output "shown"
+	grep -qx 'containers: 1' <<<"$output" || fail "$output"
+	# As `podman ps` shows it, so that the columns stay in line.
+	assert_output "  ${id:0:12} "
+	refute_output "${id:0:13}"
 	assert_output "in use by 1"
+	assert_output "trees: 1, 1 in use, 0 held"
 	kill -TERM "$RUN_PID"
 	end_config
 	assert_status 0
+	agent GET "/v1/containers/$id"
+	assert_equal "$(jq -r .state <<<"$output")" ended
+	ballast status --agent="unix:$T/agent.sock"
+	grep -qx 'containers: 0, 1 more ended' <<<"$output" || fail "$output"
+	assert_output "trees: 1, 0 in use, 1 held"
+	assert_output "ago, held"
+	refute_output "in use by"
+}
+
+@test "a person who may not open the agent's socket is told so, not that there is no agent" {
+	need_root
+	start_agent
+	chmod 755 "$T"
+	for command in status "pull hf://team/model"; do
+		# shellcheck disable=SC2086
+		run setpriv --reuid=65534 --regid=65534 --clear-groups "$BUILD/ballast" $command --agent="unix:$T/agent.sock"
+		assert_status 77
+		assert_output "is not for you"
+		assert_output socket_group
+	done
+	run setpriv --reuid=65534 --regid=65534 --clear-groups "$BUILD/ballast" doctor --agent="unix:$T/agent.sock"
+	assert_output "BAD   agent: the agent's socket $T/agent.sock is not for you"
 }
 
 @test "pull shows how far it is, once on a line elsewhere than on a terminal" {
