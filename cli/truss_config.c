@@ -102,6 +102,19 @@ static int warn(const struct reader *reader, const struct bl_yaml *at, const cha
 			   at->line, text);
 }
 
+/* "; there are a, b and c": where no key is near, a short list helps. */
+static void list_keys(const char *const *known, struct bl_err *err)
+{
+	size_t len = strlen(err->msg);
+
+	for (size_t i = 0; known[i] && len < sizeof(err->msg); i++) {
+		const char *before = i == 0 ? "; there are " : known[i + 1] ? ", " : " and ";
+
+		len += (size_t)snprintf(err->msg + len, sizeof(err->msg) - len, "%s%s", before,
+					known[i]);
+	}
+}
+
 /* Keys of a map against a list, with a near miss named. */
 static int check_keys(const struct reader *reader, const struct bl_yaml *map, const char *path,
 		      const char *const *known)
@@ -112,6 +125,8 @@ static int check_keys(const struct reader *reader, const struct bl_yaml *map, co
 		if (!one || !bl_json_set_null(one, map->keys[i]->text))
 			return bl_err_nomem(reader->err);
 		if (bl_json_only_keys(one, known, reader->err) < 0) {
+			if (*path && !strstr(reader->err->msg, "did you mean"))
+				list_keys(known, reader->err);
 			bl_err_wrap(reader->err, "%s:%zu: %s", reader->name, map->keys[i]->line,
 				    path);
 			return -EINVAL;

@@ -88,6 +88,21 @@ static int bad(const struct reader *reader, size_t line, const char *what)
 	return bl_err_config(reader->err, "%s:%zu: %s", reader->name, line, what);
 }
 
+/* What a person most often did where libyaml says this, as a rest of the message. */
+static const char *hint_for(const yaml_parser_t *parser)
+{
+	const char *problem = parser->problem ? parser->problem : "";
+	const char *context = parser->context ? parser->context : "";
+
+	if (strstr(context, "scanning an alias") || strstr(context, "scanning an anchor"))
+		return "; a text that begins with * or & needs quotes, as in \"*.json\"";
+	if (strstr(problem, "cannot start any token"))
+		return "; a text that begins with @, ` or % needs quotes";
+	if (strstr(problem, "mapping values are not allowed"))
+		return "; look at the indentation, and quote a text that holds a colon and a space";
+	return "";
+}
+
 static int next_event(struct reader *reader, yaml_event_t *event)
 {
 	const yaml_parser_t *parser = &reader->parser;
@@ -96,9 +111,10 @@ static int next_event(struct reader *reader, yaml_event_t *event)
 		return 0;
 	if (parser->error == YAML_MEMORY_ERROR)
 		return bl_err_nomem(reader->err);
-	return bl_err_config(reader->err, "%s:%zu: not valid YAML: %s", reader->name,
+	return bl_err_config(reader->err, "%s:%zu: not valid YAML: %s%s", reader->name,
 			     parser->problem_mark.line + 1,
-			     parser->problem ? parser->problem : "cannot be read");
+			     parser->problem ? parser->problem : "cannot be read",
+			     hint_for(parser));
 }
 
 /* ---- Anchors ---- */

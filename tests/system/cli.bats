@@ -143,6 +143,23 @@ complete_words() {
 	refute_output valid
 }
 
+@test "validate: a key that is near none, and YAML's usual traps, with what to do" {
+	server serve
+	sed 's/start_command:/command:/' "$CONFIG" >bad.yaml
+	ballast validate bad.yaml
+	assert_status 64
+	assert_output "bad.yaml:3: docker_server.command: unknown key; there are start_command, server_port, "
+	assert_output " and init"
+	printf '  allow_patterns: [*.json]\n' | cat "$CONFIG" - >bad.yaml
+	ballast validate bad.yaml
+	assert_status 64
+	assert_output "a text that begins with \* or & needs quotes"
+	printf 'description: Llama: tuned\n' | cat "$CONFIG" - >bad.yaml
+	ballast validate bad.yaml
+	assert_status 64
+	assert_output "look at the indentation, and quote a text that holds a colon"
+}
+
 @test "validate: a data directory, which the platform copies, is said not to be there" {
 	server 'serve' 'data_dir: things'
 	mkdir data things
