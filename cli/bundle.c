@@ -134,6 +134,11 @@ static int start_from_rootfs(const char *path, bl_json **ret, struct bl_err *err
 		return dir;
 	if (!rootfs)
 		return bl_err_sys(err, errno, "'%s'", path);
+	if (strcmp(rootfs, "/") == 0)
+		return bl_err_refuse(err,
+				     "--rootfs: '%s' is this machine's own root file system; "
+				     "unpack an image and name its directory",
+				     path);
 	r = bl_oci_config_base(&config, err);
 	if (r == 0)
 		r = bl_oci_config_set_rootfs(config, rootfs, err);

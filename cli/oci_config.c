@@ -20,7 +20,8 @@
 
 /* The runtime's own limit on the hook, above the hook's own: it is there for a hook that hangs. */
 #define HOOK_GRACE   30
-#define HOOK_TIMEOUT 90 /* seconds; the hook's default */
+#define HOOK_TIMEOUT 90	    /* seconds; the hook's default */
+#define TIMEOUT_MAX  86400L /* seconds, which is the hook's own maximum */
 
 /* As `runc spec` has it, but: writable, no terminal, no capabilities, no limits, /dev/shm of the
  * kernel's default size, since models are loaded through it. */
@@ -318,19 +319,23 @@ static bool add_option(bl_json *args, const char *option, const char *value)
 	       bl_json_set_string(args, NULL, bl_buf_str(&text));
 }
 
-/* Seconds of "90s", "5m", "2h" or "90"; 0 where it is none of these. */
+/* Seconds of "90s", "5m", "2h" or "500ms", rounded up; 0 where it is none that the hook takes. */
 static long seconds_of(const char *text)
 {
 	char *end;
 	long value = strtol(text, &end, 10);
 
-	if (value <= 0 || value > 1000000)
+	if (value <= 0 || value > TIMEOUT_MAX * 1000)
 		return 0;
-	if (strcmp(end, "m") == 0)
-		return value * 60;
-	if (strcmp(end, "h") == 0)
-		return value * 3600;
-	return *end == '\0' || strcmp(end, "s") == 0 ? value : 0;
+	if (strcmp(end, "ms") == 0)
+		value = (value + 999) / 1000;
+	else if (strcmp(end, "m") == 0)
+		value *= 60;
+	else if (strcmp(end, "h") == 0)
+		value *= 3600;
+	else if (strcmp(end, "s") != 0)
+		return 0;
+	return value <= TIMEOUT_MAX ? value : 0;
 }
 
 static int add_hook(bl_json *list, const struct bl_oci_hook *hook, const char *stage,
@@ -342,8 +347,9 @@ static int add_hook(bl_json *list, const struct bl_oci_hook *hook, const char *s
 	long wait = hook->timeout ? seconds_of(hook->timeout) : HOOK_TIMEOUT;
 
 	if (wait == 0)
-		return bl_err_config(err, "--timeout: \"%.64s\" is no time such as 90s or 5m",
-				     hook->timeout);
+		return bl_err_config(
+			err, "--timeout: '%.64s' is no time from 1ms to 24h, such as 90s or 5m",
+			hook->timeout);
 	if (!args || !env || !bl_json_set_string(entry, "path", hook->path) ||
 	    !bl_json_set_string(args, NULL, HOOK_NAME) || !add_option(args, "agent", hook->agent) ||
 	    !add_option(args, "shim", hook->shim) ||

@@ -21,6 +21,7 @@
 
 #define AGENT_PATIENCE 5000 /* milliseconds */
 #define ID_NAME_MAX    40
+#define ID_MAX	       255
 
 /* Whether an agent answers. */
 static int check_agent(const char *address, struct bl_err *err)
@@ -50,6 +51,23 @@ static int make_id(const char *model, char *id, size_t size, struct bl_err *err)
 	(void)snprintf(id + n, size - n, "%s%02x%02x%02x%02x", n > 0 ? "-" : "ballast-", random[0],
 		       random[1], random[2], random[3]);
 	return 0;
+}
+
+/* What every runtime takes as an id. */
+static int check_id(const char *id, struct bl_err *err)
+{
+	size_t len = strlen(id);
+
+	for (size_t i = 0; i < len; i++)
+		if (!isascii((unsigned char)id[i]) ||
+		    (!isalnum((unsigned char)id[i]) && !strchr("_+-.", id[i])))
+			len = 0;
+	if (len > 0 && len <= ID_MAX && strcmp(id, ".") != 0 && strcmp(id, "..") != 0)
+		return 0;
+	return bl_err_config(err,
+			     "--id: '%.64s' is no container's id: up to %d letters, digits and "
+			     "\"_\", \"+\", \"-\", \".\"",
+			     id, ID_MAX);
 }
 
 /* A directory that is removed with what is in it. */
@@ -154,7 +172,9 @@ int bl_run_main(char **words, struct bl_err *err)
 		return r < 0 ? r : 0;
 	if (!runtime.program)
 		runtime.program = "runc";
-	r = bl_bundle_complete(&bundle, err);
+	r = runtime.id ? check_id(runtime.id, err) : 0;
+	if (r == 0)
+		r = bl_bundle_complete(&bundle, err);
 	if (r == 0)
 		r = bl_truss_config_read(operands.words[0], &truss, err);
 	if (r < 0)

@@ -324,11 +324,14 @@ static int read_pid(const struct bl_runtime *runtime, pid_t *ret, struct bl_err 
 			: bl_fs_read_file(dir, PID_FILE, &text, err);
 	long pid;
 
-	if (r < 0)
+	if (r < 0 && r != -ENOENT)
 		return r;
-	pid = strtol(bl_buf_str(&text), NULL, 10);
+	pid = r < 0 ? 0 : strtol(bl_buf_str(&text), NULL, 10);
 	if (pid <= 1)
-		return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "the runtime wrote no pid");
+		return bl_err_set(err, BL_EX_INTERNAL, EPROTO,
+				  "%s says that it created the container, and wrote no pid; is it "
+				  "an OCI runtime, such as runc?",
+				  runtime->program);
 	*ret = (pid_t)pid;
 	return 0;
 }

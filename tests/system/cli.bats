@@ -110,6 +110,9 @@ complete_words() {
 	ballast run --rootfs=/ --network=bridge x.yaml
 	assert_status 64
 	assert_output "--network: must be host or none"
+	ballast run --rootfs=. --id='a b' x.yaml
+	assert_status 64
+	assert_output "--id: 'a b' is no container's id"
 	ballast pull --agent=tcp:1 hf://a/b
 	assert_status 64
 	assert_output "--agent"

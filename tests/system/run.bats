@@ -166,6 +166,23 @@ teardown() { clean_up; }
 	assert_output "ballast-shim"
 }
 
+@test "the machine's own root, and a time that the hook would not take, are refused before anything is started" {
+	server 'echo never'
+	ballast run --agent="unix:$T/none.sock" --rootfs=/ "$CONFIG"
+	assert_status 77
+	assert_output "--rootfs: '/' is this machine's own root file system; unpack an image"
+	make_rootfs "$T/rootfs"
+	for time in 3 0s 25h 1d s; do
+		ballast run --agent="unix:$T/none.sock" --rootfs="$T/rootfs" --timeout="$time" "$CONFIG"
+		assert_status 64
+		assert_output "--timeout: '$time' is no time from 1ms to 24h"
+	done
+	for time in 1ms 24h; do
+		ballast run --agent="unix:$T/none.sock" --rootfs="$T/rootfs" --timeout="$time" "$CONFIG"
+		assert_status 69
+	done
+}
+
 @test "nothing to run is said before anything is started" {
 	config nothing <<<'weights: [{source: hf://team/model, mount_location: /models/a}]'
 	run_config
@@ -558,6 +575,9 @@ start_deferred() {
 	run_config --runtime=false
 	assert_status 70
 	assert_output "did not create the container"
+	run_config --runtime=true
+	assert_status 70
+	assert_output "true says that it created the container, and wrote no pid"
 }
 
 @test "crun runs it too" {
