@@ -154,10 +154,13 @@ static int one_hop(struct bl_http *http, const char *url, const struct bl_url *b
 	curl_easy_setopt(wire->easy, CURLOPT_WRITEDATA, &receiver);
 	curl_easy_setopt(wire->easy, CURLOPT_TIMEOUT, (long)CALL_TIMEOUT);
 	CURLcode code = perform(http);
-	if (receiver.rc < 0) {
-		bl_err_wrap(err, "the answer of %.200s is too long: ", wire->url.origin);
+	if (receiver.rc == -EFBIG)
+		return bl_err_set(err, BL_EX_CONFIG, EFBIG,
+				  "the answer of %.200s has more than the %zu bytes that such an "
+				  "answer may have; check that it is the right server",
+				  wire->url.origin, body->max);
+	if (receiver.rc < 0)
 		return receiver.rc;
-	}
 	if (code != CURLE_OK && !receiver.broken_off) {
 		*passing = bl_wire_is_passing(wire, code);
 		return bl_wire_explain(wire, code, err);
@@ -177,8 +180,10 @@ static int follow(struct bl_http *http, const struct bl_http_request *request, s
 	while (rc >= 0 && request->max_redirects && bl_wire_is_redirect(http->wire.status) &&
 	       (location = bl_http_headers_get(&http->wire.answer, "Location"))) {
 		if (left-- == 0)
-			return bl_err_set(err, BL_EX_RETRY, EIO, "more than %u redirects",
-					  request->max_redirects);
+			return bl_err_set(err, BL_EX_RETRY, EIO,
+					  "more than %u redirects, the last by %.200s; they may go "
+					  "round in a circle: check the URL, or the endpoint",
+					  request->max_redirects, http->wire.url.origin);
 		if (request->redirected &&
 		    (rc = request->redirected(request->ctx, &http->wire.answer, err)) < 0)
 			return rc;

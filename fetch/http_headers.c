@@ -60,9 +60,13 @@ int bl_http_headers_add(struct bl_http_headers *headers, const char *name, const
 	if (!lines)
 		return bl_err_nomem(err);
 	headers->lines = lines;
-	/* libcurl reads "Name:" as "leave it out" and "Name;" as "send it empty". */
-	int rc = *value ? asprintf(&lines[headers->count], "%s: %s", name, value)
-			: asprintf(&lines[headers->count], "%s;", name);
+	/* White space behind a value is no part of it. libcurl reads "Name:" as "leave it out" and
+	 * "Name;" as "send it empty". */
+	int len = (int)strlen(value);
+	while (len && (value[len - 1] == ' ' || value[len - 1] == '\t'))
+		len--;
+	int rc = len ? asprintf(&lines[headers->count], "%s: %.*s", name, len, value)
+		     : asprintf(&lines[headers->count], "%s;", name);
 	if (rc < 0) {
 		lines[headers->count] = NULL;
 		return bl_err_nomem(err);

@@ -356,9 +356,11 @@ static bool network_allows(const struct bl_net *net, const struct bl_network *ad
  */
 static bool is_public_name(const char *host)
 {
-	static const char *const inner[] = {"localhost", "local",   "localdomain", "internal",
-					    "intranet",	 "private", "corp",	   "home",
-					    "lan",	 "arpa",    "onion",	   "invalid"};
+	static const char *const inner[] = {
+		"alt",	     "arpa",	 "cluster", "consul", "corp",  "home",
+		"internal",  "intranet", "invalid", "lan",    "local", "localdomain",
+		"localhost", "onion",	 "private", "svc",    "test",
+	};
 	const char *end = strrchr(host, '.');
 
 	for (size_t i = 0; end && i < sizeof(inner) / sizeof(*inner); i++)

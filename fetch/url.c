@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/url.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdint.h>
@@ -113,6 +114,24 @@ static int check_host(const char *host, struct bl_err *err)
 	return 0;
 }
 
+/*
+ * A name whose last part begins with a digit is an address to some reader of it ("0x7f.1", "1.2.3.08"),
+ * and a dot behind it ("0x7f.1.") hides that from libcurl once, not the second time. None such is a name
+ * of DNS; what is an address has been written as a.b.c.d by now.
+ */
+static int check_number(const char *host, struct bl_err *err)
+{
+	const char *dot = strrchr(host, '.');
+	const char *last = dot ? dot + 1 : host;
+	struct in_addr address;
+
+	if (*last < '0' || *last > '9' || strchr(host, ':') ||
+	    inet_pton(AF_INET, host, &address) == 1)
+		return 0;
+	return bl_err_set(err, BL_EX_REFUSED, EPERM,
+			  "'%.200s' is neither a host's name nor an address a.b.c.d", host);
+}
+
 static int describe_origin(struct bl_url *url, struct bl_err *err)
 {
 	bool bracketed = strchr(url->host, ':') != NULL;
@@ -167,6 +186,8 @@ static int take_apart(CURLU *handle, struct bl_url *url, struct bl_err *err)
 	if ((rc = check_host(url->host, err)) < 0)
 		return rc;
 	normalise_host(url->host);
+	if ((rc = check_number(url->host, err)) < 0)
+		return rc;
 	url->port = (unsigned)strtoul(port, NULL, 10);
 	if (url->port == 0)
 		return bl_err_set(err, BL_EX_REFUSED, EPERM, "a URL with port 0 is refused");

@@ -135,12 +135,29 @@ static void test_small_ones(void **state)
 	assert_false(bl_http_is_strong_etag("\"a b\""));
 }
 
+/* RFC 9110, 5.5: it is no part of the value; an ETag or a Location with it is still one. */
+static void test_white_space_behind_a_value(void **state)
+{
+	auto_headers headers = {0};
+	struct bl_err err;
+
+	(void)state;
+	assert_int_equal(bl_http_headers_add(&headers, "ETag", "\"v1\" \t ", &err), 0);
+	assert_int_equal(bl_http_headers_add(&headers, "X-Empty", " \t", &err), 0);
+	assert_string_equal(bl_http_headers_get(&headers, "etag"), "\"v1\"");
+	assert_string_equal(bl_http_headers_get(&headers, "x-empty"), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_content_range), cmocka_unit_test(test_next_link),
-		cmocka_unit_test(test_retry_after),   cmocka_unit_test(test_pauses_are_bounded),
-		cmocka_unit_test(test_lists),	      cmocka_unit_test(test_small_ones),
+		cmocka_unit_test(test_white_space_behind_a_value),
+		cmocka_unit_test(test_content_range),
+		cmocka_unit_test(test_next_link),
+		cmocka_unit_test(test_retry_after),
+		cmocka_unit_test(test_pauses_are_bounded),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_small_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
