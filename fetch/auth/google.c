@@ -38,12 +38,15 @@ static int required(const bl_json *json, const char *key, char **ret, struct bl_
 /* Of PEM, line breaks are a part: the check for control characters does not fit. */
 static int required_pem(const bl_json *json, const char *key, char **ret, struct bl_err *err)
 {
+	const bl_json *value = NULL;
 	const char *text = NULL;
-	int r = bl_json_get_string(json, key, &text, err);
+	int r = bl_json_get(json, key, &value, err);
 
+	if (r > 0 && !bl_json_is_null(value))
+		r = bl_json_get_string(json, key, &text, err);
 	if (r < 0)
 		return r;
-	if (r == 0 || !*text)
+	if (!text || !*text)
 		return bl_cloud_fail(err, EINVAL,
 				     WHAT " has no \"%s\": store the JSON file of the key as a "
 					  "whole",
@@ -62,18 +65,49 @@ static int check_type(const bl_json *json, const struct bl_net *net, struct bl_e
 		return r;
 	if (strcmp(type, "service_account") != 0)
 		return bl_cloud_fail(err, EINVAL,
-				     "the secret is a Google credential of type '%.40s', wanted is "
-				     "a service account's key (\"type\": \"service_account\")",
+				     "the secret is a Google credential of type '%.40s'; put a "
+				     "service account's key there (\"type\": \"service_account\")",
 				     type);
 	r = bl_cloud_secret_text(json, "token_uri", &uri, err);
 	if (r <= 0 || bl_net_endpoint(net, "sts"))
 		return r;
+	/* Keys of earlier years name older addresses of the same server. */
 	if (strcmp(uri, TOKEN_URI) != 0 &&
-	    strcmp(uri, "https://accounts.google.com/o/oauth2/token") != 0)
+	    strcmp(uri, "https://accounts.google.com/o/oauth2/token") != 0 &&
+	    strcmp(uri, "https://www.googleapis.com/oauth2/v4/token") != 0)
 		return bl_cloud_fail(err, EINVAL,
 				     "token_uri of " WHAT " is not " TOKEN_URI
-				     ": a token is asked for nowhere else");
+				     ": a token is asked for nowhere else; store the key as Google "
+				     "gave it, or let the operator name the endpoint \"sts\"");
 	return 0;
+}
+
+/* A key of a sovereign cloud is good for nothing at Google's own hosts. */
+static int check_universe(const bl_json *json, const struct bl_net *net, struct bl_err *err)
+{
+	auto_free char *universe = NULL;
+	int r = bl_cloud_secret_text(json, "universe_domain", &universe, err);
+
+	if (r <= 0 || strcmp(universe, "googleapis.com") == 0 ||
+	    (bl_net_endpoint(net, "sts") && bl_net_endpoint(net, "gs")))
+		return r;
+	return bl_cloud_fail(err, EINVAL,
+			     WHAT " is of another cloud than googleapis.com (universe_domain): the "
+				  "operator must name the endpoints \"gs\" and \"sts\" of it");
+}
+
+/* A key that cannot sign is told now, not after a listing. */
+static int check_private_key(const char *private_key, struct bl_err *err)
+{
+	auto_buf proof = BL_BUF_INIT(4096);
+	int r = bl_crypto_rs256(&proof, private_key, "", err);
+
+	if (r == -EINVAL)
+		return bl_cloud_fail(err, EINVAL,
+				     "private_key of " WHAT " is no RSA key in PEM: store the JSON "
+				     "file as it was downloaded; its line breaks are written \\n, "
+				     "once");
+	return r;
 }
 
 int bl_google_init_key(struct bl_google *google, const struct bl_http *http, const char *text,
@@ -81,17 +115,18 @@ int bl_google_init_key(struct bl_google *google, const struct bl_http *http, con
 {
 	struct bl_google made = {.http = http};
 	auto_json json = NULL;
-	auto_buf proof = BL_BUF_INIT(4096);
 	int r = bl_cloud_parse_secret(text, "Google Cloud credentials", &json, err);
 
 	if (r >= 0)
 		r = check_type(json, bl_http_net(http), err);
 	if (r >= 0)
+		r = check_universe(json, bl_http_net(http), err);
+	if (r >= 0)
 		r = required(json, "client_email", &made.email, err);
 	if (r >= 0)
 		r = required_pem(json, "private_key", &made.private_key, err);
-	if (r >= 0) /* a key that cannot sign is told now, not after a listing */
-		r = bl_crypto_rs256(&proof, made.private_key, "", err);
+	if (r >= 0)
+		r = check_private_key(made.private_key, err);
 	if (r < 0) {
 		bl_google_done(&made);
 		return r;

@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/json.h"
 #include "fetch/auth/oidc.h"
+#include "fetch/auth/token.h"
 
 /* The object, or NULL where it is none. */
 static bl_json *read_object(const char *text, size_t len)
@@ -20,10 +21,12 @@ static bl_json *read_object(const char *text, size_t len)
 	return TAKE_PTR(json);
 }
 
+/* What could not stand in a header is no token. */
 static int copy_token(const char *text, char **token)
 {
-	*token = strdup(text);
-	return *token ? 0 : -ENOMEM;
+	int r = bl_token_take(text, token);
+
+	return r == -EINVAL ? -EPROTO : r;
 }
 
 int bl_google_read_token(const char *text, size_t len, char **token, int64_t *seconds)

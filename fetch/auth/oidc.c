@@ -39,10 +39,22 @@ static int no_token(const char *method, const char *cloud, struct bl_err *err)
 			     method, cloud);
 }
 
-/* A copy without the line break that a file ends with: a token has no white space. */
-static char *trimmed(const char *token)
+/* The identity token alone, the caller's to wipe. */
+static int take_token(const char *text, const char *method, const char *cloud, char **ret,
+		      struct bl_err *err)
 {
-	return strndup(token, strcspn(token, " \t\r\n"));
+	int r = text ? bl_token_take(text, ret) : 0;
+
+	if (!text)
+		return no_token(method, cloud, err);
+	if (r == -EINVAL)
+		return bl_cloud_fail(
+			err, EINVAL,
+			"%s: the identity token of this tenant is empty or more than "
+			"one word: whoever writes IDENTITY_DIR/TENANT/%s must write the "
+			"token alone",
+			method, cloud);
+	return r < 0 ? bl_err_nomem(err) : 0;
 }
 
 /* ---- AWS ---- */
@@ -84,9 +96,9 @@ static int on_aws_element(void *ctx, const char *path, const char *text, size_t 
 		answer->expires = bl_oidc_parse_time(text);
 	if (!to)
 		return 0;
+	/* What could not stand in a header is as good as missing. */
 	bl_crypto_free_secret(to);
-	*to = strdup(text);
-	return *to ? 0 : bl_err_nomem(err);
+	return bl_token_take(text, to) == -ENOMEM ? bl_err_nomem(err) : 0;
 }
 
 int bl_oidc_read_aws(const char *xml, size_t len, struct bl_sigv4_key *key, int64_t *expires,
@@ -97,11 +109,14 @@ int bl_oidc_read_aws(const char *xml, size_t len, struct bl_sigv4_key *key, int6
 
 	if (r < 0)
 		return r == -ENOMEM ? r
-				    : bl_cloud_fail(err, EIO, "AWS STS: %s", err ? err->msg : "");
+				    : bl_cloud_fail(err, EIO,
+						    "AWS_OIDC: AWS STS: %.200s; check the endpoint "
+						    "\"sts\", and a proxy before it",
+						    err ? err->msg : "");
 	if (!answer.id || !answer.secret || !answer.session || answer.expires < 0)
 		return bl_cloud_fail(err, EIO,
-				     "AWS STS answers without credentials; try again "
-				     "later");
+				     "AWS_OIDC: AWS STS answers without credentials that could be "
+				     "used; try again later");
 	bl_crypto_free_secret(&key->id);
 	bl_crypto_free_secret(&key->secret);
 	bl_crypto_free_secret(&key->session);
@@ -110,6 +125,18 @@ int bl_oidc_read_aws(const char *xml, size_t len, struct bl_sigv4_key *key, int6
 	key->session = TAKE_PTR(answer.session);
 	*expires = answer.expires;
 	return 0;
+}
+
+/* Errors with status 400 that another try may not meet. */
+static bool is_passing(const char *code)
+{
+	static const char *const codes[] = {"IDPCommunicationError", "Throttling",
+					    "ThrottlingException", "RequestLimitExceeded"};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (strcmp(codes[i], code) == 0)
+			return true;
+	return false;
 }
 
 static int aws_failed(const struct bl_oidc_aws *oidc, const struct bl_http_answer *http,
@@ -138,13 +165,13 @@ static int aws_failed(const struct bl_oidc_aws *oidc, const struct bl_http_answe
 				     "(%s); check the role's trust policy: provider, audience, "
 				     "subject",
 				     oidc->role_arn, *code ? code : "403");
-	if (http->status >= 500)
+	if (http->status >= 500 || http->status == 429 || is_passing(code))
 		return bl_cloud_fail(err, EIO, "AWS_OIDC: AWS STS fails (%s); try again later",
-				     bl_http_status_text(http->status));
+				     *code ? code : bl_http_status_text(http->status));
 	return bl_cloud_fail(err, EINVAL,
 			     "AWS_OIDC: AWS STS answers %s (%s); check aws_oidc_role_arn and "
 			     "aws_oidc_region",
-			     bl_http_status_text(http->status), code);
+			     bl_http_status_text(http->status), *code ? code : "no code");
 }
 
 static int put_parameter(struct bl_buf *to, const char *name, const char *value, struct bl_err *err)
@@ -157,7 +184,6 @@ static int put_parameter(struct bl_buf *to, const char *name, const char *value,
 static int aws_url(const struct bl_oidc_aws *oidc, char *to, size_t size, struct bl_err *err)
 {
 	const char *endpoint = bl_net_endpoint(bl_http_net(oidc->http), "sts");
-	bool china = strncmp(oidc->region, "cn-", 3) == 0;
 
 	if (!bl_cloud_is_word(oidc->region, 40, "-"))
 		return bl_cloud_fail(err, EINVAL, "aws_oidc_region: '%.40s' is no AWS region",
@@ -165,8 +191,8 @@ static int aws_url(const struct bl_oidc_aws *oidc, char *to, size_t size, struct
 	if (endpoint)
 		snprintf(to, size, "%s/", endpoint);
 	else
-		snprintf(to, size, "https://sts.%s.amazonaws.com%s/", oidc->region,
-			 china ? ".cn" : "");
+		snprintf(to, size, "https://sts.%s.%s/", oidc->region,
+			 bl_cloud_aws_domain(oidc->region));
 	return 0;
 }
 
@@ -203,12 +229,9 @@ int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *ke
 	char url[URL_MAX];
 	int r;
 
-	if (!oidc->identity_token)
-		return no_token("AWS_OIDC", "aws", err);
-	token = trimmed(oidc->identity_token);
-	if (!token)
-		return bl_err_nomem(err);
-	r = aws_url(oidc, url, sizeof(url), err);
+	r = take_token(oidc->identity_token, "AWS_OIDC", "aws", &token, err);
+	if (r >= 0)
+		r = aws_url(oidc, url, sizeof(url), err);
 	if (r >= 0)
 		r = bl_buf_putf(&body, err,
 				"Action=AssumeRoleWithWebIdentity&Version=2011-06-15"
@@ -248,11 +271,14 @@ static int google_failed(const struct bl_http_answer *answer, const char *call, 
 static int exchange_body(const struct bl_oidc_google *oidc, struct bl_buf *to, struct bl_err *err)
 {
 	auto_json json = bl_json_new_object();
-	auto_secret token = trimmed(oidc->identity_token);
+	auto_secret token = NULL;
 	char audience[2304];
+	int r = take_token(oidc->identity_token, "GCP_OIDC", "gcp", &token, err);
 
+	if (r < 0)
+		return r;
 	snprintf(audience, sizeof(audience), "//iam.googleapis.com/%s", oidc->provider);
-	if (!json || !token ||
+	if (!json ||
 	    !bl_json_set_string(json, "grantType",
 				"urn:ietf:params:oauth:grant-type:token-exchange") ||
 	    !bl_json_set_string(json, "audience", audience) ||
@@ -352,10 +378,7 @@ int bl_oidc_google_exchange(const struct bl_oidc_google *oidc, char **token, int
 			    struct bl_err *err)
 {
 	auto_secret federated = NULL;
-	int r;
+	int r = exchange(oidc, &federated, err);
 
-	if (!oidc->identity_token)
-		return no_token("GCP_OIDC", "gcp", err);
-	r = exchange(oidc, &federated, err);
 	return r < 0 ? r : impersonate(oidc, federated, token, expires, err);
 }

@@ -12,14 +12,15 @@
 
 int bl_token_take(const char *secret, char **ret)
 {
+	secret += strspn(secret, " \t\r\n");
 	size_t len = strlen(secret);
-
 	while (len && isspace((unsigned char)secret[len - 1]))
 		len--;
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)secret[i] <= ' ' || (unsigned char)secret[i] >= 0x7f)
 			return -EINVAL;
-	if (len == 0)
+	/* What begins like that is a document that holds a token, or a token in quotes. */
+	if (len == 0 || len > BL_TOKEN_MAX || strchr("{\"'", secret[0]))
 		return -EINVAL;
 	*ret = strndup(secret, len);
 	return *ret ? 0 : -ENOMEM;

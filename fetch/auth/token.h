@@ -6,8 +6,13 @@
 struct bl_err;
 struct bl_http_headers;
 
-/* The token that a secret is, alone: a copy, the caller's to wipe. The line break that an editor left behind
- * it does not count. -EINVAL where it is empty or more than printable ASCII without blanks, -ENOMEM. */
+#define BL_TOKEN_MAX 32768 /* bytes of a token: half of what headers may have */
+
+/*
+ * The token that a secret is, alone: a copy, the caller's to wipe. Line breaks and blanks around it do not
+ * count. -EINVAL where it is empty, too long, more than printable ASCII without blanks, or begins as JSON
+ * or with a quotation mark; -ENOMEM.
+ */
 int bl_token_take(const char *secret, char **ret);
 
 /* Adds "Authorization: SCHEME TOKEN". */

@@ -56,6 +56,19 @@ static int sign(void *ctx, const struct bl_http_hop *hop, struct bl_http_headers
 
 /* ---- The credential ---- */
 
+/* The forms that a SAS may write its times in: a day alone, to the minute, to the second. */
+static int64_t parse_sas_time(const char *text)
+{
+	static const char *const rests[] = {"", ":00Z", "T00:00:00Z"};
+	size_t len = strlen(text);
+	char whole[64];
+
+	/* "2024-05-06", "2024-05-06T07:08Z", else with its seconds */
+	const char *rest = len == 10 ? rests[2] : len == 17 ? rests[1] : rests[0];
+	snprintf(whole, sizeof(whole), "%.*s%s", len == 17 ? 16 : 40, text, rest);
+	return bl_oidc_parse_time(whole);
+}
+
 /* When the SAS ends ("se"), -1 where it does not say so. */
 static int64_t sas_end(const char *sas)
 {
@@ -67,7 +80,7 @@ static int64_t sas_end(const char *sas)
 
 			if (!value || bl_cloud_unescape(value, false) < 0)
 				return -1;
-			return bl_oidc_parse_time(value);
+			return parse_sas_time(value);
 		}
 		at += len + (at[len] == '&');
 	}
@@ -86,10 +99,11 @@ static int check_sas(struct azure *azure, struct bl_err *err)
 			return bl_cloud_fail(err, EINVAL,
 					     "sas_token in the secret holds a space or a character "
 					     "that is no part of a URL's query; copy it again");
-	if (strncmp(sas, "sig=", 4) != 0 && !strstr(sas, "&sig="))
-		return bl_cloud_fail(err, EINVAL,
-				     "sas_token in the secret has no signature (sig=); copy the "
-				     "whole token, not the URL before it");
+	if ((strncmp(sas, "sig=", 4) != 0 && !strstr(sas, "&sig=")) || strchr(sas, '?'))
+		return bl_cloud_fail(
+			err, EINVAL,
+			"sas_token in the secret has no signature (sig=), or a URL "
+			"before it; copy the whole token, from sv= on, without the URL");
 	end = sas_end(sas);
 	if (end >= 0 && end < (int64_t)time(NULL))
 		return bl_cloud_fail(err, EACCES,
@@ -171,8 +185,8 @@ static int azure_open(const struct bl_source_input *input, void **ret, struct bl
 		return bl_err_nomem(err);
 	azure->input = input;
 	r = bl_cloud_path_init(&azure->path, path ? path : "", err);
-	if (r >= 0)
-		r = take_secret(azure, err);
+	if (r >= 0 && (r = take_secret(azure, err)) < 0)
+		bl_cloud_wrong_credential(input->item, r, err);
 	if (r >= 0)
 		r = aim(azure, err);
 	if (r < 0) {
@@ -272,11 +286,12 @@ static int list_page(struct azure *azure, const char *prefix, int most, const ch
 	r = bl_http_perform(azure->input->http, &request, &answer, err);
 	if (r >= 0 && answer.status != 200)
 		return tell(azure, answer.status, &answer.headers, "", err);
-	if (r >= 0)
-		r = bl_azure_page_parse(bl_buf_str(&answer.body), answer.body.len, page, err);
-	if (r < 0)
+	if (r < 0) {
 		bl_err_wrap(err, "%.200s: ", azure->input->item->source.text);
-	return r;
+		return r;
+	}
+	r = bl_azure_page_parse(bl_buf_str(&answer.body), answer.body.len, page, err);
+	return r < 0 ? bl_cloud_unreadable(azure->input->item->source.text, r, err) : r;
 }
 
 static int add(struct azure *azure, struct bl_manifest *manifest, const struct bl_azure_blob *blob,
@@ -330,8 +345,8 @@ static int azure_list(void *state, struct bl_manifest *manifest, bool *credentia
 			      err);
 		for (size_t i = 0; r >= 0 && i < page.count; i++)
 			r = add(azure, manifest, &page.blobs[i], err);
-		if (r >= 0)
-			r = bl_cloud_pages_next(&pages, page.next, page.count, err);
+		if (r >= 0 && (r = bl_cloud_pages_next(&pages, page.next, page.count, err)) < 0)
+			bl_err_wrap(err, "%.200s: ", azure->input->item->source.text);
 	}
 	return r;
 }

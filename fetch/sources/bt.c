@@ -57,15 +57,14 @@ static int sign(void *ctx, const struct bl_http_hop *hop, struct bl_http_headers
 static int take_key(struct bt *bt, struct bl_err *err)
 {
 	const char *token = bt->input->identity_token;
-	size_t len = token ? strcspn(token, "\r\n") : 0;
+	int r = token ? bl_token_take(token, &bt->key) : -EINVAL;
 
-	if (len == 0)
+	if (r == -EINVAL)
 		return bl_cloud_fail(err, EINVAL,
 				     "bt:// needs the platform's API key: the operator puts it "
-				     "into IDENTITY_DIR/TENANT/bt (identity_dir of the agent's "
-				     "configuration)");
-	bt->key = strndup(token, len);
-	return bt->key ? 0 : bl_err_nomem(err);
+				     "into IDENTITY_DIR/TENANT/bt, alone (identity_dir of the "
+				     "agent's configuration)");
+	return r < 0 ? bl_err_nomem(err) : 0;
 }
 
 /* "JOB/CHECKPOINT" of an unfinished download. */

@@ -12,6 +12,7 @@
 #include "common/contract.h"
 #include "common/err.h"
 #include "fetch/auth/crypto.h"
+#include "fetch/retry.h"
 
 static int exit_status(int errnum)
 {
@@ -42,6 +43,25 @@ int bl_cloud_fail(struct bl_err *err, int errnum, const char *fmt, ...)
 	return bl_err_set(err, exit_status(errnum), errnum, "%s", text);
 }
 
+int bl_cloud_unreadable(const char *source, int rc, struct bl_err *err)
+{
+	const struct bl_err why = *err;
+
+	return bl_err_set(err, why.code, -rc,
+			  "%.150s: %.200s; check that the endpoint, and a proxy before it, lead to "
+			  "the store itself",
+			  source, why.msg);
+}
+
+int bl_cloud_wrong_credential(const struct bl_weights_item *item, int rc, struct bl_err *err)
+{
+	const char *name = item->auth_secret_name;
+
+	bl_err_wrap(err, "%.150s%s%.60s%s: ", item->source.text, name ? " (secret '" : "",
+		    name ? name : "", name ? "')" : "");
+	return rc;
+}
+
 /* ---- Secrets ---- */
 
 int bl_cloud_parse_secret(const char *secret, const char *what, bl_json **ret, struct bl_err *err)
@@ -50,6 +70,8 @@ int bl_cloud_parse_secret(const char *secret, const char *what, bl_json **ret, s
 	auto_json json = NULL;
 	struct bl_err why = {0};
 
+	if (strncmp(secret, "\xef\xbb\xbf", 3) == 0) /* as some editors begin a file */
+		secret += 3;
 	if (bl_json_parse(secret, strlen(secret), &limits, &json, &why) < 0)
 		return bl_cloud_fail(err, EINVAL,
 				     "the secret with %s must be a JSON object: %.100s", what,
@@ -64,11 +86,15 @@ int bl_cloud_parse_secret(const char *secret, const char *what, bl_json **ret, s
 
 int bl_cloud_secret_text(const bl_json *secret, const char *key, char **ret, struct bl_err *err)
 {
+	const bl_json *value = NULL;
 	const char *text = NULL;
 	auto_secret copy = NULL;
 	size_t len;
-	int r = bl_json_get_string(secret, key, &text, err);
+	int r = bl_json_get(secret, key, &value, err);
 
+	if (r <= 0 || bl_json_is_null(value))
+		return r < 0 ? r : 0;
+	r = bl_json_get_string(secret, key, &text, err);
 	if (r <= 0)
 		return r;
 	len = strlen(text);
@@ -156,6 +182,13 @@ bool bl_cloud_is_code(const char *text)
 	       strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.:_") == len;
 }
 
+const char *bl_cloud_aws_domain(const char *region)
+{
+	if (strncmp(region, "cn-", 3) == 0)
+		return "amazonaws.com.cn";
+	return strncmp(region, "eusc-", 5) == 0 ? "amazonaws.eu" : "amazonaws.com";
+}
+
 /* ---- Paths ---- */
 
 int bl_cloud_path_init(struct bl_cloud_path *path, const char *text, struct bl_err *err)
@@ -227,13 +260,15 @@ int bl_cloud_pages_next(struct bl_cloud_pages *pages, const char *next, size_t n
 {
 	char *token = NULL;
 
-	pages->pages++;
+	if (pages->pages++ == 0)
+		pages->began = bl_retry_now();
 	pages->empty = names ? 0 : pages->empty + 1;
 	pages->more = next && *next;
 	if (!pages->more)
 		return 0;
 	if (strlen(next) > BL_CLOUD_TOKEN_MAX || pages->pages >= BL_CLOUD_PAGES ||
 	    pages->empty >= BL_CLOUD_EMPTY_PAGES ||
+	    bl_retry_now() - pages->began > BL_CLOUD_LISTING_TIME ||
 	    (pages->token && strcmp(pages->token, next) == 0) ||
 	    (pages->seen && strcmp(pages->seen, next) == 0))
 		return endless(err);

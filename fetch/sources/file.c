@@ -13,13 +13,17 @@
 #include "common/err.h"
 #include "common/sys.h"
 #include "fetch/name.h"
+#include "fetch/shelf.h"
 #include "fetch/sources/source.h"
+
+#define MAX_VISITED 2000000 /* links can make few directories into any number */
 
 struct local {
 	const struct bl_source_input *input;
 	int root;	/* the root it lies beneath */
 	char *relative; /* path below the root; "." for the root itself */
 	bool single;	/* the path is a file, not a directory */
+	size_t visited; /* entries of directories, in one listing */
 };
 
 static void local_close(void *state)
@@ -155,6 +159,20 @@ static int join(char *to, size_t size, const char *directory, const char *name, 
 	return 0;
 }
 
+/* What a pull by hand into this directory left there for the next one is none of its files. */
+static bool is_pulls(const char *path, const char *name)
+{
+	return !*path && strcmp(name, BL_SHELF_NAME) == 0;
+}
+
+static int too_many(const struct local *local, struct bl_err *err)
+{
+	return bl_err_set(err, BL_EX_CONFIG, EFBIG,
+			  "file://%.200s has more than %d entries, counted again by each link that "
+			  "leads to them; name a deeper path",
+			  local->input->item->source.path, MAX_VISITED);
+}
+
 /* Adds what lies in the directory `path` ("" at first) below the source, deepest last. */
 static int walk(struct local *local, struct bl_manifest *manifest, const char *path,
 		struct bl_err *err)
@@ -176,8 +194,11 @@ static int walk(struct local *local, struct bl_manifest *manifest, const char *p
 	while ((entry = readdir(dir))) {
 		struct stat st;
 
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		    is_pulls(path, entry->d_name))
 			continue;
+		if (++local->visited > MAX_VISITED)
+			return too_many(local, err);
 		if ((rc = join(child, sizeof(child), path, entry->d_name, err)) < 0 ||
 		    (rc = bl_name_check(child, strlen(child), err)) < 0 ||
 		    (rc = join(full, sizeof(full), local->relative, child, err)) < 0)
@@ -209,6 +230,7 @@ static int local_list(void *state, struct bl_manifest *manifest, bool *credentia
 	struct stat st;
 
 	*credential = false;
+	local->visited = 0;
 	if (!local->single)
 		return walk(local, manifest, "", err);
 	auto_fd fd = open_at(local, local->relative, O_PATH, err);

@@ -97,8 +97,8 @@ static int gs_open(const struct bl_source_input *input, void **ret, struct bl_er
 		return bl_err_nomem(err);
 	gs->input = input;
 	r = bl_cloud_path_init(&gs->path, path ? path : "", err);
-	if (r >= 0)
-		r = take_credential(gs, err);
+	if (r >= 0 && (r = take_credential(gs, err)) < 0)
+		bl_cloud_wrong_credential(input->item, r, err);
 	if (r >= 0)
 		r = aim(gs, err);
 	if (r < 0) {
@@ -171,11 +171,12 @@ static int list_page(struct gs *gs, const char *prefix, int most, const char *to
 	r = bl_http_perform(gs->input->http, &request, &answer, err);
 	if (r >= 0 && answer.status != 200)
 		return tell(gs, answer.status, "", err);
-	if (r >= 0)
-		r = bl_gs_page_parse(bl_buf_str(&answer.body), answer.body.len, page, err);
-	if (r < 0)
+	if (r < 0) {
 		bl_err_wrap(err, "%.200s: ", gs->input->item->source.text);
-	return r;
+		return r;
+	}
+	r = bl_gs_page_parse(bl_buf_str(&answer.body), answer.body.len, page, err);
+	return r < 0 ? bl_cloud_unreadable(gs->input->item->source.text, r, err) : r;
 }
 
 static int add(struct gs *gs, struct bl_manifest *manifest, const struct bl_gs_object *object,
@@ -228,8 +229,8 @@ static int gs_list(void *state, struct bl_manifest *manifest, bool *credential, 
 		r = list_page(gs, gs->path.prefix, BL_GS_PAGE_MAX, pages.token, &page, err);
 		for (size_t i = 0; r >= 0 && i < page.count; i++)
 			r = add(gs, manifest, &page.objects[i], err);
-		if (r >= 0)
-			r = bl_cloud_pages_next(&pages, page.next, page.count, err);
+		if (r >= 0 && (r = bl_cloud_pages_next(&pages, page.next, page.count, err)) < 0)
+			bl_err_wrap(err, "%.200s: ", gs->input->item->source.text);
 	}
 	return r;
 }

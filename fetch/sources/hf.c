@@ -167,13 +167,24 @@ static int resolve(struct hub *hub, bool *credential, struct bl_err *err)
 		return bl_err_nomem(err);
 	}
 	*credential = hub->token != NULL;
-	if ((rc = get(hub, url, &answer, err)) < 0 ||
-	    (rc = bl_hf_answer_revision(bl_buf_str(&answer.body), answer.body.len, commit,
-					credential, err)) < 0)
+	if ((rc = get(hub, url, &answer, err)) < 0)
 		return rc;
+	rc = bl_hf_answer_revision(bl_buf_str(&answer.body), answer.body.len, commit, credential,
+				   err);
+	if (rc < 0)
+		return bl_cloud_unreadable(hub->input->item->source.text, rc, err);
 	free(hub->commit); /* of an earlier look */
 	hub->commit = strdup(commit);
 	return hub->commit ? 0 : bl_err_nomem(err);
+}
+
+/* Adds a page's files. What is wrong with a name is told as it is, all else with the next step. */
+static int take_page(const struct hub *hub, const struct bl_http_answer *answer,
+		     struct bl_manifest *manifest, struct bl_err *err)
+{
+	int rc = bl_hf_answer_page(bl_buf_str(&answer->body), answer->body.len, manifest, err);
+
+	return rc == -EIO ? bl_cloud_unreadable(hub->input->item->source.text, rc, err) : rc;
 }
 
 /* The next page's address; NULL in *ret after the last. It may not lead to another origin. */
@@ -193,7 +204,8 @@ static int next_page(const struct bl_http_answer *answer, char **ret, struct bl_
 		return rc;
 	if (strcmp(url.origin, answer->url.origin) != 0)
 		return bl_err_set(err, BL_EX_REFUSED, EPERM,
-				  "the listing goes on at %.200s, another origin: refused",
+				  "the listing goes on at %.200s, another origin: refused; check "
+				  "the endpoint",
 				  url.origin);
 	*ret = TAKE_PTR(url.text);
 	return 0;
@@ -270,14 +282,15 @@ static int hub_list(void *state, struct bl_manifest *manifest, bool *credential,
 		auto_answer answer = {0};
 
 		if ((rc = get(hub, url, &answer, err)) < 0 ||
-		    (rc = bl_hf_answer_page(bl_buf_str(&answer.body), answer.body.len, manifest,
-					    err)) < 0)
+		    (rc = take_page(hub, &answer, manifest, err)) < 0)
 			return rc;
 		free(TAKE_PTR(url));
 		if ((rc = next_page(&answer, &url, err)) < 0 ||
 		    (rc = bl_cloud_pages_next(
-			     &pages, url, bl_manifest_filter(manifest)->seen - before, err)) < 0)
+			     &pages, url, bl_manifest_filter(manifest)->seen - before, err)) < 0) {
+			bl_err_wrap(err, "%.200s: ", hub->input->item->source.text);
 			return rc;
+		}
 	}
 	return *credential ? prove_access(hub, manifest, err) : 0;
 }

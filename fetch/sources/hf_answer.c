@@ -42,8 +42,7 @@ int bl_hf_answer_revision(const char *text, size_t len, char commit[BL_HF_COMMIT
 	if (!bl_json_is_object(json) || bl_json_get_string(json, "sha", &sha, err) <= 0 ||
 	    !is_commit(sha))
 		return bl_err_set(err, BL_EX_RETRY, EIO,
-				  "the Hub does not say which commit the revision is; check the "
-				  "endpoint");
+				  "the Hub does not say which commit the revision is");
 	(void)bl_json_get_bool(json, "private", &private, NULL);
 	*credential = private || (bl_json_get(json, "gated", &gated, NULL) > 0 &&
 				  (bl_json_is_string(gated) || bl_json_bool(gated)));
@@ -60,10 +59,13 @@ static int add_file(struct bl_manifest *manifest, const bl_json *item, struct bl
 	const bl_json *lfs = NULL;
 	int rc;
 
+	/* Some mirrors write null where the Hub leaves the member out. */
+	bool has_lfs = bl_json_get(item, "lfs", &lfs, err) > 0 && !bl_json_is_null(lfs);
+	lfs = NULL;
 	if ((rc = bl_json_get_string(item, "path", &entry.path, err)) <= 0 ||
 	    (rc = bl_json_get_int(item, "size", 0, BL_MANIFEST_MAX_SIZE, &entry.size, err)) <= 0 ||
 	    (rc = bl_json_get_string(item, "oid", &oid, err)) <= 0 ||
-	    (rc = bl_json_get_object(item, "lfs", &lfs, err)) < 0)
+	    (has_lfs && (rc = bl_json_get_object(item, "lfs", &lfs, err)) < 0))
 		return bl_err_set(err, BL_EX_RETRY, EIO,
 				  "a file of the Hub's listing lacks path, size or oid");
 	if (lfs) {

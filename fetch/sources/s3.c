@@ -15,7 +15,7 @@
 static int base(const struct bl_source *source, const char *region, char **ret, struct bl_err *err)
 {
 	const char *bucket = source->bucket;
-	const char *end = strncmp(region, "cn-", 3) == 0 ? ".cn" : "";
+	const char *domain = bl_cloud_aws_domain(region);
 	int n;
 
 	if (!bl_cloud_is_word(bucket, 255, ".-_"))
@@ -23,9 +23,9 @@ static int base(const struct bl_source *source, const char *region, char **ret, 
 				     bucket);
 	/* A host name has small letters, and a wildcard stands for one part of it. */
 	if (strpbrk(bucket, "._ABCDEFGHIJKLMNOPQRSTUVWXYZ") || strlen(bucket) > 63)
-		n = asprintf(ret, "https://s3.%s.amazonaws.com%s/%s", region, end, bucket);
+		n = asprintf(ret, "https://s3.%s.%s/%s", region, domain, bucket);
 	else
-		n = asprintf(ret, "https://%s.s3.%s.amazonaws.com%s", bucket, region, end);
+		n = asprintf(ret, "https://%s.s3.%s.%s", bucket, region, domain);
 	if (n < 0) {
 		*ret = NULL;
 		return bl_err_nomem(err);

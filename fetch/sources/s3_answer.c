@@ -15,7 +15,7 @@
 struct listing {
 	struct bl_s3_page page;
 	struct bl_s3_object now; /* the <Contents> that is being read */
-	bool listing, encoded, truncated, has_size;
+	bool listing, encoded, truncated, says_truncated, has_size;
 };
 
 static void object_done(struct bl_s3_object *object)
@@ -86,6 +86,16 @@ static int on_member(struct listing *listing, const char *name, const char *text
 	return 0;
 }
 
+/* A word that is not understood must not end the listing: what follows would be missing in silence. */
+static int on_truncated(struct listing *listing, const char *text, struct bl_err *err)
+{
+	listing->says_truncated = true;
+	listing->truncated = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+	if (listing->truncated || strcmp(text, "false") == 0 || strcmp(text, "0") == 0)
+		return 0;
+	return bl_cloud_fail(err, EBADMSG, "a listing whose IsTruncated is neither true nor false");
+}
+
 static int on_element(void *ctx, const char *path, const char *text, size_t len, struct bl_err *err)
 {
 	static const char root[] = "ListBucketResult";
@@ -108,8 +118,8 @@ static int on_element(void *ctx, const char *path, const char *text, size_t len,
 	if (strncmp(path, root, strlen(root)) != 0)
 		return 0;
 	if (strcmp(name, "IsTruncated") == 0)
-		listing->truncated = strcmp(text, "true") == 0;
-	else if (strcmp(name, "EncodingType") == 0)
+		return on_truncated(listing, text, err);
+	if (strcmp(name, "EncodingType") == 0)
 		listing->encoded = strcmp(text, "url") == 0;
 	else if (strcmp(name, "NextContinuationToken") == 0)
 		return keep(&listing->page.next, text, err);
@@ -137,6 +147,8 @@ int bl_s3_page_parse(const char *xml, size_t len, struct bl_s3_page *ret, struct
 	object_done(&listing.now);
 	if (r == 0 && !listing.listing)
 		r = bl_cloud_fail(err, EBADMSG, "the answer is no listing (ListBucketResult)");
+	if (!listing.says_truncated)
+		listing.truncated = page.next != NULL;
 	if (r == 0 && listing.truncated && !page.next)
 		r = bl_cloud_fail(err, EBADMSG, "a listing that goes on but does not say where");
 	if (r == 0 && listing.encoded)

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What S3's error codes mean for a person ("Error Responses", Amazon S3 API Reference). */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/err.h"
 #include "fetch/sources/s3.h"
 #include "fetch/sources/s3_answer.h"
+
+#define OTHER_REGION                                                                      \
+	"the bucket lies in another region; set aws_region in the secret (with AWS_OIDC " \
+	"aws_oidc_region) to it"
 
 static const struct {
 	const char *code;
@@ -34,10 +39,10 @@ static const struct {
 	{"NoSuchBucket", ENOENT, "there is no such bucket; check its spelling"},
 	{"NoSuchKey", ENOENT, "there is no such object; check the path"},
 	{"InvalidBucketName", EINVAL, "that is no bucket's name; check the source"},
-	{"PermanentRedirect", EINVAL,
-	 "the bucket lies in another region; set aws_region in the secret to it"},
-	{"AuthorizationHeaderMalformed", EINVAL,
-	 "the bucket lies in another region; set aws_region in the secret to it"},
+	{"PermanentRedirect", EINVAL, OTHER_REGION},
+	{"TemporaryRedirect", EINVAL, OTHER_REGION},
+	{"AuthorizationHeaderMalformed", EINVAL, OTHER_REGION},
+	{"RequestTimeout", EIO, "the store got the request too slowly; try again later"},
 	{"SlowDown", EIO, "the store limits requests; try again later"},
 };
 
@@ -47,6 +52,8 @@ int bl_s3_tell(const struct bl_s3_store *store, int status, const char *code, co
 	const char *source = store->input->item->source.text;
 	const char *text = bl_http_status_text(status);
 
+	if (!*code && store->kind->moves && (status == 301 || status == 307))
+		code = "PermanentRedirect";
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
 		if (strcmp(meanings[i].code, code) == 0)
 			return bl_cloud_fail(err, meanings[i].errnum, "%.200s%s%.100s: %s (%s)",
@@ -64,13 +71,11 @@ int bl_s3_tell(const struct bl_s3_store *store, int status, const char *code, co
 				     "needs s3:ListBucket on the bucket and s3:GetObject on the "
 				     "path; an object in an archive storage class must be restored",
 				     source, *key ? ": " : "", key, text, *code ? ", " : "", code);
-	if (*code) {
-		int r = bl_source_explain(source, status, true, err);
+	char what[BL_CLOUD_CODE_MAX + 256];
 
-		bl_err_wrap(err, "%s: ", code);
-		return r;
-	}
-	return bl_source_explain(source, status, true, err);
+	snprintf(what, sizeof(what), "%.200s%s%s%s", source, *code ? " (" : "", code,
+		 *code ? ")" : "");
+	return bl_source_explain(what, status, true, err);
 }
 
 int bl_s3_explain(void *state, const struct bl_entry *entry, int status,

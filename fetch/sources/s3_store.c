@@ -83,8 +83,8 @@ int bl_s3_open(const struct bl_s3_kind *kind, const struct bl_source_input *inpu
 	store->kind = kind;
 	store->input = input;
 	r = bl_cloud_path_init(&store->path, path ? path : "", err);
-	if (r >= 0)
-		r = bl_s3_key_take(store, err);
+	if (r >= 0 && (r = bl_s3_key_take(store, err)) < 0)
+		bl_cloud_wrong_credential(input->item, r, err);
 	if (r >= 0)
 		r = aim(store, err);
 	if (r < 0) {
@@ -203,9 +203,7 @@ static int list_page(struct bl_s3_store *store, const char *prefix, int most, co
 	if (r < 0 || answer->status != 200)
 		return r;
 	r = bl_s3_page_parse(bl_buf_str(&answer->body), answer->body.len, page, err);
-	if (r < 0)
-		bl_err_wrap(err, "%.200s: ", store->input->item->source.text);
-	return r;
+	return r < 0 ? bl_cloud_unreadable(store->input->item->source.text, r, err) : r;
 }
 
 static int add(struct bl_s3_store *store, struct bl_manifest *manifest,
@@ -234,8 +232,8 @@ static int list_folder(struct bl_s3_store *store, struct bl_manifest *manifest, 
 			r = tell(store, &answer, err);
 		for (size_t i = 0; r >= 0 && i < page.count; i++)
 			r = add(store, manifest, &page.objects[i], err);
-		if (r >= 0)
-			r = bl_cloud_pages_next(&pages, page.next, page.count, err);
+		if (r >= 0 && (r = bl_cloud_pages_next(&pages, page.next, page.count, err)) < 0)
+			bl_err_wrap(err, "%.200s: ", store->input->item->source.text);
 	}
 	return r;
 }

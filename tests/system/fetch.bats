@@ -142,7 +142,7 @@ pull_on_terminal() {
 	assert_output "is gated"
 	run fetch pull --secrets-dir="$T/secrets" --auth-secret-name=hub hf://owner/model "$T/out"
 	assert_status 77
-	assert_output "is gated"
+	assert_output "is gated and this token's account has no access"
 	refute_output canary
 	assert_empty "$T/out"
 }
@@ -216,6 +216,11 @@ pull_on_terminal() {
 	run fetch plan "file://$T/model"
 	assert_status 77
 	assert_output "file_roots"
+	# what a pull keeps for the next one is no file of the source
+	mv "$T/out" "$T/root/pulled"
+	run fetch plan "file://$T/root/pulled"
+	assert_status 0
+	refute_output .ballast-fetch
 	ln -s /etc/passwd "$T/root/model/out"
 	run fetch plan "file://$T/root/model"
 	assert_status 77

@@ -133,7 +133,11 @@ OIDC="{\"auth_method\":\"GCP_OIDC\",\"gcp_oidc_service_account\":\"reader@projec
 	assert_error config private_key
 	SECRET=$(jq -c '.private_key = "-----BEGIN KEY-----"' "$T/account.json")
 	job gs://models/l
-	assert_error config "no RSA key"
+	assert_error config "secret 's'" "no RSA key" "as it was downloaded"
+	# as tools write it that escape twice
+	SECRET=$(jq -c '.private_key |= gsub("\n"; "\\n")' "$T/account.json")
+	job gs://models/l
+	assert_error config "no RSA key" "once"
 	# a key that the server does not know
 	SECRET=$(openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null |
 		jq -cR --slurp --slurpfile a "$T/account.json" '$a[0] + {private_key: .}')
@@ -144,6 +148,20 @@ OIDC="{\"auth_method\":\"GCP_OIDC\",\"gcp_oidc_service_account\":\"reader@projec
 	CONFIG=$(jq -c 'del(.endpoints.sts)' <<<"$CONFIG")
 	job gs://models/l
 	assert_error config token_uri
+	# a key of another cloud than Google's own
+	SECRET=$(jq -c '.universe_domain = "cloud.example"' "$T/account.json")
+	job gs://models/l
+	assert_error config universe_domain endpoints
+}
+
+@test "gs: a token server's answer that is no token is not sent on" {
+	start_gs
+	put '{"bucket":"models","key":"l/a"}'
+	for body in '{}' '{"access_token":""}' '{"access_token":7}' '{"access_token":"TOKEN-x\r\nX-Evil: 1"}' '<html>login</html>'; do
+		origin_control "$GS" faults "$(jq -n --arg b "$body" '[{match: "/token", kind: "status", status: 200, body: $b}]')"
+		job gs://models/l
+		assert_error origin "token server answers without a token"
+	done
 }
 
 @test "gs: the store's refusals" {
@@ -157,5 +175,5 @@ OIDC="{\"auth_method\":\"GCP_OIDC\",\"gcp_oidc_service_account\":\"reader@projec
 	assert_error unauthorized "access token"
 	origin_control "$GS" faults '[{"match":"prefix=","kind":"status","status":200,"body":"<html>login</html>"}]'
 	job gs://models/l
-	assert_error hostile "no listing"
+	assert_error hostile gs://models/l "no listing" "check that the endpoint"
 }

@@ -192,19 +192,66 @@ teardown() { clean_up; }
 	assert_error config "aws_access_key_id and aws_secret_access_key are required in S3 credentials"
 	SECRET='AKIDTEST:secret/KEY+1'
 	job s3://models/llama
-	assert_error config "must be a JSON object"
+	assert_error config s3://models/llama "secret 's'" "must be a JSON object"
 	SECRET='{"aws_access_key_id":"AKIDTEST\r\nX-Evil: 1","aws_secret_access_key":"x"}'
 	job s3://models/llama
 	assert_error config "control character"
 	SECRET='{"aws_access_key_id":"AKIDTEST","aws_secret_access_key":"x","aws_region":"evil.example/"}'
 	job s3://models/llama
-	assert_error config aws_region
+	assert_error config aws_region "secret 's'"
 	SECRET='{"aws_access_key_id":"AKIDNONE","aws_secret_access_key":"secret/KEY+1"}'
 	job s3://models/llama
 	assert_error unauthorized aws_access_key_id InvalidAccessKeyId
 	SECRET='{"aws_access_key_id":"AKIDTEST","aws_secret_access_key":"secret/KEY+2"}'
 	job s3://models/llama
 	assert_error unauthorized aws_secret_access_key SignatureDoesNotMatch
+}
+
+@test "s3: an answer that is no listing is said, with the next step" {
+	local body
+	start_clouds
+	put '{"bucket":"models","key":"llama/a"}'
+	for body in '' '{"error":"no"}' '<!DOCTYPE html><html><body>login</body></html>' '<html/>' \
+		'<!DOCTYPE l [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><ListBucketResult>&b;</ListBucketResult>' \
+		'<ListBucketResult><IsTruncated>yes</IsTruncated></ListBucketResult>' \
+		'<ListBucketResult><Contents><Key>llama/a</Key><Size>-1</Size></Contents></ListBucketResult>'; do
+		origin_control "$S3" faults "$(jq -n --arg b "$body" '[{match: "list-type=2", kind: "status", status: 200, body: $b}]')"
+		job s3://models/llama
+		assert_error hostile s3://models/llama "check that the endpoint"
+	done
+	# nobody says where the bucket is
+	origin_control "$S3" faults '[{"match":"list-type=2","kind":"status","status":307,"body":"",
+		"headers":{"Location":"https://elsewhere.example/"}}]'
+	job s3://models/llama
+	assert_error config "another region" aws_region
+}
+
+@test "s3: AWS_OIDC: what STS answers" {
+	local body code
+	start_clouds
+	put '{"bucket":"models","key":"llama/a"}'
+	AUTH='{"auth_method":"AWS_OIDC","aws_oidc_role_arn":"arn:aws:iam::123456789012:role/reader","aws_oidc_region":"us-east-1"}'
+	SECRET='' TOKEN=CANARY-ID
+	# keys that are empty, or would add a header
+	for body in '<a><AccessKeyId/><SecretAccessKey/><SessionToken/><Expiration>2099-01-01T00:00:00Z</Expiration></a>' \
+		'<a><AccessKeyId>A</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>TOKEN-&#13;&#10;X: y</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></a>' \
+		'<a><AccessKeyId>A</AccessKeyId><SecretAccessKey>S</SecretAccessKey><SessionToken>T</SessionToken></a>' \
+		'<!DOCTYPE html><html><body>login</body></html>'; do
+		origin_control "$S3" faults "$(jq -n --arg b "$body" '[{server: "sts", match: "POST", kind: "status", status: 200, body: $b}]')"
+		job s3://models/llama
+		assert_error origin s3://models/llama "AWS STS"
+		assert_equal "$(origin_stats "$S3" '.requests["/models"]')" null
+	done
+	# 400, and yet another try may go well
+	for code in IDPCommunicationError Throttling; do
+		origin_control "$S3" faults "[{\"server\":\"sts\",\"match\":\"POST\",\"kind\":\"status\",\"status\":400,
+			\"body\":\"<ErrorResponse><Error><Code>$code</Code></Error></ErrorResponse>\"}]"
+		job s3://models/llama
+		assert_error origin "$code" "try again later"
+	done
+	TOKEN=$' \n'
+	job s3://models/llama
+	assert_error config "the identity token of this tenant is empty"
 }
 
 @test "s3: an origin's own text is not repeated" {

@@ -165,6 +165,10 @@ refute_logged() {
 		cw://models/x models.cwobject.com
 		azure://account/models/x account.blob.core.windows.net
 	TABLE
+	SECRET='{"aws_access_key_id":"AKIDTEST","aws_secret_access_key":"secret/KEY+1","aws_region":"eusc-de-east-1"}'
+	job_offline s3://models/x
+	assert_error origin "https://models.s3.eusc-de-east-1.amazonaws.eu:443"
+	SECRET='{"aws_access_key_id":"AKIDTEST","aws_secret_access_key":"secret/KEY+1","account_key":"MDEy"}'
 	CONFIG='{"endpoints": {"azure": "https://{account}.blob.core.usgovcloudapi.net",
 		"r2": "https://{account}.eu.r2.cloudflarestorage.com", "cw": "https://{bucket}.cwlota.com"}}'
 	while read -r source want; do
@@ -175,6 +179,26 @@ refute_logged() {
 		r2://abc123.models/x abc123.eu.r2.cloudflarestorage.com
 		cw://models/x models.cwlota.com
 	TABLE
+}
+
+@test "azure: a SAS token is looked at before it is sent" {
+	local sas
+	CONFIG='{"endpoints": {"azure": "http://127.0.0.1:1"}}' AUTH=$CUSTOM
+	for sas in 'https://account.blob.core.windows.net/models?sv=1&sig=CANARY' '?sv=1&sig=CANARY x' 'sv=1&sp=rl' \
+		'?https://a/?sig=CANARY'; do
+		SECRET=$(jq -n --arg s "$sas" '{sas_token: $s}')
+		job azure://account/models/x
+		assert_error config "secret 's'" sas_token copy
+	done
+	# each form in which Azure takes a time
+	for sas in 2020-01-01 2020-01-01T00:00Z 2020-01-01T00%3A00Z 2020-01-01T00%3A00%3A00Z 2020-01-01T00:00:00.1234567Z; do
+		SECRET="{\"sas_token\":\"?sv=1&se=$sas&sig=CANARY\"}"
+		job azure://account/models/x
+		assert_error unauthorized expired "make a new one"
+	done
+	SECRET='{"sas_token":"?sv=1&se=2999-01-01&sig=CANARY\n"}'
+	job azure://account/models/x
+	assert_error origin "cannot connect"
 }
 
 # job, where no network is: what is asked for can be seen in the error.

@@ -14,6 +14,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "fetch/auth/crypto.h"
+#include "fetch/auth/token.h"
 #include "fetch/sources/cloud.h"
 
 static void secrets(void **state)
@@ -37,6 +38,34 @@ static void secrets(void **state)
 	assert_int_equal(bl_cloud_secret_text(json, "none", &text, &err), 0);
 	assert_int_equal(bl_cloud_secret_text(json, "c", &text, &err), -EINVAL);
 	assert_int_equal(bl_cloud_secret_text(json, "d", &text, &err), -EINVAL);
+	bl_json_free(&json);
+	assert_int_equal(bl_cloud_parse_secret("\xef\xbb\xbf{\"a\":null}", "X", &json, &err), 0);
+	assert_int_equal(bl_cloud_secret_text(json, "a", &text, &err), 0);
+}
+
+/* A token that could not be sent, or is a document around one, is told before it is sent. */
+static void tokens(void **state)
+{
+	static const char *const bad[] = {
+		"",	    "\n",     "hf_a b",	       "hf_a\r\nX: y",
+		"\"hf_a\"", "'hf_a'", "{\"token\":1}", "\xef\xbb\xbfhf_a"};
+	auto_secret token = NULL;
+	auto_secret none = NULL;
+
+	(void)state;
+	assert_int_equal(bl_token_take(" \nhf_a\r\n", &token), 0);
+	assert_string_equal(token, "hf_a");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (bl_token_take(bad[i], &none) != -EINVAL)
+			fail_msg("row %zu was taken", i);
+}
+
+static void domains_of_amazon(void **state)
+{
+	(void)state;
+	assert_string_equal(bl_cloud_aws_domain("us-gov-west-1"), "amazonaws.com");
+	assert_string_equal(bl_cloud_aws_domain("cn-north-1"), "amazonaws.com.cn");
+	assert_string_equal(bl_cloud_aws_domain("eusc-de-east-1"), "amazonaws.eu");
 }
 
 static void unescaping(void **state)
@@ -104,6 +133,7 @@ static void pages_end(void **state)
 	auto_cloud_pages pages = BL_CLOUD_PAGES_INIT;
 	auto_cloud_pages empty = BL_CLOUD_PAGES_INIT;
 	auto_cloud_pages many = BL_CLOUD_PAGES_INIT;
+	auto_cloud_pages slow = BL_CLOUD_PAGES_INIT;
 	struct bl_err err;
 	char mark[32];
 	int r = 0;
@@ -125,6 +155,9 @@ static void pages_end(void **state)
 		r = bl_cloud_pages_next(&many, mark, 1, &err);
 	}
 	assert_int_equal(many.pages, BL_CLOUD_PAGES);
+	assert_int_equal(bl_cloud_pages_next(&slow, "a", 1, &err), 0);
+	slow.began -= BL_CLOUD_LISTING_TIME + 1;
+	assert_int_equal(bl_cloud_pages_next(&slow, "b", 1, &err), -EIO);
 }
 
 static void codes(void **state)
@@ -161,10 +194,15 @@ static void base64(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(secrets),   cmocka_unit_test(unescaping),
-		cmocka_unit_test(etags),     cmocka_unit_test(names_of_keys),
-		cmocka_unit_test(pages_end), cmocka_unit_test(codes),
+		cmocka_unit_test(secrets),
+		cmocka_unit_test(unescaping),
+		cmocka_unit_test(etags),
+		cmocka_unit_test(names_of_keys),
+		cmocka_unit_test(pages_end),
+		cmocka_unit_test(codes),
 		cmocka_unit_test(base64),
+		cmocka_unit_test(tokens),
+		cmocka_unit_test(domains_of_amazon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
