@@ -70,6 +70,25 @@ refuses() {
 	mends '[{"match": "^GET /repos/", "kind": "stall", "at": 0.99, "times": 2}]'
 }
 
+# Which way the rest comes is the origin's to say, without a clock: a connection that was given up is closed.
+@test "a lane that stalls once its tail was given away is asked for twice, not waited for" {
+	local port plain way
+	make_tls IP:127.0.0.1
+	mkdir "$T/www"
+	head -c 128M /dev/urandom >"$T/www/model.bin"
+	spawn tail "$FIXTURES/tail.py" "$T/tls.pem" "$T/tls.key" "$T/www"
+	read -r port plain <<<"$REPLY"
+	jq -n --arg ca "$T/ca.pem" --arg o "https://127.0.0.1:$port" --arg p "http://127.0.0.1:$plain" \
+		'{ca_file: $ca, allowed_origins: [$o, $p]}' >"$T/fetch.json"
+	for way in model.bin plain/model.bin; do
+		run fetch pull --quiet "https://127.0.0.1:$port/$way" "$T/tail"
+		assert_status 0
+		cmp "$T/www/model.bin" "$T/tail/file"
+		assert_equal "$(curl --silent --noproxy '*' "http://127.0.0.1:$plain/_tail/$way" | jq -c .)" '{"given":true,"hedged":true}'
+		rm -r "$T/tail"
+	done
+}
+
 @test "no answer at all: another connection is tried" {
 	mends '[{"match": "^GET /repos/", "kind": "hold", "times": 2}]'
 }
