@@ -59,6 +59,8 @@ int bl_s3_tell(const struct bl_s3_store *store, int status, const char *code, co
 
 /* Asks for the checksums of the larger files, where S3 keeps any (s3_checksum.c). */
 int bl_s3_checksums(struct bl_s3_store *store, struct bl_manifest *manifest, struct bl_err *err);
+/* What the headers of one HEAD promise of the whole object's content. */
+void bl_s3_take_promises(const struct bl_http_headers *headers, struct bl_entry *entry);
 
 /* One request for "KEY" (encoded here) or, with a query, for the bucket. Region redirects are
  * followed by signing again. */

@@ -47,13 +47,21 @@ static void take_md5(const struct bl_http_headers *headers, struct bl_entry *ent
 	struct bl_digest digest;
 	char hex[33];
 
-	if (!etag || strlen(etag) != 34 || (encryption && strcmp(encryption, "AES256") != 0) ||
+	if (!etag || strlen(etag) != 34 || !bl_http_is_strong_etag(etag) ||
+	    (encryption && strcmp(encryption, "AES256") != 0) ||
 	    bl_http_headers_get(headers, "x-amz-server-side-encryption-customer-algorithm"))
 		return;
 	memcpy(hex, etag + 1, 32);
 	hex[32] = '\0';
 	if (bl_digest_from_hex(hex, 16, &digest) == 0)
 		bl_manifest_promise(entry, BL_DIGEST_MD5, &digest);
+}
+
+void bl_s3_take_promises(const struct bl_http_headers *headers, struct bl_entry *entry)
+{
+	take_checksum(headers, "x-amz-checksum-sha256", 32, entry, BL_DIGEST_SHA256);
+	take_checksum(headers, "x-amz-checksum-crc32c", 4, entry, BL_DIGEST_CRC32C);
+	take_md5(headers, entry);
 }
 
 static int ask(struct bl_s3_store *store, struct bl_entry *entry, struct bl_err *err)
@@ -77,9 +85,7 @@ static int ask(struct bl_s3_store *store, struct bl_entry *entry, struct bl_err 
 	etag = bl_http_headers_get(&answer.headers, "ETag");
 	if (answer.status != 200 || !etag || !entry->etag || strcmp(etag, entry->etag) != 0)
 		return 0;
-	take_checksum(&answer.headers, "x-amz-checksum-sha256", 32, entry, BL_DIGEST_SHA256);
-	take_checksum(&answer.headers, "x-amz-checksum-crc32c", 4, entry, BL_DIGEST_CRC32C);
-	take_md5(&answer.headers, entry);
+	bl_s3_take_promises(&answer.headers, entry);
 	return 0;
 }
 
