@@ -36,8 +36,10 @@ int bl_google_read_token(const char *text, size_t len, char **token, int64_t *se
 
 	if (!json || bl_json_get_string(json, "access_token", &found, NULL) <= 0)
 		return -EPROTO;
-	(void)bl_json_get_int(json, "expires_in", 0, 86400, seconds, NULL);
-	return copy_token(found, token);
+	int r = copy_token(found, token);
+	if (r >= 0)
+		(void)bl_json_get_int(json, "expires_in", 0, 86400, seconds, NULL);
+	return r;
 }
 
 int bl_google_read_impersonation(const char *text, size_t len, char **token, int64_t *expires)
@@ -51,8 +53,10 @@ int bl_google_read_impersonation(const char *text, size_t len, char **token, int
 	    bl_json_get_string(json, "expireTime", &end, NULL) <= 0 ||
 	    (at = bl_oidc_parse_time(end)) < 0)
 		return -EPROTO;
-	*expires = at;
-	return copy_token(found, token);
+	int r = copy_token(found, token);
+	if (r >= 0)
+		*expires = at;
+	return r;
 }
 
 void bl_google_read_error(const char *text, size_t len, char to[BL_CLOUD_CODE_MAX])
