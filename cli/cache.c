@@ -98,10 +98,16 @@ int bl_verify_main(char **words, struct bl_err *err)
 	if (json)
 		bl_print_json(bl_buf_str(&answer.body));
 	else
-		bl_print("%lld trees read, %zu damaged\n",
-			 (long long)bl_node_int(answer.json, "trees"), bl_json_length(damaged));
+		bl_print("%lld tree%s read, %zu damaged\n",
+			 (long long)bl_node_int(answer.json, "trees"),
+			 bl_node_int(answer.json, "trees") == 1 ? "" : "s",
+			 bl_json_length(damaged));
 	for (const bl_json *e = bl_json_first(damaged); e && !json; e = bl_json_next(e))
 		bl_print("  %s\n", bl_json_string(e) ? bl_json_string(e) : "");
+	if (!json && bl_json_length(damaged) > 0)
+		bl_print("They are brought anew when they are next asked for; the damaged files "
+			 "lie in "
+			 "quarantine/ of the\ncache: look at the disk.\n");
 	return bl_json_length(damaged) > 0 ? 1 : 0;
 }
 

@@ -119,23 +119,25 @@ static void print_cache(const bl_json *answer, const bl_json *containers)
 {
 	const bl_json *list = NULL;
 	int64_t limit = bl_node_int(answer, "limit");
-	int64_t in_use = 0;
+	size_t in_use = 0;
+	size_t held = 0;
 
 	bl_print("cache: %s", bl_human_bytes(bl_node_int(answer, "bytes")).text);
 	if (limit > 0)
 		bl_print(" of %s", bl_human_bytes(limit).text);
 	if (bl_json_get_array(answer, "trees", &list, NULL) <= 0)
 		list = NULL;
-	for (const bl_json *e = list ? bl_json_first(list) : NULL; e; e = bl_json_next(e))
-		in_use += bl_json_is_object(e) &&
-			  users_of(containers, bl_node_text(e, "manifest")) > 0;
-	bl_print(", %s free on the disk\ntrees: %zu, %lld in use, %lld held, %lld pinned\n",
+	for (const bl_json *e = list ? bl_json_first(list) : NULL; e; e = bl_json_next(e)) {
+		if (!bl_json_is_object(e) || bl_node_int(e, "leases") <= 0)
+			continue;
+		if (users_of(containers, bl_node_text(e, "manifest")) > 0)
+			in_use++;
+		else
+			held++;
+	}
+	bl_print(", %s free on the disk\ntrees: %zu, %zu in use, %zu held, %lld pinned\n",
 		 bl_human_bytes(bl_node_int(answer, "free")).text, list ? bl_json_length(list) : 0,
-		 (long long)in_use,
-		 (long long)(bl_node_int(answer, "leased") > in_use
-				     ? bl_node_int(answer, "leased") - in_use
-				     : 0),
-		 (long long)bl_node_int(answer, "pinned"));
+		 in_use, held, (long long)bl_node_int(answer, "pinned"));
 	for (const bl_json *e = list ? bl_json_first(list) : NULL; e; e = bl_json_next(e))
 		if (bl_json_is_object(e))
 			print_tree(e, users_of(containers, bl_node_text(e, "manifest")),

@@ -50,6 +50,7 @@ complete_words() {
 		complete_words ballast run "--$option" | grep -q "^--$option=" || fail "no completion of --$option"
 	done
 	assert_equal "$(complete_words ballast run --network = h)" host
+	assert_equal "$(complete_words ballast help pu)" pull
 	for command in "${commands[@]}"; do
 		for option in $("$BUILD/ballast" "$command" --help | grep -oE '^  --[a-z-]+' | cut -c5- | grep -v '^help$'); do
 			grep -qE "Fl -$option( |\$)" "$manual" || fail "the manual lacks --$option of $command"
@@ -467,6 +468,24 @@ complete_words() {
 	assert_output "trees: 1, 0 in use, 1 held"
 	assert_output "ago, held"
 	refute_output "in use by"
+}
+
+@test "verify: what is damaged is named, with what becomes of it, and status does not count it" {
+	need_root
+	need runc
+	start_hub_and_agent
+	server 'exit 0'
+	run_config
+	assert_status 0
+	printf x | dd of="$(find "$T/cache/blobs" -type f -size +100k)" conv=notrunc status=none
+	ballast verify --agent="unix:$T/agent.sock"
+	assert_status 1
+	assert_output "1 tree read, 1 damaged"
+	assert_output "  sha256:"
+	assert_output "brought anew when they are next asked for"
+	[ "$(find "$T/cache/quarantine" -type f | wc -l)" -eq 1 ] || fail "nothing is in quarantine/"
+	ballast status --agent="unix:$T/agent.sock"
+	assert_output "trees: 0, 0 in use, 0 held"
 }
 
 @test "a person who may not open the agent's socket is told so, not that there is no agent" {
