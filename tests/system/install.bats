@@ -88,6 +88,20 @@ $T/root/etc/ballast/secrets"
 	done
 }
 
+@test "install: a command of ours that a page shows is one that a shell finds" {
+	need_built ballast ballastd ballast-hook ballast-shim ballast-fetch
+	make_install DESTDIR="$T/root"
+	local word shown=0
+	while read -r word; do
+		shown=$((shown + 1))
+		[ -x "$T/root$word" ] || [ -x "$T/root/usr/bin/$word" ] || [ -x "$T/root/usr/sbin/$word" ] ||
+			fail "$word is in no PATH"
+	done < <(sed -nE 's/^(    |# |)(sudo )?(([a-z/]*\/)?ballast[a-z-]*) [^\\].*/\3/p; s/^\.Dl (ballast[a-z-]*) .*/\1/p' \
+		"$TOP"/docs/*.md "$TOP"/docs/runtimes/*.md "$TOP"/docs/man/*.[1-8] "$TOP/README.md" |
+		grep -v '^build/')
+	[ "$shown" -gt 8 ] || fail "only $shown commands found"
+}
+
 @test "install: the pages of the manual have no errors" {
 	need mandoc
 	compgen -G "$TOP/docs/man/*.[1-8]" >/dev/null || skip "there are no pages"
