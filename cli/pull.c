@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ballast pull: weights onto this node before anybody needs them, through the agent. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -86,6 +87,22 @@ static void print_result(const bl_json *answer)
 				 bl_node_text(w, "manifest"));
 }
 
+static volatile sig_atomic_t stopped_by;
+
+static void stop(int number)
+{
+	stopped_by = number;
+}
+
+/* The first Ctrl-C ends the waiting with a word; a second one ends us at once. */
+static void heed_signals(void)
+{
+	struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+}
+
 /* Until the pull has ended; *answer is its last state. */
 static int follow(const struct pull *pull, struct bl_agent_answer *answer, struct bl_err *err)
 {
@@ -96,12 +113,17 @@ static int follow(const struct pull *pull, struct bl_agent_answer *answer, struc
 	(void)snprintf(path, sizeof(path), "/v1/pulls/%.200s?wait=1",
 		       bl_node_text(answer->json, "id"));
 	bl_meter_init(&meter, "ballast", bl_agent_now());
-	while (r >= 0 && strcmp(bl_node_text(answer->json, "state"), "pending") == 0) {
+	while (r >= 0 && !stopped_by &&
+	       strcmp(bl_node_text(answer->json, "state"), "pending") == 0) {
 		if (!pull->quiet)
 			show(&meter, answer->json);
 		r = bl_node_ask(pull->agent, "GET", path, NULL, BL_NODE_PATIENCE_MS, answer, err);
 	}
 	bl_meter_clear(&meter);
+	if (stopped_by && strcmp(bl_node_text(answer->json, "state"), "pending") == 0)
+		return bl_err_set(err, 128 + stopped_by, EINTR,
+				  "stopped waiting; the agent goes on, and the same command shows "
+				  "how far it is");
 	return r;
 }
 
@@ -125,6 +147,7 @@ static int run(const struct pull *pull, const struct bl_weights *weights, struct
 	const bl_json *problem = NULL;
 	int r = write_request(pull, weights, &body, err);
 
+	heed_signals();
 	if (r == 0)
 		r = bl_node_ask(pull->agent, "POST", "/v1/pulls", bl_buf_str(&body),
 				BL_NODE_PATIENCE_MS, &answer, err);

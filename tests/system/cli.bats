@@ -522,6 +522,27 @@ complete_words() {
 	grep -q 'hf://team/model  3 files' "$T/shown.log"
 }
 
+@test "pull: Ctrl-C ends the waiting with a word, and the agent goes on" {
+	need_root
+	make_model "$T/model" 8388608
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"stall","at":0.5}]'
+	# A shell's job in the background ignores SIGINT, and what it starts may not take it back.
+	env --default-signal=INT "$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model >"$T/pull.log" 2>&1 3>&- &
+	local pid=$! status=0
+	origin_control "$CDN" 'wait?reached=1'
+	kill -INT "$pid"
+	wait "$pid" || status=$?
+	assert_equal "$status" 130
+	grep -q '^ballast: stopped waiting; the agent goes on' "$T/pull.log" || fail "$(cat "$T/pull.log")"
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	ballast pull --agent="unix:$T/agent.sock" team/model
+	assert_status 0
+	assert_output "3 files"
+}
+
 @test "plan lists what would be brought, and downloads nothing" {
 	make_model "$T/model"
 	start_hub --repo "team/model=$T/model"
