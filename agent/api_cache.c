@@ -105,19 +105,77 @@ static void answer_change(struct bl_request *request, int r, const struct bl_err
 		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed", err->msg);
 }
 
+static void still_running(struct bl_request *request)
+{
+	auto_json json = bl_json_new_object();
+
+	if (json && bl_json_set_string(json, "state", "pending"))
+		bl_http_answer(request, 202, json);
+	else
+		bl_api_no_memory(request);
+}
+
+/* Until what the request asks for is done, or for as long as it says. */
+static void hold(struct bl_request *request, struct bl_waiters *waiters)
+{
+	bl_http_hold(request, waiters,
+		     request->waits ? request->wait_ms : BL_HTTP_WAIT_MAX * 1000ULL, still_running,
+		     NULL);
+}
+
+/* A tree that was removed, whose refs are on their way out. */
+struct removal {
+	struct bl_node *agent;
+	struct bl_task task;
+	struct bl_waiters waiters;
+	struct bl_digest tree;
+	struct bl_err err;
+	int result;
+};
+
+static void removal_run(struct bl_task *task)
+{
+	struct removal *removal = task->data;
+
+	removal->result = bl_store_refs_remove(bl_store_dirs(removal->agent->store), &removal->tree,
+					       &removal->err);
+}
+
+static void removal_done(struct bl_task *task)
+{
+	struct removal *removal = task->data;
+
+	if (removal->waiters.first)
+		answer_change(removal->waiters.first, removal->result, &removal->err);
+	free(removal);
+}
+
 void bl_api_tree_delete(struct bl_request *request, void *data)
 {
 	struct bl_node *agent = data;
 	struct bl_digest tree;
+	struct removal *removal;
 	struct bl_err err = {0};
 	int r;
 
 	if (parse_tree(request, &tree) < 0)
 		return;
+	removal = calloc(1, sizeof(*removal));
+	if (!removal) {
+		bl_api_no_memory(request);
+		return;
+	}
 	r = bl_store_tree_remove(agent->store, &tree, &err);
-	if (r == 0)
-		bl_collector_sweep(&agent->collector);
-	answer_change(request, r, &err);
+	if (r < 0) {
+		free(removal);
+		answer_change(request, r, &err);
+		return;
+	}
+	bl_collector_sweep(&agent->collector);
+	removal->agent = agent;
+	removal->tree = tree;
+	hold(request, &removal->waiters);
+	bl_pool_run(&agent->quick, &removal->task, removal_run, removal_done, removal);
 }
 
 static void pin(struct bl_request *request, struct bl_node *agent, bool on)
@@ -169,16 +227,6 @@ static void gc_done(struct bl_collect *collect, const struct bl_gc_result *resul
 	}
 }
 
-static void still_running(struct bl_request *request)
-{
-	auto_json json = bl_json_new_object();
-
-	if (json && bl_json_set_string(json, "state", "pending"))
-		bl_http_answer(request, 202, json);
-	else
-		bl_api_no_memory(request);
-}
-
 void bl_api_gc_post(struct bl_request *request, void *data)
 {
 	struct bl_node *agent = data;
@@ -189,9 +237,7 @@ void bl_api_gc_post(struct bl_request *request, void *data)
 		return;
 	}
 	bl_collector_want(&agent->collector, &gc.collect, true, gc_done, NULL);
-	bl_http_hold(request, &gc.waiters,
-		     request->waits ? request->wait_ms : BL_HTTP_WAIT_MAX * 1000ULL, still_running,
-		     NULL);
+	hold(request, &gc.waiters);
 }
 
 /* A verification of every tree, on the pool, tree after tree. */
@@ -311,9 +357,7 @@ void bl_api_verify_post(struct bl_request *request, void *data)
 		bl_api_no_memory(request);
 		return;
 	}
-	bl_http_hold(request, &verify.waiters,
-		     request->waits ? request->wait_ms : BL_HTTP_WAIT_MAX * 1000ULL, still_running,
-		     NULL);
+	hold(request, &verify.waiters);
 	if (begins)
 		verify_next();
 }

@@ -375,11 +375,13 @@ static int write_ref(int fd, const struct bl_ref *ref, const struct bl_manifest 
 	return r < 0 ? bl_cachedir_err(err, -r, "fsync") : 0;
 }
 
+/* Between a look at a ref's name and what is done to it no other thread gives it another file. */
+static pthread_mutex_t replacing = PTHREAD_MUTEX_INITIALIZER;
+
 /* Gives the new file the ref's name. Where it was made of an old one (old >= 0) and that has been
  * replaced meanwhile, what replaced it stays. */
 static int replace(struct bl_cachedir *dirs, const char *temporary, const char *file, int old)
 {
-	static pthread_mutex_t replacing = PTHREAD_MUTEX_INITIALIZER;
 	struct stat was;
 	struct stat is;
 	int r = old < 0 ? 0 : bl_sys_fstat(old, &was);
@@ -447,16 +449,34 @@ int bl_ref_authorise(struct bl_cachedir *dirs, const char *name, int64_t when, s
 	return save(dirs, &ref, NULL, fd, files, err);
 }
 
-int bl_ref_remove(struct bl_cachedir *dirs, const char *name, struct bl_err *err)
+static int remove_stale(struct bl_cachedir *dirs, const char *name, const struct bl_digest *tree)
 {
+	auto_ref ref = {0};
+	char hex[BL_DIGEST_HEX];
 	char file[BL_CACHEDIR_NAME];
+	struct stat st;
 	int r;
 
+	bl_digest_to_hex(tree, hex);
+	r = bl_sys_fstatat(dirs->trees, hex, &st, AT_SYMLINK_NOFOLLOW);
+	if (r != -ENOENT)
+		return r;
+	if (bl_ref_load(dirs, name, &ref, NULL) < 0 || !bl_digest_equal(&ref.manifest, tree))
+		return 0;
 	file_name(name, file);
 	r = bl_sys_unlinkat(dirs->refs, file, 0);
-	if (r == 0)
-		r = bl_sys_fsync(dirs->refs);
-	return r < 0 && r != -ENOENT ? bl_cachedir_err(err, -r, "remove ref '%s'", file) : 0;
+	return r == -ENOENT ? 0 : r;
+}
+
+int bl_ref_remove_stale(struct bl_cachedir *dirs, const char *name, const struct bl_digest *tree,
+			struct bl_err *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&replacing);
+	r = remove_stale(dirs, name, tree);
+	(void)pthread_mutex_unlock(&replacing);
+	return r < 0 ? bl_cachedir_err(err, -r, "remove ref '%.64s'", name) : 0;
 }
 
 enum bl_ref_authority bl_ref_authority(const struct bl_ref *ref, int64_t now, int64_t ttl,

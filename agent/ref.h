@@ -56,7 +56,12 @@ int bl_ref_save(struct bl_cachedir *dirs, const struct bl_ref *ref,
 /* Changes authorised_at alone (0 withdraws), durably. */
 int bl_ref_authorise(struct bl_cachedir *dirs, const char *name, int64_t when, struct bl_err *err);
 
-int bl_ref_remove(struct bl_cachedir *dirs, const char *name, struct bl_err *err);
+/*
+ * Removes the ref if it names that tree and the tree is not there. A tree that has come back has refs
+ * that were written after it did: they stay. Not durable by itself.
+ */
+int bl_ref_remove_stale(struct bl_cachedir *dirs, const char *name, const struct bl_digest *tree,
+			struct bl_err *err);
 
 /* Shows `found` every ref that can be read; a failure of it is the last call, and what is returned.
  * It may remove the ref that it is shown. */

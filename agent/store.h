@@ -108,8 +108,11 @@ int bl_store_tree_added(struct bl_store *store, const struct bl_digest *name, st
 int bl_store_tree_pin(struct bl_store *store, const struct bl_digest *name, bool pin,
 		      struct bl_err *err); /* durable; -ENOENT */
 
-/* Removes it, and every ref to it, at an operator's word: -EBUSY while leased, held or pinned. */
+/* Removes it at an operator's word: -EBUSY while leased, held or pinned. Then its refs are to go, too. */
 int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, struct bl_err *err);
+/* Removes every ref to a tree that was removed, durably: on a worker. */
+int bl_store_refs_remove(struct bl_cachedir *dirs, const struct bl_digest *tree,
+			 struct bl_err *err);
 
 /*
  * Takes a damaged tree out of the way, leased or not: those who have it mounted keep what they

@@ -3,6 +3,7 @@
  * Taking trees away: at an operator's word, with the refs to them, or because they are damaged.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "agent/cachedir.h"
 #include "agent/manifest.h"
@@ -10,6 +11,9 @@
 #include "agent/store_impl.h"
 #include "agent/tree.h"
 #include "common/err.h"
+#include "common/sys.h"
+
+/* ---- On a worker ---- */
 
 struct removal {
 	struct bl_cachedir *dirs;
@@ -21,17 +25,24 @@ static int remove_if_to(void *context, const struct bl_ref *ref, struct bl_err *
 	const struct removal *removal = context;
 
 	return bl_digest_equal(&ref->manifest, removal->tree)
-		       ? bl_ref_remove(removal->dirs, ref->name, err)
+		       ? bl_ref_remove_stale(removal->dirs, ref->name, removal->tree, err)
 		       : 0;
 }
 
-static int remove_refs_to(struct bl_cachedir *dirs, const struct bl_digest *tree,
-			  struct bl_err *err)
+int bl_store_refs_remove(struct bl_cachedir *dirs, const struct bl_digest *tree, struct bl_err *err)
 {
 	struct removal removal = {.dirs = dirs, .tree = tree};
+	int r;
 
-	return bl_ref_each(dirs, remove_if_to, &removal, err);
+	bl_sys_point("tree-refs");
+	r = bl_ref_each(dirs, remove_if_to, &removal, err);
+	if (r < 0)
+		return r;
+	r = bl_sys_fsync(dirs->refs);
+	return r < 0 ? bl_cachedir_err(err, -r, "fsync of 'refs'") : 0;
 }
+
+/* ---- On the loop ---- */
 
 int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)
 {
@@ -48,9 +59,7 @@ int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, s
 		return bl_err_set(err, BL_EX_REFUSED, EBUSY,
 				  "tree %s is pinned: unpin it first, by ballast pin --remove",
 				  hex);
-	r = remove_refs_to(store->dirs, name, err);
-	if (r == 0)
-		r = bl_tree_retire(store->dirs, name, false, err);
+	r = bl_tree_retire(store->dirs, name, false, err);
 	if (r < 0)
 		return r;
 	store->retired++;

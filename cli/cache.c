@@ -161,7 +161,7 @@ static int change_tree(const char *agent, const char *method, const char *given,
 	if (r < 0)
 		return r;
 	(void)snprintf(path, sizeof(path), "/v1/cache/%s%s", name + strlen(PREFIX), rest);
-	r = bl_node_request(agent, method, path, NULL, BL_NODE_PATIENCE_MS, &answer, err);
+	r = bl_node_request(agent, method, path, NULL, PATIENCE_MS, &answer, err);
 	if (r < 0)
 		bl_err_wrap(err, "%s: ", name);
 	return r < 0 ? r : 0;

@@ -311,3 +311,32 @@ use_process() {
 	wait_state s2 failed
 	[[ $output == *"quota of tenant 'small'"* ]] || fail "$output"
 }
+
+@test "faults: a disk that takes its time to read refs for a removal keeps nobody else waiting" {
+	need_faults
+	local tree spare deleter
+	gate_agent tree-refs:WAIT:1 '.lease_grace = "0s"'
+	start_container c1 1
+	expect_code 200
+	tree=$(answer '.weights[0].manifest')
+	end_container c1 "$PID"
+	new_process
+	spare=$PID
+	curl --silent --max-time 60 --unix-socket "$T/agent.sock" --request DELETE --write-out '%{http_code}' \
+		"http://agent/v1/cache/$tree" >"$T/removed" 3>&- &
+	deleter=$!
+	exec 9>"$T/gate"
+	is_awake
+	use_process "$spare"
+	put c2 default "$(items hf://org/m2)"
+	expect_code 200
+	agent DELETE "/v1/cache/$tree"
+	expect_code 404
+	[ ! -s "$T/removed" ]
+	exec 9>&-
+	wait "$deleter"
+	assert_equal "$(cat "$T/removed")" 204
+	[ -n "$(find "$T/cache/refs" -type f)" ]
+	run grep -rl "${tree#sha256:}" "$T/cache/refs"
+	assert_equal "$output" ""
+}

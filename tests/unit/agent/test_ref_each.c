@@ -75,18 +75,39 @@ static void a_failure_is_the_last_call(void **state)
 	assert_string_equal(cache->err.msg, "enough");
 }
 
+static const struct text_file files[] = {{"a", "1"}};
+
 static void a_tree_that_is_removed_takes_its_own_refs_with_it(void **state)
 {
-	static const struct text_file files[] = {{"a", "1"}};
 	struct cache *cache = *state;
+	struct bl_cachedir *dirs = bl_store_dirs(cache->store);
 	struct bl_digest other = digest_of("m");
 	struct bl_digest tree;
+	auto_ref left = {0};
+	char name[BL_DIGEST_HEX];
 
 	assert_ok(cache, publish_tree(cache->store, files, 1, &tree, &cache->err));
 	give_ref(cache, 1, &tree);
 	give_ref(cache, 2, &other);
 	give_ref(cache, 3, &tree);
 	assert_ok(cache, bl_store_tree_remove(cache->store, &tree, &cache->err));
+	assert_ok(cache, bl_store_refs_remove(dirs, &tree, &cache->err));
+	assert_int_equal(entries_in(cache, "refs"), 1);
+	snprintf(name, sizeof(name), "%064u", 2U);
+	assert_ok(cache, bl_ref_load(dirs, name, &left, &cache->err));
+}
+
+static void a_tree_that_came_back_keeps_its_refs(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_digest tree;
+
+	assert_ok(cache, publish_tree(cache->store, files, 1, &tree, &cache->err));
+	assert_ok(cache, bl_store_tree_remove(cache->store, &tree, &cache->err));
+	/* A download ends before a worker gets to the refs. */
+	assert_ok(cache, publish_tree(cache->store, files, 1, &tree, &cache->err));
+	give_ref(cache, 1, &tree);
+	assert_ok(cache, bl_store_refs_remove(bl_store_dirs(cache->store), &tree, &cache->err));
 	assert_int_equal(entries_in(cache, "refs"), 1);
 }
 
@@ -98,6 +119,7 @@ int main(void)
 		WITH_CACHE(shows_each_ref_once_and_nothing_else),
 		WITH_CACHE(a_failure_is_the_last_call),
 		WITH_CACHE(a_tree_that_is_removed_takes_its_own_refs_with_it),
+		WITH_CACHE(a_tree_that_came_back_keeps_its_refs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
