@@ -205,8 +205,38 @@ static void scrub_run(struct bl_task *task)
 	const struct bl_digest_pace pace = {.bytes_per_second = collector->config->scrub_rate,
 					    .stop = &collector->stop};
 
-	collector->scrub_result = bl_scrub_step(&collector->scrub, bl_store_dirs(collector->store),
-						&pace, &collector->scrub_bad, NULL);
+	struct bl_cachedir *dirs = bl_store_dirs(collector->store);
+
+	collector->scrub_err = (struct bl_err){0};
+	collector->scrub_result =
+		bl_scrub_step(&collector->scrub, dirs, &pace, &collector->scrub_bad, NULL);
+	if (collector->scrub_result == -EBADMSG)
+		(void)bl_store_blob_trees(dirs, &collector->scrub_bad, &collector->stop,
+					  &collector->scrub_trees, &collector->scrub_err);
+}
+
+/* A damaged blob is in quarantine; so no tree that has it is handed out any more. */
+static void scrub_found(struct bl_collector *collector)
+{
+	struct bl_err *err = &collector->scrub_err;
+	char hex[BL_DIGEST_HEX];
+	char line[320];
+
+	collector->damaged++;
+	bl_digest_to_hex(&collector->scrub_bad, hex);
+	(void)snprintf(line, sizeof(line),
+		       "blob %s was damaged on disk and is in quarantine; it is fetched "
+		       "again when it is wanted",
+		       hex);
+	collector->tell(line);
+	(void)bl_store_trees_condemn(collector->store, &collector->scrub_trees, err);
+	if (*err->msg) {
+		(void)snprintf(line, sizeof(line),
+			       "trees that have it may be left: %.200s; run ballast verify",
+			       err->msg);
+		collector->tell(line);
+	}
+	bl_collector_want(collector, &collector->own, false, own_done, collector);
 }
 
 static void scrub_next(struct bl_timer *timer);
@@ -214,22 +244,12 @@ static void scrub_next(struct bl_timer *timer);
 static void scrub_done(struct bl_task *task)
 {
 	struct bl_collector *collector = task->data;
-	char hex[BL_DIGEST_HEX];
-	char line[160];
 
+	if (collector->scrub_result == -EBADMSG && !collector->stopping)
+		scrub_found(collector);
+	bl_store_trees_done(&collector->scrub_trees);
 	if (collector->stopping)
 		return;
-	if (collector->scrub_result == -EBADMSG) {
-		collector->damaged++;
-		bl_digest_to_hex(&collector->scrub_bad, hex);
-		(void)snprintf(line, sizeof(line),
-			       "blob %s was damaged on disk and is in quarantine; it is fetched "
-			       "again when it is wanted",
-			       hex);
-		collector->tell(line);
-		(void)bl_store_blob_condemn(collector->store, &collector->scrub_bad, NULL);
-		bl_collector_want(collector, &collector->own, false, own_done, collector);
-	}
 	bl_loop_after(collector->loop, &collector->scrub_timer,
 		      collector->scrub_result == 0 ? SCRUB_ROUND : SCRUB_PAUSE, scrub_next,
 		      collector);

@@ -14,11 +14,11 @@
 #include "agent/loop.h"
 #include "agent/pool.h"
 #include "agent/scrub.h"
+#include "agent/store.h"
+#include "common/err.h"
 
 struct bl_collect;
 struct bl_config;
-struct bl_err;
-struct bl_store;
 
 typedef void bl_collect_fn(struct bl_collect *collect, const struct bl_gc_result *result,
 			   int failure, const char *message);
@@ -52,6 +52,8 @@ struct bl_collector {
 	struct bl_scrub scrub;
 	struct bl_timer scrub_timer, tidy_timer;
 	struct bl_digest scrub_bad;
+	struct bl_store_trees scrub_trees; /* that have it */
+	struct bl_err scrub_err;	   /* why they are not all */
 	int scrub_result;
 	struct bl_task sync_task;
 	struct bl_timer sync_timer;

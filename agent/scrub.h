@@ -26,7 +26,7 @@ void bl_scrub_init(struct bl_scrub *scrub);
 /*
  * Looks at the next blob. 1: it is good, or was gone by the time; 0: the round is over, the next
  * step begins anew; -EBADMSG: it was not what its name says and is in quarantine now: *ret_blob is
- * to go to bl_store_blob_condemn(). -ECANCELED by pace->stop.
+ * to go to bl_store_blob_trees(). -ECANCELED by pace->stop.
  */
 int bl_scrub_step(struct bl_scrub *scrub, struct bl_cachedir *dirs,
 		  const struct bl_digest_pace *pace, struct bl_digest *ret_blob,

@@ -119,8 +119,19 @@ int bl_store_refs_remove(struct bl_cachedir *dirs, const struct bl_digest *tree,
  * have.
  */
 int bl_store_tree_condemn(struct bl_store *store, const struct bl_digest *name, struct bl_err *err);
-/* The same for every tree whose manifest has that blob. Returns how many. */
-int bl_store_blob_condemn(struct bl_store *store, const struct bl_digest *blob, struct bl_err *err);
+/* Trees by name; starts as {0}. */
+struct bl_store_trees {
+	struct bl_digest *list;
+	size_t count, room;
+};
+/* Adds those whose manifests have that blob: on a worker. -ECANCELED: `stop` (may be NULL), as in struct
+ * bl_digest_pace. */
+int bl_store_blob_trees(struct bl_cachedir *dirs, const struct bl_digest *blob, const bool *stop,
+			struct bl_store_trees *ret, struct bl_err *err);
+/* bl_store_tree_condemn() for each. Returns how many were there. */
+int bl_store_trees_condemn(struct bl_store *store, const struct bl_store_trees *trees,
+			   struct bl_err *err);
+void bl_store_trees_done(struct bl_store_trees *trees);
 
 /* ---- Leases ---- */
 

@@ -2,7 +2,9 @@
 /*
  * Taking trees away: at an operator's word, with the refs to them, or because they are damaged.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/cachedir.h"
@@ -10,7 +12,9 @@
 #include "agent/ref.h"
 #include "agent/store_impl.h"
 #include "agent/tree.h"
+#include "common/cleanup.h"
 #include "common/err.h"
+#include "common/fs.h"
 #include "common/sys.h"
 
 /* ---- On a worker ---- */
@@ -40,6 +44,61 @@ int bl_store_refs_remove(struct bl_cachedir *dirs, const struct bl_digest *tree,
 		return r;
 	r = bl_sys_fsync(dirs->refs);
 	return r < 0 ? bl_cachedir_err(err, -r, "fsync of 'refs'") : 0;
+}
+
+static int is_blob(void *context, const struct bl_manifest_entry *entry, struct bl_err *err)
+{
+	(void)err;
+	return bl_digest_equal(context, &entry->digest) ? -EEXIST : 0;
+}
+
+static bool has_blob(struct bl_cachedir *dirs, const struct bl_digest *tree,
+		     const struct bl_digest *blob)
+{
+	struct bl_digest wanted = *blob;
+	char name[BL_CACHEDIR_NAME];
+
+	bl_store_manifest_name(tree, name);
+	return bl_manifest_walk(dirs->manifests, name, NULL, is_blob, &wanted, NULL) == -EEXIST;
+}
+
+static int add_tree(struct bl_store_trees *trees, const struct bl_digest *tree, struct bl_err *err)
+{
+	if (trees->count == trees->room) {
+		size_t room = trees->room * 2 + 16;
+		struct bl_digest *list = reallocarray(trees->list, room, sizeof(*list));
+
+		if (!list)
+			return bl_err_nomem(err);
+		trees->list = list;
+		trees->room = room;
+	}
+	trees->list[trees->count++] = *tree;
+	return 0;
+}
+
+int bl_store_blob_trees(struct bl_cachedir *dirs, const struct bl_digest *blob, const bool *stop,
+			struct bl_store_trees *ret, struct bl_err *err)
+{
+	const struct dirent *file;
+	auto_dir dir = NULL;
+	int r = bl_fs_list(dirs->trees, ".", &dir);
+
+	if (r < 0)
+		return bl_err_sys(err, -r, "read 'trees'");
+	bl_sys_point("blob-trees");
+	while ((r = bl_sys_readdir(dir, &file)) > 0) {
+		struct bl_digest tree;
+
+		if (stop && __atomic_load_n(stop, __ATOMIC_RELAXED))
+			return bl_err_set(err, BL_EX_RETRY, ECANCELED, "stopped");
+		if (bl_digest_from_hex(file->d_name, &tree) < 0 || !has_blob(dirs, &tree, blob))
+			continue;
+		r = add_tree(ret, &tree, err);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? bl_err_sys(err, -r, "read 'trees'") : 0;
 }
 
 /* ---- On the loop ---- */
@@ -85,33 +144,26 @@ int bl_store_tree_condemn(struct bl_store *store, const struct bl_digest *name, 
 	return 0;
 }
 
-static int is_blob(void *context, const struct bl_manifest_entry *entry, struct bl_err *err)
+int bl_store_trees_condemn(struct bl_store *store, const struct bl_store_trees *trees,
+			   struct bl_err *err)
 {
-	(void)err;
-	return bl_digest_equal(context, &entry->digest) ? -EEXIST : 0;
-}
-
-int bl_store_blob_condemn(struct bl_store *store, const struct bl_digest *blob, struct bl_err *err)
-{
-	struct bl_digest wanted = *blob;
 	int condemned = 0;
 
-	/* Backwards: what is taken away is replaced by the last, which was seen. */
-	for (size_t i = store->count; i-- > 0;) {
-		struct bl_store_entry *entry = store->list[i];
-		char name[BL_CACHEDIR_NAME];
+	for (size_t i = 0; i < trees->count; i++) {
 		int r;
 
-		if (!entry->present)
+		if (!bl_store_entry_present(store, &trees->list[i]))
 			continue;
-		bl_store_manifest_name(&entry->name, name);
-		if (bl_manifest_walk(store->dirs->manifests, name, NULL, is_blob, &wanted, NULL) !=
-		    -EEXIST)
-			continue;
-		r = bl_store_tree_condemn(store, &entry->name, err);
+		r = bl_store_tree_condemn(store, &trees->list[i], err);
 		if (r < 0)
 			return r;
 		condemned++;
 	}
 	return condemned;
+}
+
+void bl_store_trees_done(struct bl_store_trees *trees)
+{
+	free(trees->list);
+	*trees = (struct bl_store_trees){0};
 }

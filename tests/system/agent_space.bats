@@ -340,3 +340,31 @@ use_process() {
 	run grep -rl "${tree#sha256:}" "$T/cache/refs"
 	assert_equal "$output" ""
 }
+
+@test "faults: a disk that takes its time to read manifests for a damaged blob keeps nobody else waiting" {
+	need_faults
+	local spare blob tree
+	start_with .
+	start_container c1 1
+	expect_code 200
+	tree=$(answer '.weights[0].path')
+	stop_agent
+	blob=$(find "$T/cache/blobs" -type f -size +900k)
+	printf x | dd of="$blob" bs=1 seek=5000 conv=notrunc status=none
+	new_process
+	spare=$PID
+	gate_agent blob-trees:WAIT:1 '.scrub_rate = "1GiB"'
+	exec 9>"$T/gate"
+	is_awake
+	use_process "$spare"
+	put c2 default "$(items hf://org/m2)"
+	expect_code 200
+	[ -d "$tree" ]
+	exec 9>&-
+	"$FIXTURES/process.py" line "$T/agent.log" "blob $(basename "$blob") was damaged on disk" >/dev/null
+	is_awake
+	[ ! -d "$tree" ]
+	start_container c3 1
+	expect_code 200
+	diff -r "$T/model1" "$(answer '.weights[0].path')"
+}

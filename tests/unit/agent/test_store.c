@@ -459,9 +459,12 @@ static void the_scrub_finds_a_flipped_bit(void **state)
 	struct bl_cachedir *dirs = bl_store_dirs(cache->store);
 	struct bl_digest blob = digest_of("weights");
 	const struct text_file two[] = {{"other", "weights"}};
+	const struct text_file without[] = {{"other", "deeper"}};
+	struct bl_digest third;
 	struct bl_digest found;
 	struct bl_digest first;
 	struct bl_digest second;
+	struct bl_store_trees trees = {0};
 	struct bl_scrub scrub;
 	char path[256];
 	int bad = 0;
@@ -469,6 +472,7 @@ static void the_scrub_finds_a_flipped_bit(void **state)
 
 	assert_ok(cache, publish_tree(cache->store, small, 4, &first, &cache->err));
 	assert_ok(cache, publish_tree(cache->store, two, 1, &second, &cache->err));
+	assert_ok(cache, publish_tree(cache->store, without, 1, &third, &cache->err));
 	blob_path_of(cache, &blob, path);
 	flip_a_bit(path);
 	bl_scrub_init(&scrub);
@@ -477,12 +481,15 @@ static void the_scrub_finds_a_flipped_bit(void **state)
 			continue;
 		assert_int_equal(r, -EBADMSG);
 		assert_true(bl_digest_equal(&found, &blob));
-		assert_int_equal(bl_store_blob_condemn(cache->store, &found, &cache->err), 2);
+		assert_ok(cache, bl_store_blob_trees(dirs, &found, NULL, &trees, &cache->err));
+		assert_int_equal(bl_store_trees_condemn(cache->store, &trees, &cache->err), 2);
 		bad++;
 	}
+	bl_store_trees_done(&trees);
 	assert_int_equal(bad, 1);
 	assert_int_equal(scrub.blobs, 3);
 	assert_int_equal(bl_store_tree_use(cache->store, &first, &cache->err), -ENOENT);
+	assert_ok(cache, bl_store_tree_use(cache->store, &third, &cache->err));
 	assert_int_equal(entries_in(cache, "quarantine"), 1);
 	assert_ok(cache, publish_tree(cache->store, small, 4, &first, &cache->err));
 	assert_ok(cache, bl_tree_verify(dirs, &first, NULL, &cache->err));
