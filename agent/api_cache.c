@@ -51,25 +51,80 @@ static bool add_tree(bl_json *list, const struct bl_store_tree *tree)
 	       bl_json_set_bool(to, "pinned", tree->pinned);
 }
 
-void bl_api_cache_get(struct bl_request *request, void *data)
+static void answer_cache(struct bl_request *request, struct bl_store *store)
 {
-	struct bl_node *agent = data;
 	auto_json json = bl_json_new_object();
-	bl_json *list =
-		json && add_usage(json, agent->store) ? bl_json_set_array(json, "trees") : NULL;
+	bl_json *list = json && add_usage(json, store) ? bl_json_set_array(json, "trees") : NULL;
 	struct bl_store_tree entry;
 	size_t position = 0;
 
-	while (list && bl_store_tree_next(agent->store, &position, &entry) > 0) {
-		/* Sizes are read where they are not known yet. */
-		if (bl_store_tree_find(agent->store, &entry.name, &entry) == 0 &&
-		    !add_tree(list, &entry))
+	while (list && bl_store_tree_next(store, &position, &entry) > 0)
+		if (!add_tree(list, &entry))
 			list = NULL;
-	}
 	if (list)
 		bl_http_answer(request, 200, json);
 	else
 		bl_api_no_memory(request);
+}
+
+/* Sizes that nobody has read since the start: looked for once, for all who wait for them. */
+static struct {
+	struct bl_node *agent;
+	struct bl_task task;
+	struct bl_waiters waiters; /* for what there is */
+	struct bl_gc_size *list;
+	size_t count;
+	bool running;
+} sizes;
+
+static void collect_now(struct bl_node *agent);
+
+static void sizes_run(struct bl_task *task)
+{
+	(void)task;
+	bl_gc_sizes(bl_store_dirs(sizes.agent->store), sizes.list, sizes.count,
+		    &sizes.agent->collector.stop);
+}
+
+static void sizes_done(struct bl_task *task)
+{
+	(void)task;
+	bl_store_sizes_take(sizes.agent->store, sizes.list, sizes.count);
+	free(TAKE_PTR(sizes.list));
+	sizes.running = false;
+	while (sizes.waiters.first)
+		answer_cache(sizes.waiters.first, sizes.agent->store);
+	collect_now(sizes.agent);
+}
+
+/* Whether all are known; else they will be when sizes_done() runs. */
+static bool sizes_known(struct bl_node *agent)
+{
+	if (sizes.running)
+		return false;
+	sizes.agent = agent;
+	sizes.count = bl_store_sizes_begin(agent->store, &sizes.list);
+	if (sizes.count == 0)
+		return true;
+	sizes.running = true;
+	bl_pool_run(&agent->quick, &sizes.task, sizes_run, sizes_done, NULL);
+	return false;
+}
+
+static void cache_wait_over(struct bl_request *request)
+{
+	answer_cache(request, sizes.agent->store);
+}
+
+void bl_api_cache_get(struct bl_request *request, void *data)
+{
+	struct bl_node *agent = data;
+
+	if (sizes_known(agent))
+		answer_cache(request, agent->store);
+	else
+		bl_http_hold(request, &sizes.waiters, BL_HTTP_WAIT_MAX * 1000ULL, cache_wait_over,
+			     NULL);
 }
 
 /* ---- One tree ---- */
@@ -227,17 +282,28 @@ static void gc_done(struct bl_collect *collect, const struct bl_gc_result *resul
 	}
 }
 
+/* For those who wait; what goes first is for the sizes to say. */
+static void collect_now(struct bl_node *agent)
+{
+	struct bl_err err = {0};
+
+	if (!gc.waiters.first || gc.collect.wanted)
+		return;
+	if (bl_store_trim(agent->store, &err) < 0)
+		while (gc.waiters.first)
+			bl_http_problem(gc.waiters.first, 500, BL_JOB_INTERNAL, "The agent failed",
+					err.msg);
+	else
+		bl_collector_want(&agent->collector, &gc.collect, true, gc_done, NULL);
+}
+
 void bl_api_gc_post(struct bl_request *request, void *data)
 {
 	struct bl_node *agent = data;
-	struct bl_err err = {0};
 
-	if (bl_store_trim(agent->store, &err) < 0) {
-		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed", err.msg);
-		return;
-	}
-	bl_collector_want(&agent->collector, &gc.collect, true, gc_done, NULL);
 	hold(request, &gc.waiters);
+	if (sizes_known(agent))
+		collect_now(agent);
 }
 
 /* A verification of every tree, on the pool, tree after tree. */
@@ -316,10 +382,10 @@ static void verify_next(void)
 {
 	/* One that has gone by now is passed over. */
 	for (; verify.at < verify.count; verify.at++) {
-		struct bl_store_tree tree;
+		const struct bl_digest *tree = &verify.trees[verify.at];
 
-		if (bl_store_tree_find(verify.agent->store, &verify.trees[verify.at], &tree) == 0 &&
-		    bl_store_tree_hold(verify.agent->store, &tree.name, NULL) == 0) {
+		if (bl_store_tree_is_there(verify.agent->store, tree) &&
+		    bl_store_tree_hold(verify.agent->store, tree, NULL) == 0) {
 			bl_pool_run(&verify.agent->pool, &verify.task, verify_run, verify_done,
 				    NULL);
 			return;

@@ -324,6 +324,7 @@ int bl_gc_collect(struct bl_cachedir *dirs, const struct bl_gc_options *options,
 	uint64_t before;
 
 	*ret = (struct bl_gc_result){0};
+	bl_gc_sizes(dirs, sweep.options->sizes, sweep.options->size_count, sweep.options->stop);
 	sweep_partial(&sweep);
 	before = ret->freed;
 	note(&sweep, bl_partial_collect(dirs, sweep.options->partials_before, &ret->freed, &found),

@@ -6,7 +6,10 @@
 #define BL_GC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "agent/digest.h"
 
 struct bl_err;
 struct bl_cachedir;
@@ -18,6 +21,13 @@ struct bl_gc_result {
 	bool counted;
 };
 
+/* A tree whose size somebody wants to know, as its manifest has it. */
+struct bl_gc_size {
+	struct bl_digest tree;
+	uint64_t files, bytes;
+	bool known; /* it was read, or will never say more than this */
+};
+
 /* Times are unix seconds: what was last changed before them goes; 0: nothing, INT64_MAX: all. */
 struct bl_gc_options {
 	int64_t orphans_before;	   /* blobs that no tree has, manifests without one */
@@ -25,6 +35,9 @@ struct bl_gc_options {
 	int64_t quarantine_before; /* what was put into quarantine/ */
 	const bool *stop;	   /* as in struct bl_digest_pace; may be NULL */
 	bool count;		   /* what is there is to be measured */
+	struct bl_gc_size
+		*sizes; /* to be filled, first of all; whose options these are owns them */
+	size_t size_count;
 };
 
 /*
@@ -34,6 +47,10 @@ struct bl_gc_options {
  */
 int bl_gc_collect(struct bl_cachedir *dirs, const struct bl_gc_options *options,
 		  struct bl_gc_result *ret, struct bl_err *err);
+
+/* Fills in the sizes until `stop` (may be NULL). */
+void bl_gc_sizes(struct bl_cachedir *dirs, struct bl_gc_size *sizes, size_t count,
+		 const bool *stop);
 
 /* Adds up what blobs/ and partial/ hold. */
 int bl_gc_measure(struct bl_cachedir *dirs, uint64_t *ret_bytes, struct bl_err *err);

@@ -176,6 +176,7 @@ void bl_store_close(struct bl_store **to_close)
 	for (size_t i = 0; i < store->count; i++)
 		free(store->list[i]);
 	free(store->list);
+	free(store->sizes);
 	free(store->buckets);
 	bl_cachedir_close(&store->dirs);
 	free(store);
@@ -195,10 +196,8 @@ const char *bl_store_boot_id(const struct bl_store *store)
 
 /* ---- Trees ---- */
 
-static void describe(struct bl_store *store, struct bl_store_entry *entry,
-		     struct bl_store_tree *ret)
+static void describe(const struct bl_store_entry *entry, struct bl_store_tree *ret)
 {
-	bl_store_entry_size(store, entry);
 	*ret = (struct bl_store_tree){
 		.name = entry->name,
 		.files = entry->files,
@@ -224,8 +223,14 @@ int bl_store_tree_find(struct bl_store *store, const struct bl_digest *name,
 
 	if (!entry)
 		return -ENOENT;
-	describe(store, entry, ret);
+	bl_store_entry_size(store, entry);
+	describe(entry, ret);
 	return 0;
+}
+
+bool bl_store_tree_is_there(const struct bl_store *store, const struct bl_digest *name)
+{
+	return bl_store_entry_present(store, name) != NULL;
 }
 
 size_t bl_store_tree_count(const struct bl_store *store)
@@ -240,11 +245,11 @@ size_t bl_store_tree_count(const struct bl_store *store)
 int bl_store_tree_next(struct bl_store *store, size_t *position, struct bl_store_tree *ret)
 {
 	while (*position < store->count) {
-		struct bl_store_entry *entry = store->list[(*position)++];
+		const struct bl_store_entry *entry = store->list[(*position)++];
 
 		if (!entry->present)
 			continue;
-		describe(store, entry, ret);
+		describe(entry, ret);
 		return 1;
 	}
 	return 0;
@@ -393,7 +398,7 @@ int bl_store_tree_added(struct bl_store *store, const struct bl_digest *name, st
 	if (!entry)
 		return bl_err_nomem(err);
 	entry->present = true;
-	entry->sized = false;
+	entry->sized = entry->size_tried = false;
 	store->added++;
 	bl_store_touch(store, entry);
 	return 0;

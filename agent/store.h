@@ -38,6 +38,7 @@ struct bl_err;
 struct bl_cachedir;
 struct bl_gc_options;
 struct bl_gc_result;
+struct bl_gc_size;
 struct bl_store;
 
 struct bl_store_options {
@@ -81,9 +82,18 @@ struct bl_store_tree {
 /* 0, or -ENOENT (err untouched). Sizes are read from the manifest the first time. */
 int bl_store_tree_find(struct bl_store *store, const struct bl_digest *name,
 		       struct bl_store_tree *ret);
+bool bl_store_tree_is_there(const struct bl_store *store, const struct bl_digest *name);
 size_t bl_store_tree_count(const struct bl_store *store);
-/* Every tree once, in no order: *position starts as 0. 1 and *ret, or 0 at the end. */
+/* Every tree once, in no order: *position starts as 0. 1 and *ret, or 0 at the end. Sizes are as far as
+ * they are known: see bl_store_sizes_begin(). */
 int bl_store_tree_next(struct bl_store *store, size_t *position, struct bl_store_tree *ret);
+
+/*
+ * The trees whose sizes nobody has read since the start: how many, with their names in *ret, the
+ * caller's. bl_gc_sizes() fills them in on a worker, then the store takes them.
+ */
+size_t bl_store_sizes_begin(struct bl_store *store, struct bl_gc_size **ret);
+void bl_store_sizes_take(struct bl_store *store, const struct bl_gc_size *sizes, size_t count);
 
 /* Its absolute path, and that of the overlay's empty lower layer. */
 int bl_store_tree_path(const struct bl_store *store, const struct bl_digest *name,

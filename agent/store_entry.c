@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "agent/cachedir.h"
-#include "agent/manifest.h"
+#include "agent/gc.h"
 #include "agent/store_impl.h"
 #include "common/sys.h"
 
@@ -134,26 +134,56 @@ int bl_store_entry_load(struct bl_store *store, struct bl_store_entry *entry)
 	return 0;
 }
 
-static int add_size(void *context, const struct bl_manifest_entry *file, struct bl_err *err)
-{
-	struct bl_store_entry *entry = context;
-
-	(void)err;
-	entry->files++;
-	entry->bytes += file->size;
-	return 0;
-}
-
 void bl_store_entry_size(struct bl_store *store, struct bl_store_entry *entry)
 {
-	char name[BL_CACHEDIR_NAME];
-	int r;
+	struct bl_gc_size size = {.tree = entry->name};
 
 	if (entry->sized || !entry->present)
 		return;
-	bl_store_manifest_name(&entry->name, name);
-	entry->files = entry->bytes = 0;
-	r = bl_manifest_walk(store->dirs->manifests, name, NULL, add_size, entry, NULL);
-	/* A manifest that is damaged shows when the tree is used. */
-	entry->sized = r == 0 || r == -EBADMSG || r == -ENOENT;
+	bl_gc_sizes(store->dirs, &size, 1, NULL);
+	bl_store_sizes_take(store, &size, 1);
+}
+
+/* ---- The sizes of many, which a worker finds ---- */
+
+static bool lacks_size(const struct bl_store_entry *entry)
+{
+	return entry->present && !entry->sized && !entry->size_tried;
+}
+
+size_t bl_store_sizes_begin(struct bl_store *store, struct bl_gc_size **ret)
+{
+	struct bl_gc_size *list;
+	size_t missing = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < store->count; i++)
+		missing += lacks_size(store->list[i]);
+	list = missing > 0 ? calloc(missing, sizeof(*list)) : NULL;
+	for (size_t i = 0; i < store->count && missing > 0; i++) {
+		if (!lacks_size(store->list[i]))
+			continue;
+		if (list)
+			list[n++].tree = store->list[i]->name;
+		else
+			/* No memory: nobody may wait for them for ever. */
+			store->list[i]->size_tried = true;
+	}
+	*ret = list;
+	return n;
+}
+
+void bl_store_sizes_take(struct bl_store *store, const struct bl_gc_size *sizes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct bl_store_entry *entry = bl_store_entry_find(store, &sizes[i].tree);
+
+		/* What has used it meanwhile knows better. */
+		if (!entry || entry->sized)
+			continue;
+		entry->size_tried = true;
+		entry->files = sizes[i].files;
+		entry->bytes = sizes[i].bytes;
+		entry->sized = sizes[i].known;
+	}
 }

@@ -24,6 +24,7 @@ struct bl_store_entry {
 	bool others;	/* ... and whether another tenant has it too */
 	bool present;	/* in trees/; an entry without it is held, or pinned */
 	bool pinned, sized;
+	bool size_tried; /* its size was looked for; where that failed it counts as nothing */
 	/* The last whole look at it: when (milliseconds of this boot), and its root then. */
 	int64_t checked_at;
 	struct bl_store_seen {
@@ -56,6 +57,9 @@ struct bl_store {
 	int64_t measured_at;	/* milliseconds of CLOCK_BOOTTIME */
 	/* A shortage wants a count; the collect that runs has one for it; there was one. */
 	bool recount, recounting, recounted;
+	struct bl_gc_size *sizes; /* that the collect is to find, and it alone touches them */
+	size_t size_count;
+	bool sizes_wanted; /* by the next collect */
 	unsigned tenant_round;
 	uint64_t added; /* trees, since the start */
 	/* Retired trees are counted, so that a collect that began before one is not taken for its. */

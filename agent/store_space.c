@@ -52,12 +52,13 @@ static int measure(struct bl_store *store, struct bl_err *err)
 	return 0;
 }
 
-/* Before anything is evicted or refused a collect counts the bytes anew, unless one just has. */
+/* Before anything is evicted or refused a collect counts the bytes anew, unless one just has, and reads
+ * what candidates() will ask for. */
 static bool must_count(struct bl_store *store)
 {
 	if (!store->drifted || (store->recounted && !is_due(store)))
 		return false;
-	store->recount = true;
+	store->recount = store->sizes_wanted = true;
 	return true;
 }
 
@@ -141,7 +142,8 @@ static int by_use(const void *a, const void *b)
 	return (x->used > y->used) - (x->used < y->used);
 }
 
-/* Those that may go; *ret_bytes what they come to by their manifests. */
+/* Those that may go; *ret_bytes what they come to by their manifests. 1: a collect has to read some of
+ * these first. */
 static int candidates(struct bl_store *store, struct bl_store_entry ***ret, size_t *ret_count,
 		      uint64_t *ret_bytes, struct bl_err *err)
 {
@@ -152,16 +154,19 @@ static int candidates(struct bl_store *store, struct bl_store_entry ***ret, size
 	if (!list)
 		return bl_err_nomem(err);
 	for (size_t i = 0; i < store->count; i++) {
-		if (!bl_store_entry_may_go(store->list[i]))
+		struct bl_store_entry *entry = store->list[i];
+
+		if (!bl_store_entry_may_go(entry))
 			continue;
-		bl_store_entry_size(store, store->list[i]);
-		bytes += store->list[i]->bytes;
-		list[n++] = store->list[i];
+		if (!entry->sized && !entry->size_tried)
+			store->sizes_wanted = true;
+		bytes += entry->bytes;
+		list[n++] = entry;
 	}
 	*ret = list;
 	*ret_count = n;
 	*ret_bytes = bytes;
-	return 0;
+	return store->sizes_wanted;
 }
 
 static int evict(struct bl_store *store, struct bl_store_entry *entry, struct bl_err *err)
@@ -222,7 +227,7 @@ static int make_room(struct bl_store *store, uint64_t bytes, uint64_t missing, s
 	if (store->collected != store->retired || (store->short_of_room && !store->swept))
 		return 1;
 	r = candidates(store, &list, &count, &evictable, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (evictable < missing) {
 		if (store->swept)
@@ -278,6 +283,11 @@ void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret)
 	ret->count = store->recount || !store->measured || is_due(store);
 	store->recounting = store->recount;
 	store->recount = false;
+	if (store->sizes_wanted && !store->sizes)
+		store->size_count = bl_store_sizes_begin(store, &store->sizes);
+	store->sizes_wanted = false;
+	ret->sizes = store->sizes;
+	ret->size_count = store->size_count;
 	store->grown = 0;
 	store->sweeping = store->short_of_room;
 	if (store->short_of_room)
@@ -307,6 +317,9 @@ void bl_store_collected(struct bl_store *store, const struct bl_gc_result *resul
 	store->measured = store->measured || result->counted;
 	store->recounted = store->recounted || store->recounting;
 	store->recounting = false;
+	bl_store_sizes_take(store, store->sizes, store->size_count);
+	free(TAKE_PTR(store->sizes));
+	store->size_count = 0;
 	store->collected = store->collecting;
 	store->swept = store->sweeping && store->short_of_room;
 }
@@ -331,7 +344,7 @@ int bl_store_trim(struct bl_store *store, struct bl_err *err)
 	if (must_count(store))
 		return 1;
 	r = candidates(store, &list, &count, &evictable, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = bl_store_evict_oldest(store, list, count,
 				  less(store->bytes, all / 100 * store->options.low_percent), err);

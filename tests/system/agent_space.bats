@@ -368,3 +368,68 @@ use_process() {
 	expect_code 200
 	diff -r "$T/model1" "$(answer '.weights[0].path')"
 }
+
+# sizes_at_gate REQUEST...: an agent with one tree of an agent before it, that has to read its size for
+# the request, which runs as ASKER with its answer in $T/asked; its thread is at the gate.
+sizes_at_gate() {
+	start_with "$1"
+	start_container c1 1
+	expect_code 200
+	end_container c1 "$PID"
+	stop_agent
+	new_process
+	SPARE=$PID
+	gate_agent tree-sizes:WAIT:1 "$1"
+	curl --silent --max-time 60 --unix-socket "$T/agent.sock" "${@:2}" >"$T/asked" 3>&- &
+	ASKER=$!
+	exec 9>"$T/gate"
+	is_awake
+}
+
+@test "faults: a disk that takes its time to read the sizes of trees keeps nobody else waiting" {
+	need_faults
+	sizes_at_gate '.lease_grace = "0s"' http://agent/v1/cache
+	use_process "$SPARE"
+	put c2 default "$(items hf://org/m2)"
+	expect_code 200
+	[ ! -s "$T/asked" ]
+	exec 9>&-
+	wait "$ASKER"
+	output=$(cat "$T/asked")
+	assert_equal "$(answer '[.trees[] | select(.bytes > 900000)] | length')" 2
+}
+
+@test "faults: a disk that takes its time to read what an eviction would give keeps nobody else waiting" {
+	need_faults
+	start_with '.lease_grace = "0s" | .quotas = {cache: 1500000}'
+	start_container c1 1
+	expect_code 200
+	end_container c1 "$PID"
+	stop_agent
+	gate_agent tree-sizes:WAIT:1 '.lease_grace = "0s" | .quotas = {cache: 1500000}'
+	start_container c2 2 default 0
+	expect_code 202
+	exec 9>"$T/gate"
+	is_awake
+	agent GET /v1/containers/c2
+	assert_equal "$(answer .state)" pending
+	assert_equal "$(trees)" 1
+	exec 9>&-
+	wait_state c2 ready
+	assert_equal "$(trees)" 1
+	diff -r "$T/model2" "$(answer '.weights[0].path')"
+}
+
+@test "space: an agent that was just started evicts at once for a gc above the high mark" {
+	start_with '.lease_grace = "0s"'
+	for i in 1 2 3; do
+		start_container "c$i" "$i"
+		expect_code 200
+		end_container "c$i" "$PID"
+	done
+	stop_agent
+	start_with '.quotas = {cache: 4000000} | .watermarks = {high: 60, low: 30} | .lease_grace = "0s"'
+	agent POST /v1/cache/gc
+	expect_code 200
+	assert_equal "$(trees)" 1
+}
