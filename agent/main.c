@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ballastd: options, start and end. All else happens in callbacks of the loop.
+ * ballastd: start and end. All else happens in callbacks of the loop.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "agent/api.h"
 #include "agent/late.h"
 #include "agent/listen.h"
+#include "agent/options.h"
 #include "agent/store.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
@@ -30,104 +30,6 @@
 #define WORKERS	      4
 #define QUICK_WORKERS 2
 #define PREPARE_DELAY 2 /* ms: by then the container that waits has its answer */
-
-struct options {
-	const char *socket, *cache_dir, *secrets_dir, *config, *fetch, *metrics_listen;
-	enum bl_log_format log_format;
-	enum bl_log_level log_level;
-	bool config_given;
-};
-
-static const char usage[] =
-	"Usage: ballastd [OPTION]...\n"
-	"The node agent of Ballast: fetches, keeps and leases model weights.\n"
-	"\n"
-	"  --socket=PATH             where it listens (" BL_PATH_SOCKET ")\n"
-	"  --cache-dir=DIR           where weights are kept (" BL_PATH_CACHE ")\n"
-	"  --secrets-dir=DIR         tenants' secrets (" BL_PATH_SECRETS ")\n"
-	"  --config=FILE             configuration (" BL_PATH_CONFIG ", if it is there)\n"
-	"  --fetch=PROGRAM           the fetch program (beside ballastd, or " BL_PATH_FETCH ")\n"
-	"  --metrics-listen=ADDR:PORT  serve /metrics by TCP too\n"
-	"  --log-format=text|json    form of log lines (text)\n"
-	"  --log-level=debug|info|warning|error   least that is logged (info)\n"
-	"  --version, --help\n";
-
-/* ---- Options ---- */
-
-static int parse_level(const char *text, enum bl_log_level *ret)
-{
-	static const char *const names[] = {"debug", "info", "warning", "error"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (strcmp(text, names[i]) == 0) {
-			*ret = (enum bl_log_level)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
-/* 0 to go on, 1 to leave with success, < 0 to leave with an error. */
-static int parse_options(int argc, char **argv, struct options *options, struct bl_err *err)
-{
-	static const struct option table[] = {
-		{"socket", required_argument, NULL, 's'},
-		{"cache-dir", required_argument, NULL, 'c'},
-		{"secrets-dir", required_argument, NULL, 'S'},
-		{"config", required_argument, NULL, 'f'},
-		{"fetch", required_argument, NULL, 'F'},
-		{"metrics-listen", required_argument, NULL, 'm'},
-		{"log-format", required_argument, NULL, 'l'},
-		{"log-level", required_argument, NULL, 'L'},
-		{"version", no_argument, NULL, 'V'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1) {
-		switch (option) {
-		case 's':
-			options->socket = optarg;
-			break;
-		case 'c':
-			options->cache_dir = optarg;
-			break;
-		case 'S':
-			options->secrets_dir = optarg;
-			break;
-		case 'f':
-			options->config = optarg;
-			options->config_given = true;
-			break;
-		case 'F':
-			options->fetch = optarg;
-			break;
-		case 'm':
-			options->metrics_listen = optarg;
-			break;
-		case 'l':
-			if (bl_log_parse_format(optarg, &options->log_format) < 0)
-				return bl_err_config(err, "--log-format: text or json");
-			break;
-		case 'L':
-			if (parse_level(optarg, &options->log_level) < 0)
-				return bl_err_config(err, "--log-level: debug, info, warning or "
-							  "error");
-			break;
-		case 'V':
-			(void)printf("ballastd %s\n", BL_VERSION);
-			return 1;
-		case 'h':
-			(void)fputs(usage, stdout);
-			return 1;
-		default:
-			return bl_err_config(err, "see ballastd --help");
-		}
-	}
-	if (optind < argc)
-		return bl_err_config(err, "'%s' is no option; see ballastd --help", argv[optind]);
-	return 0;
-}
 
 /* ---- Surroundings ---- */
 
@@ -232,35 +134,37 @@ static void sync_leases(void *data)
 	bl_loop_after(&agent->loop, &agent->prepare, PREPARE_DELAY, prepare_lease, agent->store);
 }
 
-static int open_agent(struct bl_node *agent, const struct options *options, struct bl_err *err)
+static int open_store(struct bl_node *agent, const char *path, struct bl_err *err)
 {
-	struct bl_store_options store = {
-		.path = options->cache_dir, .unsynced = sync_leases, .data = agent};
-	int r = bl_config_load(options->config, !options->config_given, &agent->config, err);
+	const struct bl_store_options store = {
+		.path = path,
+		.max_bytes = agent->config.cache_quota,
+		.high_percent = (unsigned)agent->config.high_water,
+		.low_percent = (unsigned)agent->config.low_water,
+		.lease_grace = (int64_t)agent->config.lease_grace,
+		.unsynced = sync_leases,
+		.data = agent,
+	};
 
-	if (r == 0)
-		r = bl_spawn_init(&agent->spawn, options->fetch, agent->config.job,
-				  options->log_level == BL_LOG_DEBUG, err);
-	if (r < 0)
-		return r;
-	if (agent->spawn.rules < 0)
+	return bl_store_open(&store, &agent->store, err);
+}
+
+static int open_spawn(struct bl_node *agent, const struct bl_options *options, struct bl_err *err)
+{
+	int r = bl_spawn_init(&agent->spawn, options->fetch, agent->config.job,
+			      options->log_level == BL_LOG_DEBUG, err);
+
+	if (r == 0 && agent->spawn.rules < 0)
 		bl_log(BL_LOG_WARNING,
 		       "no Landlock here (the kernel lacks it or its lsm= does, or a "
 		       "filter denies it): "
 		       "fetch processes can open what any user of the host can");
-	store.max_bytes = agent->config.cache_quota;
-	store.high_percent = (unsigned)agent->config.high_water;
-	store.low_percent = (unsigned)agent->config.low_water;
-	store.lease_grace = (int64_t)agent->config.lease_grace;
-	r = bl_store_open(&store, &agent->store, err);
-	if (r == 0)
-		r = bl_loop_init(&agent->loop, err);
-	if (r == 0)
-		r = bl_pool_init(&agent->pool, &agent->loop, WORKERS, err);
-	if (r == 0)
-		r = bl_pool_init(&agent->quick, &agent->loop, QUICK_WORKERS, err);
-	if (r < 0)
-		return r;
+	return r;
+}
+
+/* Tells the parts of each other. */
+static void connect_parts(struct bl_node *agent, const struct bl_options *options)
+{
 	agent->collector = (struct bl_collector){
 		.loop = &agent->loop,
 		.pool = &agent->pool,
@@ -297,6 +201,25 @@ static int open_agent(struct bl_node *agent, const struct options *options, stru
 		.config = &agent->config,
 		.tell = tell,
 	};
+}
+
+static int open_agent(struct bl_node *agent, const struct bl_options *options, struct bl_err *err)
+{
+	int r = bl_config_load(options->config, !options->config_given, &agent->config, err);
+
+	if (r == 0)
+		r = open_spawn(agent, options, err);
+	if (r == 0)
+		r = open_store(agent, options->cache_dir, err);
+	if (r == 0)
+		r = bl_loop_init(&agent->loop, err);
+	if (r == 0)
+		r = bl_pool_init(&agent->pool, &agent->loop, WORKERS, err);
+	if (r == 0)
+		r = bl_pool_init(&agent->quick, &agent->loop, QUICK_WORKERS, err);
+	if (r < 0)
+		return r;
+	connect_parts(agent, options);
 	bl_store_lease_prepare(agent->store);
 	bl_collector_start(&agent->collector);
 	bl_prefetch_start(&agent->prefetch);
@@ -326,7 +249,7 @@ static void close_agent(struct bl_node *agent)
 	bl_config_done(&agent->config);
 }
 
-static int serve(struct bl_node *agent, const struct options *options, struct bl_err *err)
+static int serve(struct bl_node *agent, const struct bl_options *options, struct bl_err *err)
 {
 	struct bl_watch signals = BL_WATCH_INIT;
 	auto_fd signal_fd = open_signals();
@@ -370,7 +293,7 @@ int main(int argc, char **argv)
 	static struct bl_node agent = {.spawn = {.program = -1, .namespace = -1, .rules = -1},
 				       .pool.event = -1,
 				       .quick.event = -1};
-	struct options options = {
+	struct bl_options options = {
 		.socket = BL_PATH_SOCKET,
 		.cache_dir = BL_PATH_CACHE,
 		.secrets_dir = BL_PATH_SECRETS,
@@ -385,7 +308,7 @@ int main(int argc, char **argv)
 		return bl_late_child();
 	settle_process();
 	bl_log_init("ballastd", BL_LOG_TEXT, BL_LOG_INFO);
-	r = parse_options(argc, argv, &options, &err);
+	r = bl_options_parse(argc, argv, &options, &err);
 	if (r > 0)
 		return BL_EX_OK;
 	bl_log_init("ballastd", options.log_format, options.log_level);

@@ -71,7 +71,7 @@ complete_words() {
 
 @test "what --help names is what is accepted; the manual and the completion name nothing else" {
 	local program table command
-	for program in ballast-hook:hook/options.c ballastd:agent/main.c ballast-fetch:fetch/options.c; do
+	for program in ballast-hook:hook/options.c ballastd:agent/options.c ballast-fetch:fetch/options.c; do
 		table=$TESTS/../${program#*:}
 		assert_equal "$("$BUILD/${program%:*}" --help | grep -oE -- '--[a-z-]+' | grep -v -- '--help\|--version' | sort -u)" \
 			"$(sed -nE 's/^\t+\{"(--)?([a-z][a-z-]+)", (true|false|required_argument|no_argument).*/--\2/p' "$table" |
