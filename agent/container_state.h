@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside containers: containers.c has their lives, container_late.c those whose weights come late,
- * container_restore.c those of an agent before, container_json.c what is said of them. Only these,
- * and agent/api.c for its answers, include it.
+ * Inside containers: containers.c has their lives, container_items.c what they ask for,
+ * container_late.c those whose weights come late, container_restore.c those of an agent before,
+ * container_json.c what is said of them. Only these, and agent/api.c for its answers, include it.
  */
 #ifndef BL_AGENT_CONTAINER_STATE_H
 #define BL_AGENT_CONTAINER_STATE_H
@@ -45,16 +45,28 @@ void bl_container_tell(const struct bl_container *container, const char *what);
 struct bl_container *bl_container_new(struct bl_containers *containers,
 				      const struct bl_container_request *request,
 				      struct bl_err *err);
-/* Looks its items up, claims what is missing, puts its lease, watches its process. */
-int bl_container_start(struct bl_container *container, struct bl_problem *problem);
 int bl_container_watch(struct bl_container *container, struct bl_err *err);
-/* The lease with the trees that are there, on disk. */
-int bl_container_put_lease(struct bl_container *container, struct bl_err *err);
+void bl_container_answer_waiters(struct bl_container *container);
+/* It has what it asked for: how long that took is on record. */
+void bl_container_count_wait(struct bl_container *container);
 /* A pidfd of exactly that process; -ESRCH where it is gone, or the number is another's now; another
  * -errno says nothing of it. */
 int bl_container_open_process(pid_t pid, uint64_t start_time);
 /* Fills *problem with a 409. */
 int bl_container_conflict(struct bl_problem *problem, const char *detail);
+
+/* ---- container_items.c ---- */
+
+/* Looks its items up, claims what is missing, puts its lease, watches its process. */
+int bl_container_start(struct bl_container *container, struct bl_problem *problem);
+/* A second PUT of the same: joined, or tried again where it failed. */
+int bl_container_join(struct bl_container *container, struct bl_problem *problem);
+/* The lease with the trees that are there, on disk. */
+int bl_container_put_lease(struct bl_container *container, struct bl_err *err);
+/* What its items' claims call. */
+void bl_container_item_settled(struct bl_claim *claim, const struct bl_outcome *outcome);
+/* Gives up what is on its way, and what is held for it. */
+void bl_container_release_items(struct bl_container *container);
 
 /* ---- container_late.c ---- */
 

@@ -45,7 +45,7 @@ const struct bl_wait_bound bl_wait_bounds[BL_WAIT_BUCKETS] = {
 	{10000, "10"}, {30000, "30"}, {120000, "120"}, {600000, "600"}, {3600000, "3600"},
 };
 
-static void count_wait(struct bl_container *container)
+void bl_container_count_wait(struct bl_container *container)
 {
 	struct bl_wait_histogram *waits = &container->containers->waits;
 	uint64_t ms = bl_loop_now() - container->since;
@@ -109,18 +109,6 @@ int bl_container_open_process(pid_t pid, uint64_t start_time)
 
 /* ---- Life and death ---- */
 
-static void release_items(struct bl_container *container)
-{
-	for (size_t i = 0; container->items && i < container->weights.count; i++) {
-		struct bl_container_item *item = &container->items[i];
-
-		bl_works_give_up(&item->claim);
-		if (item->held)
-			bl_store_tree_unhold(container->containers->store, &item->tree);
-		item->held = false;
-	}
-}
-
 /* FNV-1a. */
 static struct bl_container **bucket_of(struct bl_containers *containers, const char *id)
 {
@@ -151,7 +139,7 @@ static void free_container(struct bl_container *container)
 	containers->count--;
 	if (container->id)
 		forget_id(container);
-	release_items(container);
+	bl_container_release_items(container);
 	bl_late_free(container->late);
 	bl_loop_unwatch(containers->loop, &container->death);
 	bl_loop_cancel(&container->grace);
@@ -167,7 +155,7 @@ static void free_container(struct bl_container *container)
 	free(container);
 }
 
-static void answer_waiters(struct bl_container *container)
+void bl_container_answer_waiters(struct bl_container *container)
 {
 	while (container->waiters.first)
 		bl_container_reply(container, container->waiters.first);
@@ -198,7 +186,7 @@ static void end_container(struct bl_container *container)
 	bl_late_free(TAKE_PTR(container->late));
 	container->state = BL_CONTAINER_ENDED;
 	bl_container_tell(container, "its process has ended");
-	answer_waiters(container);
+	bl_container_answer_waiters(container);
 	/* What is on its way for it goes on for as long as its lease still protects. */
 	bl_loop_after(containers->loop, &container->grace, containers->config->lease_grace * 1000,
 		      grace_over, container);
@@ -214,169 +202,6 @@ int bl_container_watch(struct bl_container *container, struct bl_err *err)
 {
 	return bl_loop_watch(container->containers->loop, &container->death, container->pidfd,
 			     EPOLLIN, process_died, container, err);
-}
-
-/* ---- Items ---- */
-
-/* The lease with the trees that are there, on disk. */
-int bl_container_put_lease(struct bl_container *container, struct bl_err *err)
-{
-	struct bl_store *store = container->containers->store;
-	auto_free struct bl_digest *trees = calloc(container->weights.count + 1, sizeof(*trees));
-	auto_json extra = bl_container_to_json(container);
-	struct bl_store_lease lease = {
-		.id = container->id,
-		.tenant = container->tenant,
-		.container = container->name ? container->name : (char *)"",
-		.pid = container->pid,
-		.start_time = container->start_time,
-		.trees = trees,
-		.extra = extra,
-	};
-	int r;
-
-	if (!trees || !extra)
-		return bl_err_nomem(err);
-	(void)snprintf(lease.boot_id, sizeof(lease.boot_id), "%s", bl_store_boot_id(store));
-	for (size_t i = 0; i < container->weights.count; i++)
-		if (container->items[i].ready)
-			trees[lease.tree_count++] = container->items[i].tree;
-	r = bl_store_lease_put(store, &lease, err);
-	for (size_t i = 0; r == 0 && i < container->weights.count; i++) {
-		if (container->items[i].held)
-			bl_store_tree_unhold(store, &container->items[i].tree);
-		container->items[i].held = false;
-	}
-	container->leased = r == 0 && lease.tree_count == container->weights.count;
-	return r;
-}
-
-static void fail_container(struct bl_container *container, const struct bl_problem *problem)
-{
-	container->state = BL_CONTAINER_FAILED;
-	container->problem = *problem;
-	bl_container_tell(container, problem->detail);
-	if (container->late)
-		bl_late_fail(container->late, problem->detail);
-	answer_waiters(container);
-}
-
-static bool all_ready(const struct bl_container *container)
-{
-	for (size_t i = 0; i < container->weights.count; i++)
-		if (!container->items[i].ready)
-			return false;
-	return true;
-}
-
-/* Everything is there: the lease gets the trees, then the waiters their answer. */
-static void become_ready(struct bl_container *container)
-{
-	struct bl_problem problem;
-	struct bl_err err = {0};
-
-	if (!container->leased && bl_container_put_lease(container, &err) < 0) {
-		bl_problem_set(&problem, BL_JOB_INTERNAL,
-			       "the lease cannot be written: %s; look at the node's cache "
-			       "disk, and restart ballastd where a directory of it was removed",
-			       err.msg);
-		fail_container(container, &problem);
-		return;
-	}
-	container->state = BL_CONTAINER_READY;
-	count_wait(container);
-	bl_container_tell(container, "ready");
-	if (container->late)
-		bl_container_attach_late(container);
-	answer_waiters(container);
-}
-
-static int take_tree(struct bl_container_item *item, const struct bl_digest *tree,
-		     struct bl_err *err)
-{
-	int r = bl_store_tree_hold(item->container->containers->store, tree, err);
-
-	if (r < 0)
-		return r;
-	item->tree = *tree;
-	item->ready = item->held = true;
-	return 0;
-}
-
-static void item_settled(struct bl_claim *claim, const struct bl_outcome *outcome)
-{
-	struct bl_container_item *item = claim->data;
-	struct bl_container *container = item->container;
-	const struct bl_weights_item *wanted = &container->weights.items[item - container->items];
-	struct bl_problem problem = outcome->problem;
-	struct bl_err err = {0};
-
-	if (problem.status == 0 && bl_works_check_pin(wanted, &outcome->tree, &problem) == 0 &&
-	    take_tree(item, &outcome->tree, &err) < 0)
-		bl_problem_set(&problem, BL_JOB_INTERNAL, "%s", err.msg);
-	if (container->state == BL_CONTAINER_ENDED)
-		return;
-	if (problem.status != 0) {
-		bl_problem_place(&problem, (size_t)(item - container->items));
-		fail_container(container, &problem);
-	} else if (all_ready(container))
-		become_ready(container);
-}
-
-/* Looks every item up, and claims what is not there. */
-static int start_items(struct bl_container *container, struct bl_problem *problem)
-{
-	struct bl_works *works = container->containers->works;
-	struct bl_err err = {0};
-	int r = 0;
-
-	for (size_t i = 0; i < container->weights.count; i++) {
-		struct bl_container_item *item = &container->items[i];
-		const struct bl_weights_item *wanted = &container->weights.items[i];
-		struct bl_digest tree;
-
-		if (item->ready || item->claim.work)
-			continue;
-		r = bl_works_lookup(works, container->tenant, wanted, &tree, problem);
-		if (r == 0) {
-			r = take_tree(item, &tree, &err);
-		} else if (r == -EAGAIN) {
-			r = bl_works_claim(works, container->tenant, wanted, false, &item->claim,
-					   &err);
-		} else {
-			bl_problem_place(problem, i);
-			return r;
-		}
-		if (r < 0) {
-			bl_works_problem(problem, r, &err);
-			return r;
-		}
-	}
-	return 0;
-}
-
-/* From a container with its items' list to one that is watched, looked after and leased. */
-int bl_container_start(struct bl_container *container, struct bl_problem *problem)
-{
-	struct bl_err err = {0};
-	int r = start_items(container, problem);
-
-	if (r < 0)
-		return r;
-	if (!container->leased)
-		r = bl_container_put_lease(container, &err);
-	if (r == 0)
-		r = bl_container_watch(container, &err);
-	if (r < 0) {
-		bl_problem_set(problem,
-			       r == -ENOSPC || r == -EDQUOT ? BL_JOB_SPACE : BL_JOB_INTERNAL,
-			       "the lease cannot be written: %s; look at the node's cache "
-			       "disk, and restart ballastd where a directory of it was removed",
-			       err.msg);
-		return r;
-	}
-	container->state = all_ready(container) ? BL_CONTAINER_READY : BL_CONTAINER_PENDING;
-	return 0;
 }
 
 /* ---- Making one ---- */
@@ -420,7 +245,7 @@ struct bl_container *bl_container_new(struct bl_containers *containers,
 		    : bl_err_nomem(err);
 	for (size_t i = 0; r == 0 && i < container->weights.count; i++) {
 		container->items[i].container = container;
-		container->items[i].claim.settled = item_settled;
+		container->items[i].claim.settled = bl_container_item_settled;
 		container->items[i].claim.data = &container->items[i];
 	}
 	if (r < 0) {
@@ -443,22 +268,6 @@ struct bl_container *bl_containers_find(struct bl_containers *containers, const 
 			ended = at;
 	}
 	return ended;
-}
-
-/* A second PUT of the same: joined, or tried again where it failed. */
-static int join(struct bl_container *container, struct bl_problem *problem)
-{
-	int r;
-
-	if (container->state != BL_CONTAINER_FAILED)
-		return 0;
-	container->state = BL_CONTAINER_PENDING;
-	r = start_items(container, problem);
-	if (r < 0)
-		fail_container(container, problem);
-	else if (all_ready(container))
-		become_ready(container);
-	return 0;
 }
 
 int bl_container_conflict(struct bl_problem *problem, const char *detail)
@@ -527,7 +336,7 @@ int bl_containers_put(struct bl_containers *containers, const struct bl_containe
 				problem, "that container has already asked for something "
 					 "else; create it anew");
 		*ret = old;
-		return join(old, problem);
+		return bl_container_join(old, problem);
 	}
 	container->pidfd = TAKE_FD(pidfd);
 	r = bl_container_start(container, problem);
@@ -536,7 +345,7 @@ int bl_containers_put(struct bl_containers *containers, const struct bl_containe
 		return r;
 	}
 	if (container->state == BL_CONTAINER_READY)
-		count_wait(container);
+		bl_container_count_wait(container);
 	bl_container_tell(container,
 			  container->state == BL_CONTAINER_READY ? "ready at once" : "pending");
 	*ret = container;
