@@ -54,6 +54,7 @@ struct bl_pattern {
 	uint16_t *memory; /* of the two lists below */
 	uint64_t *seen;	  /* per token: the step at which it came alive last */
 	uint64_t step;
+	uint64_t work; /* states advanced, since somebody asked */
 	struct states now, next;
 };
 
@@ -355,6 +356,7 @@ bool bl_pattern_match(struct bl_pattern *pattern, const char *name)
 		uint32_t c = bl_name_decode(&at);
 
 		turn(pattern);
+		pattern->work += pattern->now.count + 1;
 		for (size_t i = 0; i < pattern->now.count; i++)
 			advance(pattern, pattern->now.alive[i], c);
 	}
@@ -362,4 +364,12 @@ bool bl_pattern_match(struct bl_pattern *pattern, const char *name)
 		if (pattern->tokens[pattern->next.alive[i]].kind == END)
 			return true;
 	return false;
+}
+
+uint64_t bl_pattern_take_work(struct bl_pattern *pattern)
+{
+	uint64_t work = pattern->work;
+
+	pattern->work = 0;
+	return work;
 }

@@ -25,9 +25,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct bl_buf;
 struct bl_err;
+
+/* Steps of matching for a whole listing: minutes of a processor. A thousand patterns such as
+ * "*a*a*a...", with many long names, would take days. */
+#define BL_PATTERN_MAX_WORK UINT64_C(100000000000)
 
 enum bl_pattern_style {
 	BL_PATTERN_GLOB,    /* as above */
@@ -43,6 +48,8 @@ int bl_pattern_compile(const char *text, enum bl_pattern_style style, struct bl_
 void bl_pattern_free(struct bl_pattern **pattern);
 #define auto_pattern __attribute__((cleanup(bl_pattern_free))) struct bl_pattern *
 bool bl_pattern_match(struct bl_pattern *pattern, const char *name);
+/* How many steps matching took since this was asked last. */
+uint64_t bl_pattern_take_work(struct bl_pattern *pattern);
 
 /* One pattern of a list, and what became of it so far. */
 struct bl_pattern_use {
@@ -58,6 +65,7 @@ struct bl_pattern_filter {
 	struct bl_pattern_use *allow, *ignore; /* owned */
 	size_t n_allow, n_ignore;
 	size_t seen, taken;	      /* names judged, names taken */
+	uint64_t work;		      /* steps that this took */
 	bool no_config, no_tokenizer; /* no allow pattern takes those of a model */
 };
 

@@ -82,7 +82,7 @@ void bl_pattern_filter_done(struct bl_pattern_filter *filter)
 
 /* Counts the name for each pattern; *ret_by is the first that matches. */
 static int judge_list(struct bl_pattern_use *list, size_t n, const char *name, const char **ret_by,
-		      struct bl_err *err)
+		      uint64_t *work, struct bl_err *err)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct bl_pattern_use *use = &list[i];
@@ -96,6 +96,14 @@ static int judge_list(struct bl_pattern_use *list, size_t n, const char *name, c
 			if (!use->example && !(use->example = strdup(name)))
 				return bl_err_nomem(err);
 		}
+		*work += bl_pattern_take_work(use->glob);
+		if (use->fnmatch)
+			*work += bl_pattern_take_work(use->fnmatch);
+		if (*work > BL_PATTERN_MAX_WORK)
+			return bl_err_config(err,
+					     "allow_patterns and ignore_patterns are too much work "
+					     "for a listing of so many names: write fewer and "
+					     "shorter ones, with fewer '*'");
 	}
 	return 0;
 }
@@ -114,10 +122,11 @@ int bl_pattern_filter_judge(struct bl_pattern_filter *filter, const char *name,
 {
 	const char *allowed = NULL;
 	const char *ignored = NULL;
-	int r = judge_list(filter->allow, filter->n_allow, name, &allowed, err);
+	int r = judge_list(filter->allow, filter->n_allow, name, &allowed, &filter->work, err);
 
 	if (r == 0)
-		r = judge_list(filter->ignore, filter->n_ignore, name, &ignored, err);
+		r = judge_list(filter->ignore, filter->n_ignore, name, &ignored, &filter->work,
+			       err);
 	if (r < 0)
 		return r;
 	if (ignored)

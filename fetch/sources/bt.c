@@ -261,11 +261,12 @@ static int list_files(struct bt *bt, struct bl_err *err)
 			return bl_err_nomem(err);
 		}
 		r = get(bt, path, "training job or checkpoint", &answer, err);
-		if (r >= 0)
-			r = bl_bt_page_parse(bl_buf_str(&answer.body), answer.body.len,
-					     bt->checkpoint, &bt->files, &next, &listed, err);
-		if (r >= 0)
-			r = bl_cloud_pages_next(&pages, next, listed, err);
+		if (r < 0)
+			return r;
+		if ((r = bl_bt_page_parse(bl_buf_str(&answer.body), answer.body.len, bt->checkpoint,
+					  &bt->files, &next, &listed, err)) < 0 ||
+		    (r = bl_cloud_pages_next(&pages, next, listed, err)) < 0)
+			bl_err_wrap(err, "%.200s: ", bt->input->item->source.text);
 	}
 	return r;
 }

@@ -75,7 +75,7 @@ static int find(const bl_json *array, const char *id, const char *name, const ch
 	if (named > 1)
 		return bl_cloud_fail(err, EINVAL, "'%.100s' is the name of %zu; write its id",
 				     wanted, named);
-	return *ret ? 0 : bl_cloud_fail(err, ENOENT, "there is none");
+	return *ret ? 0 : bl_cloud_fail(err, ENOENT, "there is none; check its name");
 }
 
 int bl_bt_pick(const char *text, size_t len, const char *list, const char *id, const char *name,

@@ -10,13 +10,14 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/contract.h"
 #include "common/err.h"
 #include "common/sys.h"
 #include "fetch/name.h"
 #include "fetch/shelf.h"
 #include "fetch/sources/source.h"
 
-#define MAX_VISITED 2000000 /* links can make few directories into any number */
+#define MAX_VISITED BL_MAX_FILES /* links can make few directories into any number */
 
 struct local {
 	const struct bl_source_input *input;
@@ -95,6 +96,11 @@ static int open_at(const struct local *local, const char *path, int flags, struc
 	case EXDEV:
 		return bl_err_set(err, BL_EX_REFUSED, EPERM,
 				  "'%.300s' leads out of its file root by a link: refused", path);
+	case ELOOP:
+		return bl_err_set(err, BL_EX_REFUSED, EPERM,
+				  "'%.300s' goes round in a circle of links, or through more than "
+				  "the kernel follows: refused; take the link away",
+				  path);
 	case EACCES:
 		return bl_err_set(err, BL_EX_REFUSED, EPERM,
 				  "'%.300s' may not be read by the fetching user; give it read "

@@ -226,6 +226,11 @@ pull_on_terminal() {
 	assert_status 77
 	assert_output "leads out of its file root"
 	rm "$T/root/model/out"
+	ln -s . "$T/root/model/circle"
+	run fetch plan "file://$T/root/model"
+	assert_status 77
+	assert_output "circle of links"
+	rm "$T/root/model/circle"
 	mkfifo "$T/root/model/fifo"
 	run fetch plan "file://$T/root/model"
 	assert_status 64

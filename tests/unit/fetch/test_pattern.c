@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Patterns: what each sign means, that none takes exponential time, and what is told of them. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -253,6 +254,28 @@ static void a_thousand_patterns_fit_a_message(void **state)
 	assert_non_null(strstr(err.msg, "change the patterns"));
 }
 
+/* Linear in the name is not enough where patterns and names are many: a tenant writes both. */
+static void work_is_bounded(void **state)
+{
+	char stars[1001] = "", name[2001] = "";
+	const char *const ignore[] = {stars, NULL};
+	auto_pattern_filter filter = {0};
+	struct bl_pattern_verdict verdict;
+	struct bl_err err;
+
+	(void)state;
+	for (size_t i = 0; i < 1000; i++)
+		stars[i] = i % 2 ? 'a' : '*';
+	memset(name, 'a', sizeof(name) - 1);
+	assert_int_equal(bl_pattern_filter_init(&filter, NULL, ignore, &err), 0);
+	assert_int_equal(bl_pattern_filter_judge(&filter, name, &verdict, &err), 0);
+	assert_false(verdict.taken);
+	assert_true(filter.work > 1000000);
+	filter.work = BL_PATTERN_MAX_WORK - 1000000;
+	assert_int_equal(bl_pattern_filter_judge(&filter, name, &verdict, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "fewer"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +286,7 @@ int main(void)
 		cmocka_unit_test(without_patterns_all_is_taken),
 		cmocka_unit_test(nothing_left_names_patterns_and_counts),
 		cmocka_unit_test(a_thousand_patterns_fit_a_message),
+		cmocka_unit_test(work_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
