@@ -10,7 +10,8 @@
 #include "common/err.h"
 #include "common/utf8.h"
 
-#define NOT_UTF8 0xdc00u
+#define NOT_UTF8   0xdc00u
+#define NAME_SHOWN 200 /* bytes of a name in a message */
 
 uint32_t bl_name_decode(const char **at)
 {
@@ -23,9 +24,14 @@ uint32_t bl_name_decode(const char **at)
 
 static int bad(struct bl_err *err, const char *name, const char *why)
 {
+	int shown = (int)strnlen(name, NAME_SHOWN);
+
+	/* Not in the middle of a character; one has at most three bytes behind its first. */
+	for (int i = 0; i < 3 && shown == NAME_SHOWN - i && (name[shown] & 0xc0) == 0x80; i++)
+		shown--;
 	return bl_err_set(err, BL_EX_REFUSED, EBADMSG,
-			  "the source lists the name '%.200s', which %s: it is refused whole", name,
-			  why);
+			  "the source lists the name '%.*s', which %s: it is refused whole", shown,
+			  name, why);
 }
 
 /* What is wrong with the bytes; NULL if nothing. */

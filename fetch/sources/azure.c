@@ -247,7 +247,12 @@ static int tell(const struct azure *azure, int status, const struct bl_http_head
 			return bl_cloud_fail(err, meanings[i].errnum, "%.200s%s%.100s: %s (%s)",
 					     source, *name ? ": " : "", name, meanings[i].meaning,
 					     code);
-	return bl_source_explain(source, status, true, err);
+	char what[BL_CLOUD_CODE_MAX + 256];
+	bool known = code && bl_cloud_is_code(code);
+
+	snprintf(what, sizeof(what), "%.200s%s%s%s", source, known ? " (" : "", known ? code : "",
+		 known ? ")" : "");
+	return bl_source_explain(what, status, true, err);
 }
 
 static int azure_explain(void *state, const struct bl_entry *entry, int status,
@@ -304,7 +309,10 @@ static int add(struct azure *azure, struct bl_manifest *manifest, const struct b
 	bl_manifest_promise(&entry, BL_DIGEST_MD5, &blob->md5);
 	entry.path = azure->path.single ? azure->path.single
 					: bl_cloud_path_name(&azure->path, blob->name, blob->size);
-	return entry.path ? bl_manifest_add(manifest, &entry, err) : 0;
+	int r = entry.path ? bl_manifest_add(manifest, &entry, err) : 0;
+	if (r < 0)
+		bl_err_wrap(err, "%.150s: ", azure->input->item->source.text);
+	return r;
 }
 
 /* As with S3: the first name that begins with the path tells whether it is one blob. */

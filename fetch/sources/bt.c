@@ -292,7 +292,8 @@ static int bt_list(void *state, struct bl_manifest *manifest, bool *credential, 
 		struct bl_entry entry = {
 			.path = file->name, .size = file->size, .generation = file->modified};
 
-		r = bl_manifest_add(manifest, &entry, err);
+		if ((r = bl_manifest_add(manifest, &entry, err)) < 0)
+			bl_err_wrap(err, "%.150s: ", bt->input->item->source.text);
 	}
 	if (r < 0)
 		return r;

@@ -191,7 +191,10 @@ static int add(struct gs *gs, struct bl_manifest *manifest, const struct bl_gs_o
 	bl_manifest_promise(&entry, BL_DIGEST_CRC32C, &object->crc32c);
 	entry.path = gs->path.single ? gs->path.single
 				     : bl_cloud_path_name(&gs->path, object->name, object->size);
-	return entry.path ? bl_manifest_add(manifest, &entry, err) : 0;
+	int r = entry.path ? bl_manifest_add(manifest, &entry, err) : 0;
+	if (r < 0)
+		bl_err_wrap(err, "%.150s: ", gs->input->item->source.text);
+	return r;
 }
 
 /* As with S3: the first name that begins with the path tells whether it is one object. */

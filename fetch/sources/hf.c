@@ -178,13 +178,17 @@ static int resolve(struct hub *hub, bool *credential, struct bl_err *err)
 	return hub->commit ? 0 : bl_err_nomem(err);
 }
 
-/* Adds a page's files. What is wrong with a name is told as it is, all else with the next step. */
+/* Adds a page's files. */
 static int take_page(const struct hub *hub, const struct bl_http_answer *answer,
 		     struct bl_manifest *manifest, struct bl_err *err)
 {
 	int rc = bl_hf_answer_page(bl_buf_str(&answer->body), answer->body.len, manifest, err);
 
-	return rc == -EIO ? bl_cloud_unreadable(hub->input->item->source.text, rc, err) : rc;
+	if (rc == -EIO)
+		return bl_cloud_unreadable(hub->input->item->source.text, rc, err);
+	if (rc < 0)
+		bl_err_wrap(err, "%.150s: ", hub->input->item->source.text);
+	return rc;
 }
 
 /* The next page's address; NULL in *ret after the last. It may not lead to another origin. */

@@ -214,7 +214,10 @@ static int add(struct bl_s3_store *store, struct bl_manifest *manifest,
 	entry.path = store->path.single
 			     ? store->path.single
 			     : bl_cloud_path_name(&store->path, object->key, object->size);
-	return entry.path ? bl_manifest_add(manifest, &entry, err) : 0;
+	int r = entry.path ? bl_manifest_add(manifest, &entry, err) : 0;
+	if (r < 0)
+		bl_err_wrap(err, "%.150s: ", store->input->item->source.text);
+	return r;
 }
 
 static int list_folder(struct bl_s3_store *store, struct bl_manifest *manifest, struct bl_err *err)

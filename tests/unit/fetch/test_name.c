@@ -116,12 +116,27 @@ static void together(void **state)
 	assert_int_equal(bl_name_check_together(NULL, 0, &err), 0);
 }
 
+static void a_long_name_is_shown_in_whole_characters(void **state)
+{
+	char name[256] = "";
+	struct bl_err err;
+
+	(void)state;
+	name[0] = 'a';
+	for (size_t i = 1; i < 241; i += 3)
+		memcpy(name + i, "\xe6\xa8\xa1", 3);
+	memcpy(name + 241, "/..", 4);
+	assert_int_equal(bl_name_check(name, strlen(name), &err), -EBADMSG);
+	assert_non_null(strstr(err.msg, "\xe6\xa8\xa1', which has a part"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_name),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(together),
+		cmocka_unit_test(a_long_name_is_shown_in_whole_characters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
