@@ -170,8 +170,10 @@ static int read_credential(const struct bl_options *options, const char *what, c
 	}
 	int rc = bl_fs_read_file(AT_FDCWD, path, &text, err);
 	if (rc < 0)
-		return bl_err_config(err, "the %s '%.100s' cannot be read: %s: '%.200s'", what,
-				     name, strerror(-rc), path);
+		return bl_err_config(err,
+				     "the %s '%.100s' cannot be read: %s: '%.200s'; it must be a "
+				     "file of at most %d KiB that you may read",
+				     what, name, strerror(-rc), path, BL_MAX_SECRET / 1024);
 	if (memchr(bl_buf_str(&text), '\0', text.len))
 		return bl_err_config(err, "the %s '%.100s' holds a NUL", what, name);
 	*ret = strdup(bl_buf_str(&text));

@@ -406,6 +406,7 @@ sys.exit(status)' "$BUILD/ballast-fetch" plan --config="$T/hand.json" --secrets-
 	hand plan --tenant=other --auth="$oidc" s3://models/llama
 	assert_status 64
 	assert_output "identity token 'aws' cannot be read"
+	assert_output "must be a file of at most 64 KiB"
 	hand plan --tenant=team --auth="$oidc" --auth-secret-name=s s3://models/llama
 	assert_status 64
 	hand plan --auth='{' s3://models/llama
