@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the store share among themselves (store.c: opening, trees; store_entry.c: what is
- * known of each; store_remove.c; store_lease.c; store_space.c; store_tenant.c). Nobody else includes it.
+ * known of each; store_remove.c; store_lease.c, store_lease_file.c; store_space.c; store_tenant.c). Nobody else includes it.
  */
 #ifndef BL_STORE_IMPL_H
 #define BL_STORE_IMPL_H
@@ -93,6 +93,24 @@ bool bl_store_entry_may_go(const struct bl_store_entry *entry);
  * went. */
 int bl_store_evict_oldest(struct bl_store *store, struct bl_store_entry **list, size_t count,
 			  uint64_t wanted, struct bl_err *err);
+
+/* ---- store_lease_file.c ---- */
+
+void bl_store_lease_free(struct bl_store_lease **lease);
+#define auto_store_lease __attribute__((cleanup(bl_store_lease_free))) struct bl_store_lease *
+/* Writes its file, whole or not at all; bl_store_leases_sync() makes it durable. */
+int bl_store_lease_save(struct bl_store *store, const struct bl_store_lease *lease,
+			struct bl_err *err);
+/* Removes its file. One that stays is found ended, or dead, the next time. */
+void bl_store_lease_forget(struct bl_store *store, const struct bl_store_lease *lease);
+/*
+ * 0 and the lease (NULL where the file went meanwhile), -EINVAL where the content is none of ours, or
+ * what keeps it from being read: who knows whether a container uses the trees that it names?
+ */
+int bl_store_lease_read(const struct bl_store *store, const char *name, struct bl_store_lease **ret,
+			struct bl_err *err);
+
+/* ---- store_lease.c ---- */
 
 /* Reads leases/. */
 int bl_store_leases_load(struct bl_store *store, struct bl_err *err);

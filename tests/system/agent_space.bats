@@ -195,7 +195,7 @@ trees() {
 	need_faults
 	local label labels n=0
 	mapfile -t labels < <(grep -oh 'bl_sys_point("[a-z-]*")' \
-		"$BATS_TEST_DIRNAME"/../../agent/{blob,manifest,partial,ref,store_lease,tree}.c | cut -d'"' -f2 |
+		"$BATS_TEST_DIRNAME"/../../agent/{blob,manifest,partial,ref,store_lease_file,tree}.c | cut -d'"' -f2 |
 		grep -v -e renewed -e retired -e noted -e partial-synced | sort -u)
 	agent_config
 	AGENT=$FAULTS/ballastd

@@ -24,7 +24,7 @@ teardown() {
 
 labels() {
 	grep -oh 'bl_sys_point("[a-z-]*")' \
-		"$BATS_TEST_DIRNAME"/../../agent/{blob,gc,manifest,partial,ref,store_lease,tree}.c | cut -d'"' -f2 | sort -u
+		"$BATS_TEST_DIRNAME"/../../agent/{blob,gc,manifest,partial,ref,store_lease_file,tree}.c | cut -d'"' -f2 | sort -u
 }
 
 @test "killed at every labelled point, nothing visible is half made and nothing needs a hand" {
