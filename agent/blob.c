@@ -176,6 +176,7 @@ static int copy_for_ourselves(struct bl_partial *partial, struct bl_err *err)
 	(void)flock(fd, LOCK_EX | LOCK_NB);
 	(void)close(partial->data);
 	partial->data = TAKE_FD(fd);
+	bl_partial_hash_drop(partial);
 	return 0;
 }
 
@@ -213,14 +214,21 @@ static int hash(struct bl_partial *partial, const struct bl_digest *promised, st
 {
 	char found[BL_DIGEST_HEX];
 	char wanted[BL_DIGEST_HEX];
-	uint64_t size;
-	int r = bl_digest_file(partial->data, NULL, ret, &size, err);
+	struct stat st;
+	int r = bl_sys_fstat(partial->data, &st);
 
 	if (r < 0)
-		return r;
-	if (size != partial->size)
+		return bl_cachedir_err(err, -r, "stat a download");
+	if ((uint64_t)st.st_size != partial->size)
 		return bl_err_set(err, BL_EX_RETRY, EBADMSG, "%llu bytes came, %llu were promised",
-				  (unsigned long long)size, (unsigned long long)partial->size);
+				  (unsigned long long)st.st_size,
+				  (unsigned long long)partial->size);
+	r = bl_partial_hash(partial, partial->size, err);
+	if (r == 0)
+		r = bl_digest_stream_finish(partial->stream, ret, err);
+	bl_partial_hash_drop(partial);
+	if (r < 0)
+		return r;
 	if (!promised || bl_digest_equal(ret, promised))
 		return 0;
 	bl_digest_to_hex(ret, found);

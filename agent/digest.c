@@ -102,6 +102,27 @@ int bl_digest_stream_add(struct bl_digest_stream *stream, const void *data, size
 	return EVP_DigestUpdate(stream->context, data, len) == 1 ? 0 : failed(err);
 }
 
+int bl_digest_stream_read(struct bl_digest_stream *stream, int fd, uint64_t from, uint64_t to,
+			  struct bl_err *err)
+{
+	auto_free char *piece = malloc(PIECE);
+
+	if (!piece)
+		return bl_err_nomem(err);
+	while (from < to) {
+		size_t most = to - from < PIECE ? (size_t)(to - from) : PIECE;
+		ssize_t n = bl_sys_pread(fd, piece, most, (off_t)from);
+		int r = n > 0 ? bl_digest_stream_add(stream, piece, (size_t)n, err) : -EIO;
+
+		if (n <= 0)
+			return bl_err_sys(err, n < 0 ? (int)-n : EIO, "read");
+		if (r < 0)
+			return r;
+		from += (uint64_t)n;
+	}
+	return 0;
+}
+
 int bl_digest_stream_finish(struct bl_digest_stream *stream, struct bl_digest *ret,
 			    struct bl_err *err)
 {

@@ -35,6 +35,9 @@ void bl_digest_stream_free(struct bl_digest_stream **stream);
 #define auto_digest_stream __attribute__((cleanup(bl_digest_stream_free))) struct bl_digest_stream *
 int bl_digest_stream_add(struct bl_digest_stream *stream, const void *data, size_t len,
 			 struct bl_err *err);
+/* Adds the bytes [from, to) of fd, a regular file; -EIO where it ends before. */
+int bl_digest_stream_read(struct bl_digest_stream *stream, int fd, uint64_t from, uint64_t to,
+			  struct bl_err *err);
 /* The digest of all that was added; the stream can only be freed afterwards. */
 int bl_digest_stream_finish(struct bl_digest_stream *stream, struct bl_digest *ret,
 			    struct bl_err *err);

@@ -140,14 +140,14 @@ static void hear(struct bl_job *job, int most)
 
 /* ---- Answers ---- */
 
-int bl_job_owe(struct bl_job *job, const struct bl_manifest_file *file, bool to_done,
+int bl_job_owe(struct bl_job *job, const struct bl_manifest_file *file, enum bl_job_question to,
 	       struct bl_err *err)
 {
 	struct bl_job_answer *answer = calloc(1, sizeof(*answer));
 
 	if (!answer)
 		return bl_err_nomem(err);
-	*answer = (struct bl_job_answer){.file = file, .to_done = to_done, .fd = -1};
+	*answer = (struct bl_job_answer){.file = file, .to = to, .fd = -1};
 	*job->answers_end = answer;
 	job->answers_end = &answer->next;
 	return 0;
@@ -191,7 +191,7 @@ static int send_answer(struct bl_job *job, const struct bl_job_answer *answer)
 
 static void send_answers(struct bl_job *job)
 {
-	bool waits[2] = {false, false}; /* one to an open, to a done, is not there yet */
+	bool waits[BL_JOB_QUESTIONS] = {false}; /* an earlier one of the kind is not there yet */
 	struct bl_job_answer **at = &job->answers;
 	bool blocked = false;
 
@@ -199,8 +199,8 @@ static void send_answers(struct bl_job *job)
 		struct bl_job_answer *answer = *at;
 
 		if (!answer->text)
-			waits[answer->to_done] = true;
-		if (waits[answer->to_done])
+			waits[answer->to] = true;
+		if (waits[answer->to])
 			at = &answer->next;
 		else if (send_answer(job, answer) == 0)
 			blocked = true;
@@ -243,21 +243,33 @@ static void set_state(struct bl_job *job, const struct bl_manifest_file *file,
 	job->under_way -= gone;
 }
 
-void bl_job_send_file(struct bl_job *job, const struct bl_manifest_file *file, int fd,
-		      const struct bl_partial_range *ranges, size_t count)
+int bl_job_take_pipe(struct bl_job *job)
 {
-	auto_buf text = BL_BUF_INIT(BL_MAX_JOB_MESSAGE - 16);
+	return TAKE_FD(job->process.bytes);
+}
+
+uint32_t bl_job_number(const struct bl_job *job, const struct bl_manifest_file *file)
+{
+	return (uint32_t)(file - job->manifest.files);
+}
+
+void bl_job_send_file(struct bl_job *job, const struct bl_manifest_file *file, int fd,
+		      const struct bl_ranges *have)
+{
+	auto_buf text = BL_BUF_INIT(BL_MAX_JOB_MESSAGE - 64);
 
 	(void)bl_buf_puts(&text, "{\"have\":[", NULL);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < have->count; i++) {
 		/* What does not fit into the message is brought again. */
 		if (text.len + 64 > text.max)
 			break;
 		(void)bl_buf_putf(&text, NULL, "%s[%llu,%llu]", i ? "," : "",
-				  (unsigned long long)ranges[i].from,
-				  (unsigned long long)ranges[i].to);
+				  (unsigned long long)have->at[i].from,
+				  (unsigned long long)have->at[i].to);
 	}
-	(void)bl_buf_puts(&text, "],\"type\":\"file\"}", NULL);
+	text.max += 64;
+	(void)bl_buf_putf(&text, NULL, "],\"number\":%u,\"type\":\"file\"}",
+			  (unsigned)bl_job_number(job, file));
 	set_state(job, file, BL_JOB_FILE_WRITING, false);
 	answer_file(job, file, bl_buf_take(&text), fd);
 }
@@ -266,6 +278,20 @@ void bl_job_send_skip(struct bl_job *job, const struct bl_manifest_file *file)
 {
 	set_state(job, file, BL_JOB_FILE_OVER, true);
 	answer_file(job, file, strdup("{\"type\":\"skip\"}"), -1);
+}
+
+void bl_job_send_written(struct bl_job *job, const struct bl_manifest_file *file)
+{
+	auto_buf text = BL_BUF_INIT(BL_MAX_JOB_MESSAGE);
+	struct bl_err err = {0};
+
+	(void)bl_buf_putf(&text, NULL, "{\"number\":%u,\"type\":\"written\"}",
+			  (unsigned)bl_job_number(job, file));
+	set_state(job, file, BL_JOB_FILE_WRITTEN, false);
+	if (bl_job_owe(job, file, BL_JOB_BYTES, &err) < 0)
+		bl_job_fail(job, BL_JOB_INTERNAL, err.msg);
+	else
+		answer_file(job, file, bl_buf_take(&text), -1);
 }
 
 void bl_job_send_ok(struct bl_job *job, const struct bl_manifest_file *file)
@@ -378,7 +404,7 @@ int bl_job_start(struct bl_loop *loop, const struct bl_spawn *spawn, struct bl_b
 	*job = (struct bl_job){.loop = loop,
 			       .events = events,
 			       .data = data,
-			       .process = {.pidfd = -1, .input = -1, .socket = -1},
+			       .process = {.pidfd = -1, .input = -1, .socket = -1, .bytes = -1},
 			       .input = BL_WATCH_INIT,
 			       .socket = BL_WATCH_INIT,
 			       .exit = BL_WATCH_INIT,
@@ -435,6 +461,7 @@ void bl_job_free(struct bl_job *job)
 		bl_cleanup_fd(&job->process.pidfd);
 	}
 	bl_cleanup_fd(&job->process.socket);
+	bl_cleanup_fd(&job->process.bytes);
 	while (job->answers)
 		drop_answer(job, &job->answers);
 	bl_manifest_done(&job->manifest);
@@ -480,14 +507,4 @@ uint64_t bl_job_rate(struct bl_job *job)
 		job->rate_at = now;
 	}
 	return job->rate;
-}
-
-int bl_job_limit_files(const struct bl_job *job, const struct bl_spawn *spawn)
-{
-	uint64_t largest = 0;
-
-	for (size_t i = 0; i < job->manifest.count; i++)
-		if (job->manifest.files[i].size > largest)
-			largest = job->manifest.files[i].size;
-	return bl_spawn_limit_file_size(spawn, job->process.pid, largest);
 }

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "agent/manifest.h"
-#include "agent/partial.h"
+#include "agent/ranges.h"
 #include "common/job.h"
 
 struct bl_buf;
@@ -23,7 +23,6 @@ struct bl_loop;
 struct bl_spawn;
 
 #define BL_JOB_UNDER_WAY  512		   /* files that may be opening, open or closing at once */
-#define BL_JOB_RANGES	  4096		   /* ranges in one message */
 #define BL_JOB_DETAIL	  480		   /* bytes of an error's detail that are kept */
 #define BL_JOB_SILENCE_MS (10 * 60 * 1000) /* a process that says nothing for so long is killed */
 
@@ -38,12 +37,9 @@ struct bl_job_end {
 struct bl_job_events {
 	/* The listing is whole, sorted and sound: bl_job_manifest(). Opens wait for bl_job_go(). */
 	void (*listed)(struct bl_job *job, void *data);
-	/* Wants a descriptor for the file: bl_job_send_file() or bl_job_send_skip(). */
+	/* Is about to bring the file: bl_job_send_file() or bl_job_send_skip(). */
 	void (*open)(struct bl_job *job, struct bl_manifest_file *file, void *data);
-	/* Ranges (within the file, not empty) are written. */
-	void (*have)(struct bl_job *job, struct bl_manifest_file *file,
-		     const struct bl_partial_range *ranges, size_t count, void *data);
-	/* The file is written and closed: bl_job_send_ok() or bl_job_send_again(). */
+	/* The file is good as far as fetch can tell: bl_job_send_ok() or bl_job_send_again(). */
 	void (*done)(struct bl_job *job, struct bl_manifest_file *file, void *data);
 	/* Once, the last of all: the process is gone. */
 	void (*ended)(struct bl_job *job, const struct bl_job_end *end, void *data);
@@ -66,15 +62,20 @@ bool bl_job_credential(const struct bl_job *job);      /* the origin wanted one 
 uint64_t bl_job_arrived(const struct bl_job *job);     /* bytes, as it says */
 uint64_t bl_job_rate(struct bl_job *job);	       /* bytes per second, lately */
 bool bl_job_is_listed(const struct bl_job *job);
-/* No file may be written beyond what the largest one has. -ESRCH where the process is gone. */
-int bl_job_limit_files(const struct bl_job *job, const struct bl_spawn *spawn);
 
 /* Lets the opens come. */
 void bl_job_go(struct bl_job *job);
-/* Answers; they are sent in the order of the requests. fd stays the caller's. */
+/* Its bytes come through this pipe, in frames of common/job.h: once, from then on the caller's. */
+int bl_job_take_pipe(struct bl_job *job);
+/* The number of a file in frames. */
+uint32_t bl_job_number(const struct bl_job *job, const struct bl_manifest_file *file);
+
+/* Answers; they are sent in the order of the requests. fd (to read the file by; or -1) stays the caller's. */
 void bl_job_send_file(struct bl_job *job, const struct bl_manifest_file *file, int fd,
-		      const struct bl_partial_range *ranges, size_t count);
+		      const struct bl_ranges *have);
 void bl_job_send_skip(struct bl_job *job, const struct bl_manifest_file *file);
+/* All of its bytes are in place: `done` may follow. */
+void bl_job_send_written(struct bl_job *job, const struct bl_manifest_file *file);
 void bl_job_send_ok(struct bl_job *job, const struct bl_manifest_file *file);
 /* The bytes were not what they should be; the file can be opened anew. */
 void bl_job_send_again(struct bl_job *job, const struct bl_manifest_file *file, const char *detail);

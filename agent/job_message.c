@@ -180,7 +180,7 @@ static int take_open(struct bl_job *job, const bl_json *message, struct bl_err *
 	file = find_file(job, message, BL_JOB_FILE_IDLE, BL_JOB_FILE_OPENING, err);
 	if (!file)
 		return -EPROTO;
-	r = bl_job_owe(job, file, false, err);
+	r = bl_job_owe(job, file, BL_JOB_OPEN, err);
 	if (r < 0)
 		return r;
 	job->under_way++;
@@ -188,48 +188,10 @@ static int take_open(struct bl_job *job, const bl_json *message, struct bl_err *
 	return 0;
 }
 
-/* [from,to) within the file. */
-static int take_range(const bl_json *pair, uint64_t size, struct bl_partial_range *ret)
-{
-	const bl_json *from = bl_json_is_array(pair) ? bl_json_first(pair) : NULL;
-	const bl_json *to = from ? bl_json_next(from) : NULL;
-	int64_t start, end;
-
-	if (!to || bl_json_next(to) || bl_json_int(from, &start) < 0 || bl_json_int(to, &end) < 0 ||
-	    start < 0 || end <= start || (uint64_t)end > size)
-		return -EPROTO;
-	*ret = (struct bl_partial_range){.from = (uint64_t)start, .to = (uint64_t)end};
-	return 0;
-}
-
-static int take_have(struct bl_job *job, const bl_json *message, struct bl_err *err)
-{
-	struct bl_manifest_file *file =
-		find_file(job, message, BL_JOB_FILE_WRITING, BL_JOB_FILE_WRITING, err);
-	auto_free struct bl_partial_range *ranges = NULL;
-	const bl_json *list = NULL;
-	size_t count = 0;
-
-	if (!file)
-		return -EPROTO;
-	if (bl_json_get_array(message, "ranges", &list, err) <= 0 ||
-	    bl_json_length(list) > BL_JOB_RANGES)
-		return breach(err, "ranges are missing or too many");
-	ranges = calloc(bl_json_length(list) + 1, sizeof(*ranges));
-	if (!ranges)
-		return bl_err_nomem(err);
-	for (const bl_json *pair = bl_json_first(list); pair; pair = bl_json_next(pair))
-		if (take_range(pair, file->size, &ranges[count++]) < 0)
-			return breach(err, "a range that is none, or not within its file");
-	if (count > 0)
-		job->events->have(job, file, ranges, count, job->data);
-	return 0;
-}
-
 static int take_done(struct bl_job *job, const bl_json *message, struct bl_err *err)
 {
 	struct bl_manifest_file *file =
-		find_file(job, message, BL_JOB_FILE_WRITING, BL_JOB_FILE_CLOSING, err);
+		find_file(job, message, BL_JOB_FILE_WRITTEN, BL_JOB_FILE_CLOSING, err);
 	int64_t size = -1;
 	int r;
 
@@ -240,7 +202,7 @@ static int take_done(struct bl_job *job, const bl_json *message, struct bl_err *
 		return r;
 	if (size < 0 || (uint64_t)size != file->size)
 		return breach(err, "a file that has become another size");
-	r = bl_job_owe(job, file, true, err);
+	r = bl_job_owe(job, file, BL_JOB_DONE, err);
 	if (r < 0)
 		return r;
 	job->events->done(job, file, job->data);
@@ -298,8 +260,8 @@ int bl_job_take_message(struct bl_job *job, const char *text, size_t len, struct
 		int (*take)(struct bl_job *job, const bl_json *message, struct bl_err *err);
 	} types[] = {
 		{"files", take_files}, {"manifest", take_manifest}, {"open", take_open},
-		{"have", take_have},   {"progress", take_progress}, {"done", take_done},
-		{"error", take_error}, {"end", take_end},
+		{"progress", take_progress}, {"done", take_done}, {"error", take_error},
+		{"end", take_end},
 	};
 	const struct bl_json_limits limits = {.max_bytes = BL_MAX_JOB_MESSAGE, .max_depth = 4};
 	auto_json message = NULL;

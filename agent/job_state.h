@@ -17,16 +17,21 @@
 enum bl_job_file_state {
 	BL_JOB_FILE_IDLE,
 	BL_JOB_FILE_OPENING,   /* asked, not answered */
-	BL_JOB_FILE_WRITING,   /* has a descriptor */
+	BL_JOB_FILE_WRITING,   /* its bytes come */
+	BL_JOB_FILE_WRITTEN,   /* they are all in place */
 	BL_JOB_FILE_CLOSING,   /* said done, not answered */
 	BL_JOB_FILE_OVER,      /* skipped, or good */
 	BL_JOB_FILE_UNCHANGED, /* as in "known": never asked for */
 };
 
-/* An answer that is owed; those to opens, and those to dones, leave in the order of the questions. */
+/* What an answer is to. */
+enum bl_job_question { BL_JOB_OPEN, BL_JOB_BYTES, BL_JOB_DONE, BL_JOB_QUESTIONS };
+
+/* An answer that is owed; those to opens, and those to dones, leave in the order of the questions. That a
+ * file is written leaves at once. */
 struct bl_job_answer {
 	struct bl_job_answer *next;
-	bool to_done; /* else to an open */
+	enum bl_job_question to;
 	const struct bl_manifest_file *file;
 	char *text; /* NULL: not there yet */
 	int fd;	    /* -1: none */
@@ -67,8 +72,8 @@ int bl_job_take_message(struct bl_job *job, const char *text, size_t len, struct
 /* Sets how it ends, the first time; later calls change nothing. */
 void bl_job_set_end(struct bl_job *job, const char *class, const char *detail);
 
-/* An answer for the file is owed from now on, to its `done` or its `open`. */
-int bl_job_owe(struct bl_job *job, const struct bl_manifest_file *file, bool to_done,
+/* An answer for the file is owed from now on. */
+int bl_job_owe(struct bl_job *job, const struct bl_manifest_file *file, enum bl_job_question to,
 	       struct bl_err *err);
 
 #endif

@@ -36,43 +36,17 @@ static uint64_t record_check(const struct record *record)
 	return hash;
 }
 
-/* ---- Ranges ---- */
-
-/* Adds a range, joined with those it touches. Nothing happens where there are too many. */
-static int add_range(struct bl_partial *partial, uint64_t from, uint64_t to)
-{
-	struct bl_partial_range *ranges = partial->ranges;
-	size_t first = 0;
-	size_t last;
-
-	while (first < partial->range_count && ranges[first].to < from)
-		first++;
-	for (last = first; last < partial->range_count && ranges[last].from <= to; last++) {
-		from = ranges[last].from < from ? ranges[last].from : from;
-		to = ranges[last].to > to ? ranges[last].to : to;
-	}
-	if (last == first) {
-		if (partial->range_count >= BL_PARTIAL_RANGES_MAX)
-			return 0;
-		ranges = realloc(ranges, (partial->range_count + 1) * sizeof(*ranges));
-		if (!ranges)
-			return -ENOMEM;
-		partial->ranges = ranges;
-	}
-	/* [first, last) becomes one. */
-	memmove(&ranges[first + 1], &ranges[last], (partial->range_count - last) * sizeof(*ranges));
-	partial->range_count = partial->range_count - (last - first) + 1;
-	ranges[first] = (struct bl_partial_range){from, to};
-	return 0;
-}
-
 uint64_t bl_partial_have(const struct bl_partial *partial)
 {
-	uint64_t bytes = 0;
+	return bl_ranges_total(&partial->have);
+}
 
-	for (size_t i = 0; i < partial->range_count; i++)
-		bytes += partial->ranges[i].to - partial->ranges[i].from;
-	return bytes;
+/* What is one too many is lost progress, nothing else. */
+static int add_range(struct bl_partial *partial, uint64_t from, uint64_t to)
+{
+	int r = bl_ranges_add(&partial->have, from, to);
+
+	return r == -E2BIG ? 0 : r;
 }
 
 /* ---- The journal ---- */
@@ -109,7 +83,7 @@ static int load_journal(struct bl_partial *partial)
 }
 
 /* Writes records after those that are there; what was written in part is not counted. */
-static int append_ranges(struct bl_partial *partial, const struct bl_partial_range *ranges,
+static int append_ranges(struct bl_partial *partial, const struct bl_range *ranges,
 			 size_t count)
 {
 	for (size_t done = 0; done < count;) {
@@ -137,13 +111,13 @@ static int shorten_journal(struct bl_partial *partial)
 {
 	int r;
 
-	if (partial->records < 2 * BL_PARTIAL_RANGES_MAX)
+	if (partial->records < 2 * BL_RANGES_MAX)
 		return 0;
 	r = bl_sys_ftruncate(partial->journal, 0);
 	if (r < 0)
 		return r;
 	partial->records = 0;
-	return append_ranges(partial, partial->ranges, partial->range_count);
+	return append_ranges(partial, partial->have.at, partial->have.count);
 }
 
 int bl_partial_sync(struct bl_partial *partial, struct bl_err *err)
@@ -156,7 +130,7 @@ int bl_partial_sync(struct bl_partial *partial, struct bl_err *err)
 	return bl_cachedir_err(err, -r, "sync of a download");
 }
 
-int bl_partial_note(struct bl_partial *partial, const struct bl_partial_range *ranges, size_t count,
+int bl_partial_note(struct bl_partial *partial, const struct bl_range *ranges, size_t count,
 		    struct bl_err *err)
 {
 	int r;
@@ -222,7 +196,8 @@ static void release(struct bl_partial **to_free)
 		(void)close(partial->data);
 	if (partial->journal >= 0)
 		(void)close(partial->journal);
-	free(partial->ranges);
+	bl_ranges_done(&partial->have);
+	bl_digest_stream_free(&partial->stream);
 	free(partial);
 	*to_free = NULL;
 	errno = saved;
@@ -480,7 +455,7 @@ int bl_partial_keys(const struct bl_cachedir *dirs, struct bl_digest **ret, size
 	return 0;
 }
 
-int bl_partial_writer(const struct bl_partial *partial, struct bl_err *err)
+static int open_again(const struct bl_partial *partial, int flags, struct bl_err *err)
 {
 	char name[BL_CACHEDIR_NAME];
 	auto_fd fd = -1;
@@ -489,7 +464,7 @@ int bl_partial_writer(const struct bl_partial *partial, struct bl_err *err)
 	int r;
 
 	part_name(partial, DATA, name);
-	fd = bl_sys_openat(partial->dirs->partial, name, O_RDWR | O_NOFOLLOW, 0);
+	fd = bl_sys_openat(partial->dirs->partial, name, flags | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return bl_cachedir_err(err, -fd, "open a download");
 	r = bl_sys_fstat(fd, &its);
@@ -500,6 +475,39 @@ int bl_partial_writer(const struct bl_partial *partial, struct bl_err *err)
 	if (its.st_ino != ours.st_ino || its.st_nlink != 1)
 		return bl_err_refuse(err, "a download was exchanged in the cache");
 	return TAKE_FD(fd);
+}
+
+int bl_partial_writer(const struct bl_partial *partial, struct bl_err *err)
+{
+	return open_again(partial, O_RDWR, err);
+}
+
+/* Not a duplicate of ours, which carries the lock. */
+int bl_partial_reader(const struct bl_partial *partial, struct bl_err *err)
+{
+	return open_again(partial, O_RDONLY, err);
+}
+
+void bl_partial_hash_drop(struct bl_partial *partial)
+{
+	bl_digest_stream_free(&partial->stream);
+	partial->hashed = 0;
+}
+
+int bl_partial_hash(struct bl_partial *partial, uint64_t to, struct bl_err *err)
+{
+	int r;
+
+	if (!partial->stream)
+		partial->stream = bl_digest_stream_new();
+	if (!partial->stream)
+		return bl_err_nomem(err);
+	r = bl_digest_stream_read(partial->stream, partial->data, partial->hashed, to, err);
+	if (r < 0)
+		bl_partial_hash_drop(partial);
+	else
+		partial->hashed = to;
+	return r;
 }
 
 /* ---- Collecting ---- */

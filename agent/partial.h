@@ -23,27 +23,22 @@
 #include <stdint.h>
 
 #include "agent/digest.h"
+#include "agent/ranges.h"
 
 struct bl_err;
 struct bl_cachedir;
 
-#define BL_PARTIAL_RANGES_MAX \
-	65536 /* ranges that are kept apart; beyond it the smallest are lost */
-
-struct bl_partial_range {
-	uint64_t from, to; /* [from, to) */
-};
-
 struct bl_partial {
 	struct bl_cachedir *dirs; /* borrowed */
-	int data;		  /* read-only: we are never a writer of what fetch writes */
+	int data;		  /* read-only */
 	int journal;
 	uint64_t size;
 	uint64_t nonce;
 	char name[96];			 /* "<key>.<nonce>", without the suffix */
-	struct bl_partial_range *ranges; /* sorted, apart */
-	size_t range_count;
-	uint64_t records; /* in the journal */
+	struct bl_ranges have;		 /* on disk for certain */
+	uint64_t records;		 /* in the journal */
+	struct bl_digest_stream *stream; /* of the first `hashed` bytes; NULL before */
+	uint64_t hashed;
 	bool spoilt;
 	bool is_new;	  /* made, not taken up: its room has been allocated just now */
 	uint64_t on_disk; /* bytes that were allocated when it was taken up */
@@ -74,12 +69,23 @@ int bl_partial_keys(const struct bl_cachedir *dirs, struct bl_digest **ret, size
 void bl_partial_close(struct bl_partial **partial);
 #define auto_partial __attribute__((cleanup(bl_partial_close))) struct bl_partial *
 
-/* A new descriptor, read-write, for the fetch process: send it, then close it. */
+/* A new descriptor, read-write: while there is one, the partial cannot be published. */
 int bl_partial_writer(const struct bl_partial *partial, struct bl_err *err);
+/* A new descriptor to read by, which may be given to others. */
+int bl_partial_reader(const struct bl_partial *partial, struct bl_err *err);
+
+/*
+ * Digests what is there up to byte `to` and was not digested yet, while the rest may still be written: the
+ * caller says that nobody will write those bytes again. Beside bl_partial_note() it may run on another
+ * thread. Blocks: on a worker.
+ */
+int bl_partial_hash(struct bl_partial *partial, uint64_t to, struct bl_err *err);
+/* Forgets what was digested. */
+void bl_partial_hash_drop(struct bl_partial *partial);
 
 /* Notes ranges as durable: one fdatasync() of the data, then the journal. Blocks: on a worker. A
  * range beyond the size is BL_EX_CONFIG. */
-int bl_partial_note(struct bl_partial *partial, const struct bl_partial_range *ranges, size_t count,
+int bl_partial_note(struct bl_partial *partial, const struct bl_range *ranges, size_t count,
 		    struct bl_err *err);
 
 /* fsync() of the data; a failure spoils the partial. */

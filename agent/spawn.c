@@ -2,7 +2,7 @@
 /*
  *   step in the child, in this order           why there
  *   Landlock                                   first: its rules are a descriptor
- *   descriptors 0 to 3, the rest closed        nothing of the agent's is inherited
+ *   descriptors 0 to 4, the rest closed        nothing of the agent's is inherited
  *   setsid, signals as at boot                 a terminal's ^C is the agent's alone
  *   rlimits                                    need no privilege, bound all that follows
  *   capability bounding set                    needs CAP_SETPCAP, so before the user changes
@@ -43,6 +43,7 @@
 #define NOBODY	   65534
 #define MAX_FILES  1024
 #define MAX_MEMORY (2ULL << 30) /* bytes of data */
+#define PIPE_SIZE  (1024 * 1024)
 
 int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *job, bool noisy,
 		  struct bl_err *err)
@@ -109,8 +110,11 @@ static int set_limit(__rlimit_resource_t what, rlim_t most)
 	return setrlimit(what, &limit) < 0 ? -errno : 0;
 }
 
-static int limit_resources(void)
+static int limit_resources(bool noisy)
 {
+	/* It writes to no file; only its messages may go to one. */
+	if (!noisy && set_limit(RLIMIT_FSIZE, 0) < 0)
+		return -EPERM;
 	/* A core would hold the secret. */
 	if (set_limit(RLIMIT_CORE, 0) < 0 || set_limit(RLIMIT_NOFILE, MAX_FILES) < 0 ||
 	    set_limit(RLIMIT_MEMLOCK, 0) < 0 || set_limit(RLIMIT_MSGQUEUE, 0) < 0)
@@ -145,16 +149,18 @@ static void reset_signals(void)
 
 	for (int signal_number = 1; signal_number < NSIG; signal_number++)
 		(void)signal(signal_number, SIG_DFL);
-	/* A write beyond bl_spawn_limit_file_size() fails, and is not a crash: its log is a file, too. */
+	/* A write to a file fails, and is not a crash. */
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Lays out descriptors 0 to 3 and `program` as 4; everything else is closed. */
-static int lay_out(int input, int output, int socket_fd, int program)
+#define PROGRAM (BL_JOB_PIPE_FD + 1)
+
+/* Lays out descriptors 0 to 4 and `program` as 5; everything else is closed. */
+static int lay_out(int input, int output, int socket_fd, int bytes, int program)
 {
-	int from[] = {input, output, output, socket_fd, program};
+	int from[] = {input, output, output, socket_fd, bytes, program};
 	const int count = sizeof(from) / sizeof(*from);
 
 	for (int i = 0; i < count; i++) {
@@ -171,7 +177,7 @@ static int lay_out(int input, int output, int socket_fd, int program)
 
 struct child {
 	const struct bl_spawn *spawn;
-	int input, output, socket;
+	int input, output, socket, bytes;
 };
 
 static _Noreturn void child(const struct child *from)
@@ -185,17 +191,17 @@ static _Noreturn void child(const struct child *from)
 	/* Root needs no no_new_privs for it; what is open already stays so. */
 	if (spawn->rules >= 0 && bl_sys_landlock_restrict(spawn->rules) < 0)
 		_exit(125);
-	if (lay_out(from->input, from->output, from->socket, spawn->program) < 0)
+	if (lay_out(from->input, from->output, from->socket, from->bytes, spawn->program) < 0)
 		_exit(125);
 	(void)setsid();
 	(void)umask(077);
 	reset_signals();
-	if (chdir("/") < 0 || limit_resources() < 0 || drop_privilege(spawn->uid, spawn->gid) < 0 ||
+	if (chdir("/") < 0 || limit_resources(spawn->noisy) < 0 || drop_privilege(spawn->uid, spawn->gid) < 0 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &spawn->filter, 0, 0) < 0)
 		_exit(125);
-	(void)fexecve(4, argv, envp);
+	(void)fexecve(PROGRAM, argv, envp);
 	_exit(126);
 }
 
@@ -230,6 +236,7 @@ int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct 
 {
 	int input[2] = {-1, -1};
 	int sockets[2] = {-1, -1};
+	int bytes[2] = {-1, -1};
 	auto_fd quiet = spawn->noisy ? -1 : bl_sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 	pid_t pid;
 
@@ -239,6 +246,12 @@ int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct 
 		return bl_err_sys(err, errno, "pipe");
 	auto_fd theirs = input[0];
 	auto_fd ours = input[1];
+	if (pipe2(bytes, O_CLOEXEC) < 0)
+		return bl_err_sys(err, errno, "pipe");
+	auto_fd their_bytes = bytes[1];
+	auto_fd our_bytes = bytes[0];
+	/* A smaller one does as well, a little slower. */
+	(void)fcntl(our_bytes, F_SETPIPE_SZ, PIPE_SIZE);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
 		return bl_err_sys(err, errno, "socketpair");
 	auto_fd their_socket = sockets[1];
@@ -246,7 +259,7 @@ int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct 
 	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0 || fcntl(our_socket, F_SETFL, O_NONBLOCK) < 0)
 		return bl_err_sys(err, errno, "fcntl");
 	pid = start(spawn, &(struct child){spawn, theirs, spawn->noisy ? STDERR_FILENO : quiet,
-					   their_socket});
+					   their_socket, their_bytes});
 	if (pid < 0)
 		return bl_err_sys(err, -pid, "start the fetch process");
 	*ret = (struct bl_process){.pid = pid, .pidfd = bl_sys_pidfd_open(pid)};
@@ -259,10 +272,6 @@ int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct 
 	}
 	ret->input = TAKE_FD(ours);
 	ret->socket = TAKE_FD(our_socket);
+	ret->bytes = TAKE_FD(our_bytes);
 	return 0;
-}
-
-int bl_spawn_limit_file_size(const struct bl_spawn *spawn, pid_t pid, uint64_t bytes)
-{
-	return bl_sys_limit_file_size(pid, spawn->uid, spawn->gid, bytes);
 }

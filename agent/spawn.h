@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Starts the fetch program with nothing but what its job needs: an unprivileged user, no
- * capabilities, no way to new ones, bounded resources, an empty environment, three descriptors and
- * the job's socket. It is alone in a process namespace: it sees and signals no other process, and
- * nothing that it may have started outlives it. It dies with the agent.
+ * capabilities, no way to new ones, bounded resources, an empty environment, three descriptors, the
+ * job's socket and the pipe for its bytes. It can write to no file. It is alone in a process namespace:
+ * it sees and signals no other process, and nothing that it may have started outlives it. It dies with
+ * the agent.
  */
 #ifndef BL_AGENT_SPAWN_H
 #define BL_AGENT_SPAWN_H
@@ -40,12 +41,10 @@ struct bl_process {
 	int pidfd;
 	int input;  /* our end of its descriptor 0: a pipe, non-blocking */
 	int socket; /* our end of its descriptor 3, non-blocking */
+	int bytes;  /* our end of its descriptor 4, a pipe */
 };
 
 /* Starts `program job`. The descriptors in *ret are the caller's. */
 int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct bl_err *err);
-
-/* From now on it may not write beyond that offset of any file. */
-int bl_spawn_limit_file_size(const struct bl_spawn *spawn, pid_t pid, uint64_t bytes);
 
 #endif

@@ -113,7 +113,6 @@ static void job_listed(struct bl_job *job, void *data)
 {
 	struct bl_work *work = data;
 	const char *revision = bl_job_revision(job);
-	int r;
 
 	if (work->resolving) {
 		bl_job_go(job);
@@ -121,12 +120,7 @@ static void job_listed(struct bl_job *job, void *data)
 	}
 	if (revision && !work->revision)
 		work->revision = strdup(revision);
-	r = bl_job_limit_files(job, work->works->spawn);
-	if (r < 0 && r != -ESRCH)
-		bl_work_fail(work, BL_JOB_INTERNAL,
-			     "the fetch process cannot be limited to its files");
-	else
-		bl_work_prepare(work);
+	bl_work_prepare(work);
 }
 
 static void job_ended(struct bl_job *job, const struct bl_job_end *end, void *data)
@@ -136,6 +130,7 @@ static void job_ended(struct bl_job *job, const struct bl_job_end *end, void *da
 	work->works->figures.bytes_fetched += bl_job_arrived(job);
 	work->job_over = true;
 	work->end = *end;
+	bl_work_arrive_end(work);
 	if (work->tasks == 0)
 		bl_work_go_on(work);
 }
@@ -143,7 +138,6 @@ static void job_ended(struct bl_job *job, const struct bl_job_end *end, void *da
 static const struct bl_job_events job_events = {
 	.listed = job_listed,
 	.open = bl_work_file_open,
-	.have = bl_work_file_have,
 	.done = bl_work_file_done,
 	.ended = job_ended,
 };

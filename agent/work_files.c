@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The files that a job brings: a partial for each, its journal, its publication as a blob. What
- * blocks runs on the pool, for one file one task at a time.
+ * The files that a job brings: a partial for each, its bytes from the intake (what has come is digested
+ * and journalled while the rest still comes: work_arrive.c), its publication as a blob. What blocks runs
+ * on the pool.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,11 +20,7 @@
 #include "common/err.h"
 #include "common/json.h"
 
-#define STRIKES_MAX 2  /* wrong bytes of one file, then the work fails */
-#define QUIET_TRIES 40 /* waits for a last writer to go away ... */
-#define QUIET_MS    50 /* ... each so long */
-
-static void flight_step(struct bl_flight *flight);
+#define STRIKES_MAX 2 /* wrong bytes of one file, then the work fails */
 
 static struct bl_flight *find_flight(struct bl_work *work, const struct bl_manifest_file *file)
 {
@@ -42,17 +39,19 @@ static void free_flight(struct bl_work *work, struct bl_flight *flight)
 		at = &(*at)->next;
 	if (*at)
 		*at = flight->next;
-	bl_loop_cancel(&flight->quiet);
+	if (flight->arriving)
+		bl_intake_remove(work->intake, &flight->intake);
 	bl_partial_close(&flight->partial);
 	bl_cleanup_fd(&flight->writer);
-	free(flight->ranges);
-	free(flight->noting);
+	bl_cleanup_fd(&flight->reader);
+	bl_ranges_done(&flight->noting);
 	free(flight);
 }
 
 void bl_work_files_close(struct bl_work *work)
 {
 	(void)bl_work_resume_begin(work);
+	bl_intake_free(TAKE_PTR(work->intake));
 	while (work->flights)
 		free_flight(work, work->flights);
 	while (work->strikes) {
@@ -104,15 +103,14 @@ struct bl_flight *bl_work_flight_new(struct bl_work *work, struct bl_manifest_fi
 	}
 	flight->work = work;
 	flight->file = file;
-	flight->writer = -1;
+	flight->writer = flight->reader = -1;
 	flight->key = key;
 	flight->room = file->size;
 	flight->has_promised = bl_work_promised(file, &flight->promised);
 	return flight;
 }
 
-/* The disk does not play along. */
-static void fail_disk(struct bl_work *work, int r, const char *message)
+void bl_work_fail_disk(struct bl_work *work, int r, const char *message)
 {
 	char detail[BL_JOB_DETAIL];
 	bool full = r == -ENOSPC || r == -EDQUOT;
@@ -150,6 +148,11 @@ static void open_run(struct bl_task *task)
 		flight->writer = bl_partial_writer(flight->partial, &err);
 		flight->result = flight->writer < 0 ? flight->writer : 0;
 	}
+	/* For digests of another kind, which fetch computes. */
+	if (flight->result == 0 && !flight->has_promised) {
+		flight->reader = bl_partial_reader(flight->partial, &err);
+		flight->result = flight->reader < 0 ? flight->reader : 0;
+	}
 	(void)snprintf(flight->message, sizeof(flight->message), "%.255s", err.msg);
 }
 
@@ -157,6 +160,7 @@ static void open_done(struct bl_task *task)
 {
 	struct bl_flight *flight = task->data;
 	struct bl_work *work = flight->work;
+	struct bl_err err = {0};
 
 	flight->busy = false;
 	work->tasks--;
@@ -169,14 +173,16 @@ static void open_done(struct bl_task *task)
 		return;
 	}
 	if (flight->result < 0) {
-		fail_disk(work, flight->result, flight->message);
+		bl_work_fail_disk(work, flight->result, flight->message);
 		return;
 	}
-	flight->written = bl_partial_have(flight->partial);
-	bl_job_send_file(work->job, flight->file, flight->writer, flight->partial->ranges,
-			 flight->partial->range_count);
-	bl_cleanup_fd(&flight->writer);
-	flight->writer = -1;
+	if (bl_work_arrive(flight, &err) < 0) {
+		bl_work_fail(work, BL_JOB_INTERNAL, err.msg);
+		return;
+	}
+	bl_job_send_file(work->job, flight->file, flight->reader, &flight->partial->have);
+	bl_cleanup_fd(&flight->reader);
+	flight->reader = -1;
 }
 
 void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *data)
@@ -212,48 +218,6 @@ void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *
 	bl_pool_run(work->works->quick, &flight->task, open_run, open_done, flight);
 }
 
-/* ---- Note what is durable ---- */
-
-static void note_run(struct bl_task *task)
-{
-	struct bl_flight *flight = task->data;
-
-	/* A journal that cannot be written costs progress after a crash, nothing else. */
-	(void)bl_partial_note(flight->partial, flight->noting, flight->noting_count, NULL);
-}
-
-static void note_done(struct bl_task *task)
-{
-	struct bl_flight *flight = task->data;
-
-	free(TAKE_PTR(flight->noting));
-	flight->busy = false;
-	flight->work->tasks--;
-	flight_step(flight);
-}
-
-void bl_work_file_have(struct bl_job *job, struct bl_manifest_file *file,
-		       const struct bl_partial_range *ranges, size_t count, void *data)
-{
-	struct bl_work *work = data;
-	struct bl_flight *flight = find_flight(work, file);
-	struct bl_partial_range *more;
-
-	(void)job;
-	for (size_t i = 0; flight && i < count; i++)
-		flight->written += ranges[i].to - ranges[i].from;
-	/* What does not fit is not noted. */
-	if (!flight || flight->range_count + count > BL_JOB_RANGES)
-		return;
-	more = reallocarray(flight->ranges, flight->range_count + count, sizeof(*more));
-	if (!more)
-		return;
-	memcpy(more + flight->range_count, ranges, count * sizeof(*more));
-	flight->ranges = more;
-	flight->range_count += count;
-	flight_step(flight);
-}
-
 /* ---- Publish ---- */
 
 /* Counts a file whose bytes were wrong; whether it may be tried again. */
@@ -287,13 +251,6 @@ static void publish_run(struct bl_task *task)
 	if (flight->result == 0)
 		bl_memo_add(bl_store_dirs(flight->work->works->store), flight->work->name,
 			    &flight->key, &flight->digest);
-}
-
-static void try_publish(struct bl_timer *timer)
-{
-	struct bl_flight *flight = timer->data;
-
-	flight_step(flight);
 }
 
 static void wrong_bytes(struct bl_work *work, struct bl_flight *flight)
@@ -338,42 +295,19 @@ static void publish_done(struct bl_task *task)
 		free_flight(work, flight);
 	else if (flight->result == -EBADMSG)
 		wrong_bytes(work, flight);
-	else if (flight->result == -EBUSY && ++flight->quiet_tries < QUIET_TRIES)
-		bl_loop_after(work->works->loop, &flight->quiet, QUIET_MS, try_publish, flight);
-	else if (flight->result == -EBUSY)
-		bl_work_fail(work, BL_JOB_INTERNAL,
-			     "the fetch process keeps a finished file open and was stopped; report "
-			     "this, with the agent's log");
 	else
-		fail_disk(work, flight->result, flight->message);
+		bl_work_fail_disk(work, flight->result, flight->message);
 	if (work->job_over && work->tasks == 0)
 		bl_work_go_on(work);
 }
 
-/* Starts what the file needs next, unless something runs for it. */
-static void flight_step(struct bl_flight *flight)
+void bl_work_file_publish(struct bl_flight *flight)
 {
 	struct bl_work *work = flight->work;
 
-	if (flight->busy)
-		return;
-	if (work->job_over) {
-		if (work->tasks == 0)
-			bl_work_go_on(work);
-		return;
-	}
-	if (flight->closing) {
-		flight->busy = true;
-		work->tasks++;
-		bl_pool_run(work->works->pool, &flight->task, publish_run, publish_done, flight);
-	} else if (flight->range_count > 0) {
-		flight->noting = TAKE_PTR(flight->ranges);
-		flight->noting_count = flight->range_count;
-		flight->range_count = 0;
-		flight->busy = true;
-		work->tasks++;
-		bl_pool_run(work->works->pool, &flight->task, note_run, note_done, flight);
-	}
+	flight->busy = true;
+	work->tasks++;
+	bl_pool_run(work->works->pool, &flight->task, publish_run, publish_done, flight);
 }
 
 void bl_work_file_done(struct bl_job *job, struct bl_manifest_file *file, void *data)
@@ -385,5 +319,5 @@ void bl_work_file_done(struct bl_job *job, struct bl_manifest_file *file, void *
 		return;
 	}
 	flight->closing = true;
-	flight_step(flight);
+	bl_work_file_step(flight);
 }

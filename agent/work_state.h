@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inside a work. work.c has claims and the work's way from one job to the next; work_lookup.c what is
- * there before a job; work_files.c the files that a job brings; work_spare.c finds what need not be
+ * there before a job; work_files.c the files that a job brings, work_arrive.c their bytes; work_spare.c finds what need not be
  * brought, work_resume.c what was begun; work_publish.c makes tree and refs. Nobody else includes this.
  */
 #ifndef BL_AGENT_WORK_STATE_H
 #define BL_AGENT_WORK_STATE_H
 
 #include "agent/collector.h"
+#include "agent/intake.h"
 #include "agent/job.h"
 #include "agent/loop.h"
 #include "agent/manifest.h"
@@ -25,18 +26,23 @@ struct bl_flight {
 	struct bl_work *work;
 	struct bl_manifest_file *file;
 	struct bl_partial *partial;
-	struct bl_task task;
-	int writer;    /* fetch's descriptor, until it is sent; -1: none */
 	uint64_t room; /* bytes that were reserved for it */
-	bool busy;     /* the task runs, or waits to */
-	bool closing;  /* fetch is done with it: publish it when the task is over */
-	int quiet_tries;
-	struct bl_timer quiet;
-	struct bl_partial_range *ranges; /* to be noted */
-	size_t range_count;
-	uint64_t written;		 /* bytes, as told */
-	struct bl_partial_range *noting; /* being noted: the task's */
-	size_t noting_count;
+
+	struct bl_intake_file intake; /* where its bytes go */
+	int writer, reader;	      /* from the task that opens it; -1 before and after */
+	bool arriving;		      /* it is the intake's */
+	uint64_t had, written, front; /* bytes: there before, there now, without a gap */
+
+	struct bl_task hash_task; /* digests what will not change any more */
+	bool hashing;
+	uint64_t hash_to, hashed;
+
+	struct bl_task task; /* opens it, keeps the journal, publishes it */
+	bool busy;	     /* that task runs, or waits to */
+	bool closing;	     /* fetch is done with it: publish it when the tasks are over */
+	uint64_t synced, synced_at, pushed; /* bytes, ms, bytes */
+	struct bl_ranges noting;	    /* the task's */
+
 	bool has_promised;
 	struct bl_digest promised, digest;
 	struct bl_digest key; /* of the partial, and for the memo */
@@ -83,6 +89,9 @@ struct bl_work {
 	bool counted; /* in works->running */
 	bool job_over;
 	struct bl_job_end end;
+	struct bl_intake *intake; /* counts as a task until its thread has ended: ... */
+	bool intake_over;	  /* ... so it has */
+	uint64_t began;		  /* ms: when the first file was opened */
 	struct bl_flight *flights;
 	struct bl_flight *resumed; /* the task's, until it is over */
 	struct bl_strike *strikes;
@@ -126,11 +135,21 @@ int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *
 struct bl_flight *bl_work_flight_new(struct bl_work *work, struct bl_manifest_file *file,
 				     struct bl_err *err);
 void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *data);
-void bl_work_file_have(struct bl_job *job, struct bl_manifest_file *file,
-		       const struct bl_partial_range *ranges, size_t count, void *data);
 void bl_work_file_done(struct bl_job *job, struct bl_manifest_file *file, void *data);
+/* It is closing, and none of its tasks runs. */
+void bl_work_file_publish(struct bl_flight *flight);
+/* The disk does not play along. */
+void bl_work_fail_disk(struct bl_work *work, int r, const char *message);
 /* Closes what is still open; what has arrived stays on disk. No task may run. */
 void bl_work_files_close(struct bl_work *work);
+
+/* ---- work_arrive.c ---- */
+/* Has the bytes of a file that is open come. */
+int bl_work_arrive(struct bl_flight *flight, struct bl_err *err);
+/* Starts what the file needs next, unless that runs. */
+void bl_work_file_step(struct bl_flight *flight);
+/* The process is gone: what it has said of bytes is taken up, then the intake ends. */
+void bl_work_arrive_end(struct bl_work *work);
 
 /* ---- work_spare.c ---- */
 /* After the listing: holds what need not be brought, reserves room for the rest, lets the job go. */

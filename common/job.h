@@ -26,17 +26,23 @@
  *                   listing is open to all and its files are not (a gated repository), one file
  *                   was asked for before
  *   {"type":"open","path":"..."}           answered by one of
- *        {"type":"file","have":[[from,to)...]} with one descriptor (SCM_RIGHTS) of a regular file,
- *              opened for reading and writing: bytes go to their offsets; `have` is on disk already
+ *        {"type":"file","number":N,"have":[[from,to)...]} with one descriptor (SCM_RIGHTS) to read
+ *              the file by, unless its SHA-256 is promised; bytes go into the pipe, in frames of
+ *              that number; `have` is on disk already
  *        {"type":"skip"}                   the agent has that content: nothing is to be brought
- *   {"type":"have","path","ranges":[[from,to)...]}   what of it is written, now and then: the agent
- *                   syncs it and then keeps it in the journal
  *   {"type":"progress","bytes":N}          bytes that have arrived in this job so far
- *   {"type":"done","path":"...","size":N}  all written, descriptor closed, origin's digests that
- *                   fetch can compute agree; the agent takes the SHA-256 once no writer is left
+ *   {"type":"done","path":"...","size":N}  it is `written`, and origin's digests that fetch can
+ *                   compute agree
  *        answered by {"type":"ok"} | {"type":"again","detail"} (bytes did not have the digest)
  *   {"type":"error","class":"...","detail":"..."}    then exit 1
  *   {"type":"end"}                         then exit 0
+ *
+ * Descriptor 4 is a pipe for the bytes: frames, each a struct bl_job_frame and so many bytes, which the agent
+ * moves into the file. A byte that is there already is read over. A frame of no bytes says that there will
+ * be none of the file any more; when all of them are in place the agent says, in the order of those
+ * frames,
+ *
+ *   {"type":"written"}
  *
  * Replies to `open` come in the order of the opens, those to `done` in the order of the dones;
  * several of both may be under way, and an `open` need not wait until a file is verified. The detail
@@ -45,8 +51,18 @@
 #ifndef BL_JOB_H
 #define BL_JOB_H
 
-#define BL_JOB_FD     3
-#define BL_JOB_SCHEMA 1
+#include <stdint.h>
+
+#define BL_JOB_FD      3
+#define BL_JOB_PIPE_FD 4
+#define BL_JOB_SCHEMA  1
+
+/* In the machine's own byte order. */
+struct bl_job_frame {
+	uint32_t file; /* the number that its `open` was answered with */
+	uint32_t len;  /* bytes that follow */
+	uint64_t at;   /* where the first of them goes */
+};
 
 /* Error classes, and the agent's HTTP status for each. */
 #define BL_JOB_CONFIG	    "config"	/* 422: the item or the operator's configuration is wrong */

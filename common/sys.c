@@ -452,6 +452,17 @@ int bl_sys_write_back(int fd)
 	RETURN_CALL("write_back", sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
 }
 
+ssize_t bl_sys_splice(int from, int to, size_t len)
+{
+	ssize_t n;
+
+	FAULT("splice");
+	do {
+		n = splice(from, NULL, to, NULL, len, SPLICE_F_MOVE);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
 ssize_t bl_sys_splice_to(int pipe, int fd, off_t offset, size_t len)
 {
 	loff_t at = offset;
@@ -459,7 +470,7 @@ ssize_t bl_sys_splice_to(int pipe, int fd, off_t offset, size_t len)
 
 	FAULT("splice_to");
 	do {
-		n = splice(pipe, NULL, fd, &at, len, SPLICE_F_MOVE);
+		n = splice(pipe, NULL, fd, &at, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
@@ -647,35 +658,6 @@ int bl_sys_landlock_restrict(int rules)
 	return -ENOSYS;
 }
 #endif
-
-/* With this thread's real ids those of the user for the moment: that is all that the kernel compares. */
-static int prlimit_as(pid_t pid, uid_t uid, gid_t gid, const struct rlimit *limit)
-{
-	uid_t user, any_user;
-	gid_t group, any_group;
-	int r;
-
-	if (getresuid(&user, &any_user, &any_user) < 0 ||
-	    getresgid(&group, &any_group, &any_group) < 0 ||
-	    syscall(SYS_setresgid, gid, -1, -1) < 0)
-		return -errno;
-	r = syscall(SYS_setresuid, uid, -1, -1) < 0 ? -errno : 0;
-	if (r == 0 && prlimit(pid, RLIMIT_FSIZE, limit, NULL) < 0)
-		r = -errno;
-	if (syscall(SYS_setresuid, user, -1, -1) < 0 || syscall(SYS_setresgid, group, -1, -1) < 0)
-		r = -errno;
-	return r;
-}
-
-int bl_sys_limit_file_size(pid_t pid, uid_t uid, gid_t gid, uint64_t bytes)
-{
-	const struct rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
-
-	FAULT("prlimit");
-	if (prlimit(pid, RLIMIT_FSIZE, &limit, NULL) == 0)
-		return 0;
-	return errno == EPERM ? prlimit_as(pid, uid, gid, &limit) : -errno;
-}
 
 int bl_sys_close_from(unsigned first)
 {

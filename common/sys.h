@@ -95,7 +95,9 @@ ssize_t bl_sys_pread(int fd, void *data, size_t len, off_t offset);
 int bl_sys_fsync(int fd);
 int bl_sys_fdatasync(int fd);
 int bl_sys_write_back(int fd); /* begins to write it to disk (sync_file_range); waits for nothing */
-/* Moves up to len bytes from a pipe to fd at the offset (splice(2)); how many, 0 where it is empty. */
+/* Moves up to len bytes from one pipe to another (splice(2)); how many. */
+ssize_t bl_sys_splice(int from, int to, size_t len);
+/* The same to a file, at the offset; -EAGAIN where the pipe is empty, 0 where it has ended. */
 ssize_t bl_sys_splice_to(int pipe, int fd, off_t offset, size_t len);
 int bl_sys_ftruncate(int fd, off_t length);
 int bl_sys_fallocate(int fd, int mode, off_t offset, off_t length);
@@ -143,8 +145,6 @@ int bl_sys_fork(void);
 int bl_sys_landlock_create(uint64_t access);
 int bl_sys_landlock_allow(int rules, int beneath, uint64_t access);
 int bl_sys_landlock_restrict(int rules);
-/* Lowers RLIMIT_FSIZE of another process, which is that user's, with CAP_SYS_RESOURCE or without. */
-int bl_sys_limit_file_size(pid_t pid, uid_t uid, gid_t gid, uint64_t bytes);
 /* close_range(2) from first on; where the kernel lacks it, by /proc/self/fd or the rlimit. */
 int bl_sys_close_from(unsigned first);
 

@@ -145,18 +145,6 @@ static int sink_open(void *ctx, struct bl_transfer *transfer, const struct bl_en
 	return ask(&job->opens, message, entry, err);
 }
 
-static int sink_have(void *ctx, const struct bl_entry *entry, const struct bl_ranges *ranges,
-		     struct bl_err *err)
-{
-	auto_json message = new_message("have");
-
-	(void)ctx;
-	if (!message || !bl_json_set_string(message, "path", entry->path))
-		return bl_err_nomem(err);
-	int rc = bl_ranges_to_json(ranges, message, "ranges", err);
-	return rc < 0 ? rc : send_json(message, err);
-}
-
 static int sink_done(void *ctx, struct bl_transfer *transfer, const struct bl_entry *entry,
 		     struct bl_err *err)
 {
@@ -213,6 +201,15 @@ static int receive(char *to, size_t size, size_t *len, int *ret_fd, struct bl_er
 	return 1;
 }
 
+static int get_number(const bl_json *message, int64_t *ret, struct bl_err *err)
+{
+	int rc = bl_json_get_int(message, "number", 0, BL_MAX_FILES, ret, err);
+
+	return rc != 0 ? rc
+		       : bl_err_set(err, BL_EX_INTERNAL, EPROTO,
+				    "the agent speaks of a file without its number");
+}
+
 /* `fd` is ours to close or hand on. */
 static int answer_open(struct bl_transfer *transfer, const struct bl_entry *entry,
 		       const bl_json *message, const char *type, int fd, struct bl_err *err)
@@ -220,19 +217,18 @@ static int answer_open(struct bl_transfer *transfer, const struct bl_entry *entr
 	auto_fd owned = fd;
 	auto_ranges have = {0};
 	const bl_json *list = NULL;
-	struct stat st;
+	int64_t number;
 	int rc;
 
 	if (strcmp(type, "skip") == 0)
 		return bl_transfer_skipped(transfer, entry, err);
-	if (fd < 0 || bl_sys_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return bl_err_set(err, BL_EX_INTERNAL, EPROTO,
-				  "the agent answers `open` without a file");
+	if ((rc = get_number(message, &number, err)) < 0)
+		return rc;
 	if ((rc = bl_json_get_array(message, "have", &list, err)) < 0)
 		return rc;
 	if (list && (rc = bl_ranges_from_json(list, entry->size, &have, err)) < 0)
 		return rc;
-	return bl_transfer_opened(transfer, entry, TAKE_FD(owned), &have, err);
+	return bl_transfer_opened(transfer, entry, TAKE_FD(owned), number, &have, err);
 }
 
 /* `fd` is ours to close or hand on. */
@@ -244,7 +240,12 @@ static int handle(struct job *job, struct bl_transfer *transfer, const bl_json *
 	auto_fd owned = fd;
 	int rc = bl_json_get_string(message, "type", &type, err);
 	bool good = strcmp(type, "ok") == 0;
+	int64_t number;
 
+	if (rc > 0 && strcmp(type, "written") == 0) {
+		rc = get_number(message, &number, err);
+		return rc < 0 ? rc : bl_transfer_written(transfer, number, err);
+	}
 	if (rc > 0 && (good || strcmp(type, "again") == 0)) {
 		entry = take(&job->dones);
 		if (entry)
@@ -342,9 +343,7 @@ static int bring(struct bl_session *session, struct bl_err *err)
 	const struct bl_sink sink = {
 		.ctx = &job,
 		.fd = BL_JOB_FD,
-		.syncs = true, /* the agent believes what it has synced */
 		.open = sink_open,
-		.have = sink_have,
 		.done = sink_done,
 		.progress = sink_progress,
 		.on_readable = sink_readable,

@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/sys.h"
+#include "fetch/outlet.h"
 #include "fetch/retry.h"
 
 #define BUFFER_LARGE   (256 * 1024)	  /* libcurl's receive buffer for long ranges */
@@ -126,7 +127,7 @@ int bl_lane_write_failed(struct bl_lane *lane, int rc)
 
 static int write_at(struct bl_lane *lane, const char *data, size_t len)
 {
-	int rc = bl_sys_pwrite_all(lane->file->fd, data, len, lane->at);
+	int rc = bl_outlet_write(lane->file, data, len, lane->at);
 
 	return rc < 0 ? bl_lane_write_failed(lane, rc) : 0;
 }
@@ -393,35 +394,16 @@ void bl_lane_done(struct bl_lane *lane)
 
 /* ---- Local files ---- */
 
-static int copy_piece(struct bl_lane *lane, size_t len)
-{
-	off_t in = lane->at, out = lane->at;
-	ssize_t n = copy_file_range(lane->file->location.fd, &in, lane->file->fd, &out, len, 0);
-
-	if (n >= 0)
-		return (int)n;
-	if (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS)
-		return -errno;
-	/* Filesystems that cannot copy by themselves. */
-	auto_free char *piece = malloc(1 << 20);
-	if (!piece)
-		return -ENOMEM;
-	n = bl_sys_pread(lane->file->location.fd, piece, len < 1 << 20 ? len : 1 << 20, lane->at);
-	if (n <= 0)
-		return (int)n;
-	int rc = bl_sys_pwrite_all(lane->file->fd, piece, (size_t)n, lane->at);
-	return rc < 0 ? rc : (int)n;
-}
-
 enum bl_lane_end bl_lane_copy(struct bl_lane *lane, int *rc, struct bl_err *err)
 {
 	int64_t left = lane->to - lane->at;
-	int n = copy_piece(lane, left < COPY_PIECE ? (size_t)left : COPY_PIECE);
+	ssize_t n = bl_outlet_copy(lane->file, lane->file->location.fd,
+				   left < COPY_PIECE ? (size_t)left : COPY_PIECE, lane->at);
 
 	*rc = 0;
 	if (n < 0) {
-		*rc = bl_err_set(err, BL_EX_RETRY, -n, "copy '%.200s': %s", lane->file->entry->path,
-				 strerror(-n));
+		*rc = bl_err_set(err, BL_EX_RETRY, (int)-n, "copy '%.200s': %s",
+				 lane->file->entry->path, strerror((int)-n));
 		return BL_LANE_FATAL;
 	}
 	if (n == 0) {

@@ -40,7 +40,7 @@ static int sink_open(void *ctx, struct bl_transfer *transfer, const struct bl_en
 	auto_ranges have = {0};
 	int fd = bl_shelf_take(&pull->shelf, entry, &have, err);
 
-	return fd < 0 ? fd : bl_transfer_opened(transfer, entry, fd, &have, err);
+	return fd < 0 ? fd : bl_transfer_opened(transfer, entry, fd, -1, &have, err);
 }
 
 static int sink_have(void *ctx, const struct bl_entry *entry, const struct bl_ranges *ranges,

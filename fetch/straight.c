@@ -14,6 +14,7 @@
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/sys.h"
+#include "fetch/outlet.h"
 #include "fetch/retry.h"
 
 #define BUFFER	     (64 * 1024) /* bytes of a head at most, and of a body that is not worth a pipe */
@@ -323,23 +324,16 @@ static enum bl_straight_end read_head(const struct bl_straight *straight, struct
 
 /* ---- The body ---- */
 
-/* What is in the pipe goes into the file. */
+/* What is in the pipe goes where the file's bytes go. */
 static int empty_pipe(struct bl_straight *straight, const struct bl_lane *lane, size_t len)
 {
-	int64_t at = lane->at;
+	int rc = bl_outlet_move(lane->file, straight->pipe[0], len, lane->at);
 
-	while (len > 0) {
-		ssize_t n = bl_sys_splice_to(straight->pipe[0], lane->file->fd, at, len);
-
-		if (n <= 0) {
-			close_pipe(straight); /* with what is left in it */
-			int rc = open_pipe(straight);
-			return n < 0 ? (int)n : rc < 0 ? rc : -EIO;
-		}
-		at += n;
-		len -= (size_t)n;
+	if (rc < 0) {
+		close_pipe(straight); /* with what is left in it */
+		(void)open_pipe(straight);
 	}
-	return 0;
+	return rc;
 }
 
 /* Moves at most `most` bytes; as recv() says how many came. */

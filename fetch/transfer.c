@@ -118,7 +118,8 @@ static bool waits_for_others(const struct bl_transfer *transfer)
 	if (transfer->settling)
 		return true;
 	for (size_t i = 0; i < transfer->n_files; i++)
-		if (!transfer->files[i]->open || transfer->files[i]->work != BL_ARRIVAL_NONE)
+		if (!transfer->files[i]->open || transfer->files[i]->ended ||
+		    transfer->files[i]->work != BL_ARRIVAL_NONE)
 			return true;
 	return false;
 }

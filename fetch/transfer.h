@@ -32,11 +32,10 @@ struct bl_sink {
 	 * once or later. */
 	int (*open)(void *ctx, struct bl_transfer *transfer, const struct bl_entry *entry,
 		    struct bl_err *err);
-	/* These bytes of a file are written, and on disk unless the sink `syncs` by itself. */
-	bool syncs;
+	/* These bytes of a file are on disk. NULL where the sink sees to that by itself. */
 	int (*have)(void *ctx, const struct bl_entry *entry, const struct bl_ranges *ranges,
 		    struct bl_err *err);
-	/* All of it is written and the descriptor closed; bl_transfer_settled() answers, at once
+	/* All of it is in place and the descriptor closed; bl_transfer_settled() answers, at once
 	 * or later. */
 	int (*done)(void *ctx, struct bl_transfer *transfer, const struct bl_entry *entry,
 		    struct bl_err *err);
@@ -58,9 +57,14 @@ int bl_transfer_run(struct bl_transfer *transfer, struct bl_err *err);
 
 /* ---- For the sink ---- */
 
-/* The file's descriptor, which becomes the transfer's, and what is there already (moved out of). */
+/*
+ * The file's descriptor, which becomes the transfer's, and what is there already (moved out of). number: that of
+ * its frames, then the descriptor is only for reading and may be -1; negative: bytes go to the descriptor.
+ */
 int bl_transfer_opened(struct bl_transfer *transfer, const struct bl_entry *entry, int fd,
-		       struct bl_ranges *have, struct bl_err *err);
+		       int64_t number, struct bl_ranges *have, struct bl_err *err);
+/* All bytes of the file with that number, whose last frame has gone, are in place. */
+int bl_transfer_written(struct bl_transfer *transfer, int64_t number, struct bl_err *err);
 /* The file needs not be brought. */
 int bl_transfer_skipped(struct bl_transfer *transfer, const struct bl_entry *entry,
 			struct bl_err *err);

@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "fetch/outlet.h"
 #include "fetch/transfer_impl.h"
 
 #define MAX_SETTLING 256		  /* done, and not yet settled */
@@ -97,18 +98,45 @@ static int conclude(struct bl_transfer *transfer, struct bl_arrival *file, struc
 	return transfer->sink->done(transfer->sink->ctx, transfer, entry, err);
 }
 
-/* All bytes are there; while the worker is at it, its descriptor stays open. */
+/* While the worker is at it, its descriptor stays open. */
+static int check(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
+{
+	int rc = bl_arrival_check(file, transfer->worker, err);
+
+	return rc <= 0 ? rc : conclude(transfer, file, err);
+}
+
+static int end_frames(struct bl_arrival *file, struct bl_err *err)
+{
+	int rc = bl_outlet_end(file);
+
+	file->ended = true;
+	return rc < 0 ? bl_err_sys(err, -rc, "tell the agent") : 0;
+}
+
 int bl_transfer_finish_file(struct bl_transfer *transfer, struct bl_arrival *file,
 			    struct bl_err *err)
 {
 	int rc;
 
-	if (file->work != BL_ARRIVAL_NONE)
+	if (file->work != BL_ARRIVAL_NONE || file->ended)
 		return 0;
-	if ((rc = check_local(transfer, file, err)) < 0 ||
-	    (rc = bl_arrival_check(file, transfer->worker, err)) <= 0)
+	if ((rc = check_local(transfer, file, err)) < 0)
 		return rc;
-	return conclude(transfer, file, err);
+	return file->framed ? end_frames(file, err) : check(transfer, file, err);
+}
+
+int bl_transfer_written(struct bl_transfer *transfer, int64_t number, struct bl_err *err)
+{
+	for (size_t i = 0; i < transfer->n_files; i++) {
+		struct bl_arrival *file = transfer->files[i];
+
+		if (!file->ended || file->in_place || file->number != number)
+			continue;
+		file->in_place = true;
+		return check(transfer, file, err);
+	}
+	return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "a file is said to be written that is not");
 }
 
 /* What has arrived of the file, by lanes that are still at it too: what those hold is written first, which
@@ -156,12 +184,10 @@ static int sync_file(struct bl_transfer *transfer, struct bl_arrival *file, stru
 		return rc;
 	int64_t bytes = bl_ranges_total(&file->snapshot);
 	file->synced_at = transfer->now;
-	if (bytes - file->synced < SYNC_LEAST ||
+	if (!transfer->sink->have || bytes - file->synced < SYNC_LEAST ||
 	    (double)(file->entry->size - bytes) < rate * SYNC_SPARED)
 		return 0;
 	file->synced = bytes;
-	if (transfer->sink->syncs)
-		return transfer->sink->have(transfer->sink->ctx, file->entry, &file->snapshot, err);
 	bl_arrival_sync(file, transfer->worker);
 	return 0;
 }
@@ -169,7 +195,7 @@ static int sync_file(struct bl_transfer *transfer, struct bl_arrival *file, stru
 /* Small files are not worth it. */
 int bl_transfer_sync_files(struct bl_transfer *transfer, struct bl_err *err)
 {
-	bool push = transfer->arrived - transfer->pushed >= WRITE_BACK;
+	bool push = transfer->sink->have && transfer->arrived - transfer->pushed >= WRITE_BACK;
 	int rc = 0;
 
 	if (push)
@@ -215,7 +241,7 @@ int bl_transfer_handle_worked(struct bl_transfer *transfer, struct bl_err *err)
 }
 
 int bl_transfer_opened(struct bl_transfer *transfer, const struct bl_entry *entry, int fd,
-		       struct bl_ranges *have, struct bl_err *err)
+		       int64_t number, struct bl_ranges *have, struct bl_err *err)
 {
 	struct bl_arrival *file = find_file(transfer, entry);
 	int rc;
@@ -226,6 +252,8 @@ int bl_transfer_opened(struct bl_transfer *transfer, const struct bl_entry *entr
 				  entry->path);
 	}
 	file->fd = fd;
+	file->framed = number >= 0;
+	file->number = file->framed ? (uint32_t)number : 0;
 	file->open = true;
 	if ((rc = bl_ranges_add(&file->unasked, 0, entry->size, err)) < 0)
 		return rc;

@@ -19,23 +19,16 @@ static void on_listed(struct bl_job *job, void *data)
 /* The answers of an agent: skipped, good, or to be brought again, by the path. */
 static void on_open(struct bl_job *job, struct bl_manifest_file *file, void *data)
 {
-	const struct bl_partial_range range = {0, 1};
+	const struct bl_ranges have = {.at = &(struct bl_range){0, 1}, .count = 1};
 
 	(void)data;
 	if (file->path[0] == 's')
 		bl_job_send_skip(job, file);
 	else if (file->path[0] != 'w')
-		bl_job_send_file(job, file, -1, &range, 1);
-}
-
-static void on_have(struct bl_job *job, struct bl_manifest_file *file,
-		    const struct bl_partial_range *ranges, size_t count, void *data)
-{
-	(void)job;
-	(void)data;
-	for (size_t i = 0; i < count; i++)
-		if (ranges[i].from >= ranges[i].to || ranges[i].to > file->size)
-			abort();
+		bl_job_send_file(job, file, -1, &have);
+	/* Its bytes have all come: that is told by a pipe. */
+	if (file->path[0] == 'a' || file->path[0] == 'f')
+		bl_job_send_written(job, file);
 }
 
 static void on_done(struct bl_job *job, struct bl_manifest_file *file, void *data)
@@ -48,7 +41,7 @@ static void on_done(struct bl_job *job, struct bl_manifest_file *file, void *dat
 }
 
 static const struct bl_job_events events = {
-	.listed = on_listed, .open = on_open, .have = on_have, .done = on_done};
+	.listed = on_listed, .open = on_open, .done = on_done};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -59,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (!job)
 		return 0;
 	*job = (struct bl_job){.events = &events,
-			       .process = {.pidfd = -1, .input = -1, .socket = -1},
+			       .process = {.pidfd = -1, .input = -1, .socket = -1, .bytes = -1},
 			       .input = BL_WATCH_INIT,
 			       .socket = {.fd = 0},
 			       .exit = BL_WATCH_INIT};

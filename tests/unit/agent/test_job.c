@@ -17,12 +17,14 @@
 #include "agent/job_state.h"
 #include "common/err.h"
 
+static const struct bl_ranges none;
+
 struct rig {
 	struct bl_loop loop;
 	struct bl_job *job;
 	int far; /* the fetch process's end */
 	struct bl_err err;
-	size_t listed, have;
+	size_t listed;
 	struct bl_manifest_file *opened, *done;
 };
 
@@ -38,15 +40,6 @@ static void on_open(struct bl_job *job, struct bl_manifest_file *file, void *dat
 	((struct rig *)data)->opened = file;
 }
 
-static void on_have(struct bl_job *job, struct bl_manifest_file *file,
-		    const struct bl_partial_range *ranges, size_t count, void *data)
-{
-	(void)job;
-	(void)file;
-	(void)ranges;
-	((struct rig *)data)->have += count;
-}
-
 static void on_done(struct bl_job *job, struct bl_manifest_file *file, void *data)
 {
 	(void)job;
@@ -54,7 +47,7 @@ static void on_done(struct bl_job *job, struct bl_manifest_file *file, void *dat
 }
 
 static const struct bl_job_events events = {
-	.listed = on_listed, .open = on_open, .have = on_have, .done = on_done};
+	.listed = on_listed, .open = on_open, .done = on_done};
 
 static void never(struct bl_watch *watch, uint32_t happened)
 {
@@ -73,7 +66,7 @@ static int setup(void **state)
 	*job = (struct bl_job){.loop = &rig->loop,
 			       .events = &events,
 			       .data = rig,
-			       .process = {.pidfd = -1, .input = -1, .socket = sockets[0]},
+			       .process = {.pidfd = -1, .input = -1, .socket = sockets[0], .bytes = -1},
 			       .input = BL_WATCH_INIT,
 			       .socket = BL_WATCH_INIT,
 			       .exit = BL_WATCH_INIT};
@@ -149,8 +142,8 @@ static void answers_leave_in_the_order_of_the_requests(void **state)
 	bl_job_send_skip(rig->job, rig->opened);
 	assert_string_equal(hear(rig), "");
 	bl_job_send_file(rig->job, first, STDIN_FILENO,
-			 &(struct bl_partial_range){.from = 0, .to = 1}, 1);
-	assert_string_equal(hear(rig), "{\"have\":[[0,1]],\"type\":\"file\"}");
+			 &(struct bl_ranges){.at = &(struct bl_range){0, 1}, .count = 1});
+	assert_string_equal(hear(rig), "{\"have\":[[0,1]],\"number\":1,\"type\":\"file\"}");
 	assert_string_equal(hear(rig), "{\"type\":\"skip\"}");
 }
 
@@ -161,8 +154,10 @@ static void an_open_does_not_wait_for_a_done(void **state)
 
 	list_two(rig);
 	assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"b\"}"), 0);
-	bl_job_send_file(rig->job, rig->opened, STDIN_FILENO, NULL, 0);
-	assert_string_equal(hear(rig), "{\"have\":[],\"type\":\"file\"}");
+	bl_job_send_file(rig->job, rig->opened, -1, &none);
+	assert_string_equal(hear(rig), "{\"have\":[],\"number\":1,\"type\":\"file\"}");
+	bl_job_send_written(rig->job, rig->opened);
+	assert_string_equal(hear(rig), "{\"number\":1,\"type\":\"written\"}");
 	assert_int_equal(say(rig, "{\"type\":\"done\",\"path\":\"b\",\"size\":2}"), 0);
 	assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"a\"}"), 0);
 	bl_job_send_skip(rig->job, rig->opened);
@@ -179,16 +174,15 @@ static void a_file_whose_bytes_were_wrong_can_be_opened_anew(void **state)
 	list_two(rig);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"a\"}"), 0);
-		bl_job_send_file(rig->job, rig->opened, STDIN_FILENO, NULL, 0);
-		assert_int_equal(say(rig, "{\"type\":\"have\",\"path\":\"a\",\"ranges\":[[0,1]]}"),
-				 0);
+		bl_job_send_file(rig->job, rig->opened, -1, &none);
+		bl_job_send_written(rig->job, rig->opened);
 		assert_int_equal(say(rig, "{\"type\":\"done\",\"path\":\"a\",\"size\":1}"), 0);
 		bl_job_send_again(rig->job, rig->done, "wrong \"bytes\"");
-		assert_string_equal(hear(rig), "{\"have\":[],\"type\":\"file\"}");
+		assert_string_equal(hear(rig), "{\"have\":[],\"number\":0,\"type\":\"file\"}");
+		assert_string_equal(hear(rig), "{\"number\":0,\"type\":\"written\"}");
 		assert_string_equal(hear(rig),
 				    "{\"detail\":\"wrong \\\"bytes\\\"\",\"type\":\"again\"}");
 	}
-	assert_int_equal(rig->have, 2);
 	assert_int_equal(say(rig, "{\"type\":\"end\"}"), 0);
 	assert_true(rig->job->end.good);
 }
@@ -201,7 +195,6 @@ static void what_breaks_the_protocol_is_refused(void **state)
 		"{\"type\":\"open\",\"path\":\"c\"}",
 		"{\"type\":\"open\"}",
 		"{\"type\":\"done\",\"path\":\"a\",\"size\":1}",
-		"{\"type\":\"have\",\"path\":\"a\",\"ranges\":[[0,1]]}",
 		"{\"type\":\"progress\",\"bytes\":-1}",
 		"{\"type\":\"error\",\"class\":\"\",\"detail\":\"\"}",
 		"{\"type\":1}",
@@ -216,9 +209,9 @@ static void what_breaks_the_protocol_is_refused(void **state)
 	assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"a\"}"), 0);
 	assert_true(say(rig, "{\"type\":\"open\",\"path\":\"a\"}") < 0);
 	assert_true(say(rig, "{\"type\":\"end\"}") < 0);
-	bl_job_send_file(rig->job, rig->opened, STDIN_FILENO, NULL, 0);
-	assert_true(say(rig, "{\"type\":\"have\",\"path\":\"a\",\"ranges\":[[0,2]]}") < 0);
-	assert_true(say(rig, "{\"type\":\"have\",\"path\":\"a\",\"ranges\":[[1,1]]}") < 0);
+	bl_job_send_file(rig->job, rig->opened, -1, &none);
+	assert_true(say(rig, "{\"type\":\"done\",\"path\":\"a\",\"size\":1}") < 0);
+	bl_job_send_written(rig->job, rig->opened);
 	assert_true(say(rig, "{\"type\":\"done\",\"path\":\"a\",\"size\":2}") < 0);
 }
 

@@ -252,14 +252,14 @@ static void a_download_is_resumed(void **state)
 {
 	struct cache *cache = *state;
 	struct bl_cachedir *dirs = bl_store_dirs(cache->store);
-	const struct bl_partial_range ranges[] = {{0, 10}, {50, 60}, {10, 20}};
+	const struct bl_range ranges[] = {{0, 10}, {50, 60}, {10, 20}};
 	auto_partial partial = NULL;
 	auto_partial other = NULL;
 
 	assert_ok(cache, bl_partial_open(dirs, "k", 100, &partial, &cache->err));
 	assert_int_equal(bl_partial_have(partial), 0); /* though it has its full length */
 	assert_ok(cache, bl_partial_note(partial, ranges, 3, &cache->err));
-	assert_int_equal(partial->range_count, 2);
+	assert_int_equal(partial->have.count, 2);
 	/* While it is open, another gets one of its own. */
 	assert_ok(cache, bl_partial_open(dirs, "k", 100, &other, &cache->err));
 	assert_int_equal(bl_partial_have(other), 0);
@@ -269,7 +269,7 @@ static void a_download_is_resumed(void **state)
 	dirs = bl_store_dirs(cache->store);
 	assert_ok(cache, bl_partial_open(dirs, "k", 100, &partial, &cache->err));
 	assert_int_equal(bl_partial_have(partial), 30);
-	assert_int_equal(partial->ranges[0].to, 20);
+	assert_int_equal(partial->have.at[0].to, 20);
 	assert_ok(cache, bl_partial_open(dirs, "another", 100, &other, &cache->err));
 	assert_int_equal(bl_partial_have(other), 0);
 }
@@ -278,7 +278,7 @@ static void a_spoilt_journal_counts_up_to_there(void **state)
 {
 	struct cache *cache = *state;
 	struct bl_cachedir *dirs = bl_store_dirs(cache->store);
-	const struct bl_partial_range ranges[] = {{0, 10}, {20, 30}, {40, 50}};
+	const struct bl_range ranges[] = {{0, 10}, {20, 30}, {40, 50}};
 	auto_partial partial = NULL;
 	char name[256];
 	auto_fd fd = -1;
@@ -296,7 +296,7 @@ static void a_spoilt_journal_counts_up_to_there(void **state)
 	assert_ok(cache, bl_partial_note(partial, &ranges[2], 1, &cache->err));
 	bl_partial_close(&partial);
 	assert_ok(cache, bl_partial_open(dirs, "k", 100, &partial, &cache->err));
-	assert_int_equal(partial->ranges[1].from, 40);
+	assert_int_equal(partial->have.at[1].from, 40);
 }
 
 static void a_published_inode_is_never_handed_out(void **state)
