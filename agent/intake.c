@@ -27,6 +27,7 @@ struct bl_intake {
 	void *data;
 
 	int pipe;
+	int own[2];  /* a pipe */
 	int nowhere; /* where bytes go that are there already */
 	int event;   /* to the loop */
 	int orders;  /* to the thread */
@@ -87,20 +88,37 @@ static int read_whole(struct bl_intake *intake, void *to, size_t size)
 	return 1;
 }
 
-/* Moves at most `most` bytes to that offset (to nowhere: -1): how many, 0 at the end. */
-static ssize_t move(struct bl_intake *intake, int fd, int64_t at, size_t most)
+/* All of what is in our own pipe: 0, or -errno. */
+static int empty_pipe(const struct bl_intake *intake, int fd, uint64_t at, size_t len)
 {
-	for (;;) {
-		ssize_t n = fd < 0 ? splice(intake->pipe, NULL, intake->nowhere, NULL, most,
-					    SPLICE_F_NONBLOCK)
-				   : bl_sys_splice_to(intake->pipe, fd, at, most);
+	while (len > 0) {
+		ssize_t n = fd < 0 ? bl_sys_splice(intake->own[0], intake->nowhere, len)
+				   : bl_sys_splice_to(intake->own[0], fd, (off_t)at, len);
 
-		if (n < 0 && fd < 0)
-			n = -errno;
-		if (n == -EINTR || (n == -EAGAIN && wait_for_more(intake)))
-			continue;
-		return n == -EAGAIN ? 0 : n;
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		at += (uint64_t)n;
+		len -= (size_t)n;
 	}
+	return 0;
+}
+
+/*
+ * Moves at most `most` bytes to that offset (to nowhere: -1): how many, 0 at the end. By a pipe of our
+ * own, since a pipe is locked as long as a file takes what is in it, and the job could put nothing in.
+ */
+static ssize_t move(struct bl_intake *intake, int fd, uint64_t at, size_t most)
+{
+	ssize_t n;
+	int r;
+
+	while ((n = bl_sys_splice(intake->pipe, intake->own[1], most)) == -EAGAIN)
+		if (!wait_for_more(intake))
+			return 0;
+	if (n <= 0)
+		return n;
+	r = empty_pipe(intake, fd, at, (size_t)n);
+	return r < 0 ? r : n;
 }
 
 static int add_arrived(struct bl_intake *intake, struct bl_intake_file *file, uint64_t from,
@@ -128,7 +146,7 @@ static int take_bytes(struct bl_intake *intake, struct bl_intake_file *file, uin
 		struct bl_range gap = bl_ranges_gap(&file->arrived, at, to);
 		bool there = at < gap.from;
 		uint64_t left = (there ? gap.from : gap.to) - at;
-		ssize_t n = move(intake, there ? -1 : file->fd, (int64_t)at,
+		ssize_t n = move(intake, there ? -1 : file->fd, at,
 				 left < PIECE ? (size_t)left : PIECE);
 		int r = n < 0 ? (int)n : 0;
 
@@ -262,15 +280,19 @@ int bl_intake_start(struct bl_loop *loop, int pipe, void (*stirred)(void *data),
 				     .stirred = stirred,
 				     .data = data,
 				     .pipe = pipe,
+				     .own = {-1, -1},
 				     .nowhere = bl_sys_openat(AT_FDCWD, "/dev/null", O_WRONLY, 0),
 				     .event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				     .orders = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				     .lock = PTHREAD_MUTEX_INITIALIZER};
-	if (intake->nowhere < 0 || intake->event < 0 || intake->orders < 0 ||
+	if (pipe2(intake->own, O_CLOEXEC) < 0 || intake->nowhere < 0 || intake->event < 0 || intake->orders < 0 ||
 	    fcntl(pipe, F_SETFL, O_NONBLOCK) < 0)
 		r = bl_err_sys(err, errno, "prepare a download");
 	else
 		r = bl_loop_watch(loop, &intake->watch, intake->event, EPOLLIN, ready, intake, err);
+	/* A smaller one does as well, a little slower. */
+	if (r == 0)
+		(void)fcntl(intake->own[0], F_SETPIPE_SZ, PIECE);
 	if (r == 0)
 		r = start_thread(intake, err);
 	if (r < 0)
@@ -307,6 +329,8 @@ void bl_intake_free(struct bl_intake *intake)
 	}
 	bl_loop_unwatch(intake->loop, &intake->watch);
 	bl_cleanup_fd(&intake->pipe);
+	bl_cleanup_fd(&intake->own[0]);
+	bl_cleanup_fd(&intake->own[1]);
 	bl_cleanup_fd(&intake->nowhere);
 	bl_cleanup_fd(&intake->event);
 	bl_cleanup_fd(&intake->orders);
