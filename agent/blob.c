@@ -137,49 +137,6 @@ static int prove_quiet(int fd)
 	return 0;
 }
 
-/*
- * Where nothing can be proved about the file that fetch wrote to, its bytes go into one that only
- * we ever had. Takes the place of the partial's own data.
- */
-static int copy_for_ourselves(struct bl_partial *partial, struct bl_err *err)
-{
-	auto_free char *piece = malloc(PIECE);
-	char own[BL_CACHEDIR_NAME];
-	char name[BL_CACHEDIR_NAME];
-	auto_fd fd = -1;
-	off_t at = 0;
-	int r;
-
-	if (!piece)
-		return bl_err_nomem(err);
-	bl_cachedir_name(partial->dirs, "file", own);
-	fd = bl_sys_openat(partial->dirs->partial, own, O_RDWR | O_CREAT | O_EXCL, 0600);
-	if (fd < 0)
-		return bl_cachedir_err(err, -fd, "create a copy");
-	for (;;) {
-		ssize_t n = bl_sys_pread(partial->data, piece, PIECE, at);
-
-		r = n > 0 ? bl_sys_pwrite_all(fd, piece, (size_t)n, at) : (int)n;
-		if (r < 0 || n == 0)
-			break;
-		at += n;
-	}
-	(void)snprintf(name, sizeof(name), "%s.data", partial->name);
-	if (r == 0)
-		r = bl_sys_fchmod(fd, 0444);
-	if (r == 0)
-		r = bl_sys_renameat2(partial->dirs->partial, own, partial->dirs->partial, name, 0);
-	if (r < 0) {
-		(void)bl_sys_unlinkat(partial->dirs->partial, own, 0);
-		return bl_cachedir_err(err, -r, "copy of a download");
-	}
-	(void)flock(fd, LOCK_EX | LOCK_NB);
-	(void)close(partial->data);
-	partial->data = TAKE_FD(fd);
-	bl_partial_hash_drop(partial);
-	return 0;
-}
-
 static int make_quiet(struct bl_partial *partial, struct bl_err *err)
 {
 	int r = bl_sys_fchmod(partial->data, 0444);
@@ -187,9 +144,8 @@ static int make_quiet(struct bl_partial *partial, struct bl_err *err)
 	if (r < 0)
 		return bl_cachedir_err(err, -r, "mode of a download");
 	r = prove_quiet(partial->data);
-	if (r == -EOPNOTSUPP)
-		return copy_for_ourselves(partial, err);
-	if (r < 0)
+	/* Without leases it is known all the same: only this process has ever written to it. */
+	if (r == -EBUSY)
 		return bl_err_set(err, BL_EX_RETRY, -r, "somebody still has it open for writing");
 	return 0;
 }

@@ -5,7 +5,7 @@
  * Publishing, and what a crash after each step leaves (the names are bl_sys_point labels):
  *
  *   1 no writer is left             F_SETLEASE(F_RDLCK)   a partial              blob-quiet
- *   2 SHA-256, once                 EVP over pread        a partial              blob-hashed
+ *   2 SHA-256, what is missing of it EVP over pread       a partial              blob-hashed
  *   3 0444, fsync                                         a partial              blob-synced
  *   4 held, then linked to the name linkat, or rename     blob, perhaps partial  blob-linked
  *   5 the directory                 fsync                 blob                   blob-durable

@@ -139,7 +139,8 @@ static int add_arrived(struct bl_intake *intake, struct bl_intake_file *file, ui
 }
 
 /* What of the frame is there already (a part that was asked for twice) is read over. 1, or 0 at the end. */
-static int take_bytes(struct bl_intake *intake, struct bl_intake_file *file, uint64_t at, uint64_t to)
+static int take_bytes(struct bl_intake *intake, struct bl_intake_file *file, uint64_t at,
+		      uint64_t to)
 {
 	while (at < to) {
 		/* Only this thread adds to it. */
@@ -285,8 +286,8 @@ int bl_intake_start(struct bl_loop *loop, int pipe, void (*stirred)(void *data),
 				     .event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				     .orders = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				     .lock = PTHREAD_MUTEX_INITIALIZER};
-	if (pipe2(intake->own, O_CLOEXEC) < 0 || intake->nowhere < 0 || intake->event < 0 || intake->orders < 0 ||
-	    fcntl(pipe, F_SETFL, O_NONBLOCK) < 0)
+	if (pipe2(intake->own, O_CLOEXEC) < 0 || intake->nowhere < 0 || intake->event < 0 ||
+	    intake->orders < 0 || fcntl(pipe, F_SETFL, O_NONBLOCK) < 0)
 		r = bl_err_sys(err, errno, "prepare a download");
 	else
 		r = bl_loop_watch(loop, &intake->watch, intake->event, EPOLLIN, ready, intake, err);

@@ -21,7 +21,8 @@ struct bl_err;
 struct bl_intake;
 struct bl_loop;
 
-#define BL_INTAKE_RANGES 4096 /* gaps that a job may leave in a file, beside those that were there */
+#define BL_INTAKE_RANGES \
+	4096 /* gaps that a job may leave in a file, beside those that were there */
 
 /* A file that is open for a job: a member of what the caller knows of it. */
 struct bl_intake_file {
@@ -60,7 +61,8 @@ void bl_intake_remove(struct bl_intake *intake, struct bl_intake_file *file);
 
 /* What the thread has come to, taken under the lock. */
 struct bl_intake_state {
-	uint64_t arrived, front; /* bytes: of the file, and of it without a gap from its beginning */
+	uint64_t arrived,
+		front; /* bytes: of the file, and of it without a gap from its beginning */
 	bool whole;
 	int result;
 };

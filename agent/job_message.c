@@ -259,8 +259,8 @@ int bl_job_take_message(struct bl_job *job, const char *text, size_t len, struct
 		const char *type;
 		int (*take)(struct bl_job *job, const bl_json *message, struct bl_err *err);
 	} types[] = {
-		{"files", take_files}, {"manifest", take_manifest}, {"open", take_open},
-		{"progress", take_progress}, {"done", take_done}, {"error", take_error},
+		{"files", take_files},	     {"manifest", take_manifest}, {"open", take_open},
+		{"progress", take_progress}, {"done", take_done},	  {"error", take_error},
 		{"end", take_end},
 	};
 	const struct bl_json_limits limits = {.max_bytes = BL_MAX_JOB_MESSAGE, .max_depth = 4};

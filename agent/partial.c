@@ -83,8 +83,7 @@ static int load_journal(struct bl_partial *partial)
 }
 
 /* Writes records after those that are there; what was written in part is not counted. */
-static int append_ranges(struct bl_partial *partial, const struct bl_range *ranges,
-			 size_t count)
+static int append_ranges(struct bl_partial *partial, const struct bl_range *ranges, size_t count)
 {
 	for (size_t done = 0; done < count;) {
 		struct record records[128];

@@ -196,7 +196,8 @@ static _Noreturn void child(const struct child *from)
 	(void)setsid();
 	(void)umask(077);
 	reset_signals();
-	if (chdir("/") < 0 || limit_resources(spawn->noisy) < 0 || drop_privilege(spawn->uid, spawn->gid) < 0 ||
+	if (chdir("/") < 0 || limit_resources(spawn->noisy) < 0 ||
+	    drop_privilege(spawn->uid, spawn->gid) < 0 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &spawn->filter, 0, 0) < 0)

@@ -11,7 +11,7 @@
  *   loop    bl_store_allocate()                            a file that is to be brought
  *   worker  bl_partial_open(), bl_partial_writer()
  *   loop    bl_store_allocated(), bl_store_unreserve(), bl_store_grew()
- *   worker  bl_partial_note() ...                          now and then
+ *   worker  bl_partial_note(), bl_partial_hash() ...       now and then
  *   worker  bl_blob_publish()                              on `done`; the blob is held
  *   loop    bl_manifest_sort(), bl_manifest_digest(), bl_store_tree_hold()
  *   worker  bl_tree_publish()

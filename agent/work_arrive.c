@@ -180,9 +180,10 @@ static void ended(struct bl_work *work, const char *breach)
 	work->tasks--;
 	if (!breach)
 		return;
-	(void)snprintf(detail, sizeof(detail),
-		       "the fetch process was stopped: it sends %s; report this, with the agent's log",
-		       breach);
+	(void)snprintf(
+		detail, sizeof(detail),
+		"the fetch process was stopped: it sends %s; report this, with the agent's log",
+		breach);
 	bl_work_fail(work, BL_JOB_INTERNAL, detail);
 }
 

@@ -29,13 +29,13 @@ struct bl_arrival {
 	bool good;		   /* what a digest found */
 
 	const struct bl_entry *entry;
-	bool open;	/* the sink has answered */
-	int fd;		/* to read it by, and to write unless it is framed; -1 for neither */
-	bool framed;	/* bytes go to whoever publishes it, in frames (fetch/outlet.h), ... */
+	bool open;	 /* the sink has answered */
+	int fd;		 /* to read it by, and to write unless it is framed; -1 for neither */
+	bool framed;	 /* bytes go to whoever publishes it, in frames (fetch/outlet.h), ... */
 	uint32_t number; /* ... of this number, ... */
-	bool ended;	/* ... and the last has gone: ... */
-	bool in_place;	/* ... all of them are where they belong */
-	unsigned lanes; /* that work on it */
+	bool ended;	 /* ... and the last has gone: ... */
+	bool in_place;	 /* ... all of them are where they belong */
+	unsigned lanes;	 /* that work on it */
 
 	struct bl_ranges unasked; /* not asked for */
 	struct bl_ranges arrived; /* written */

@@ -40,8 +40,7 @@ static void on_done(struct bl_job *job, struct bl_manifest_file *file, void *dat
 		bl_job_send_ok(job, file);
 }
 
-static const struct bl_job_events events = {
-	.listed = on_listed, .open = on_open, .done = on_done};
+static const struct bl_job_events events = {.listed = on_listed, .open = on_open, .done = on_done};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

@@ -46,8 +46,7 @@ static void on_done(struct bl_job *job, struct bl_manifest_file *file, void *dat
 	((struct rig *)data)->done = file;
 }
 
-static const struct bl_job_events events = {
-	.listed = on_listed, .open = on_open, .done = on_done};
+static const struct bl_job_events events = {.listed = on_listed, .open = on_open, .done = on_done};
 
 static void never(struct bl_watch *watch, uint32_t happened)
 {
@@ -63,13 +62,14 @@ static int setup(void **state)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets), 0);
 	assert_int_equal(bl_loop_init(&rig->loop, &rig->err), 0);
-	*job = (struct bl_job){.loop = &rig->loop,
-			       .events = &events,
-			       .data = rig,
-			       .process = {.pidfd = -1, .input = -1, .socket = sockets[0], .bytes = -1},
-			       .input = BL_WATCH_INIT,
-			       .socket = BL_WATCH_INIT,
-			       .exit = BL_WATCH_INIT};
+	*job = (struct bl_job){
+		.loop = &rig->loop,
+		.events = &events,
+		.data = rig,
+		.process = {.pidfd = -1, .input = -1, .socket = sockets[0], .bytes = -1},
+		.input = BL_WATCH_INIT,
+		.socket = BL_WATCH_INIT,
+		.exit = BL_WATCH_INIT};
 	job->answers_end = &job->answers;
 	bl_manifest_init(&job->manifest);
 	assert_int_equal(

@@ -143,6 +143,29 @@ static void wrong_digest_is_not_published(void **state)
 	assert_int_equal(entries_in(cache, "partial"), 0);
 }
 
+/* A part of it while the rest was still to come. */
+static void what_was_digested_early_counts(void **state)
+{
+	struct bl_digest promised = digest_of("hello world");
+	struct cache *cache = *state;
+	auto_partial partial = NULL;
+	auto_fd writer = -1;
+	struct bl_digest got;
+	bool is_new;
+
+	assert_ok(cache,
+		  bl_partial_open(bl_store_dirs(cache->store), "k", 11, &partial, &cache->err));
+	writer = bl_partial_writer(partial, &cache->err);
+	assert_int_equal(pwrite(writer, "hello ", 6, 0), 6);
+	assert_ok(cache, bl_partial_hash(partial, 2, &cache->err));
+	assert_ok(cache, bl_partial_hash(partial, 6, &cache->err));
+	/* Whoever wrote there now would break the promise of bl_partial_hash(): it shows that it was read. */
+	assert_int_equal(pwrite(writer, "HELLO world", 11, 0), 11);
+	close(TAKE_FD(writer));
+	assert_ok(cache, bl_blob_publish(&partial, &promised, &got, &is_new, &cache->err));
+	assert_true(bl_digest_equal(&got, &promised));
+}
+
 static void a_writer_left_is_seen(void **state)
 {
 	struct cache *cache = *state;
@@ -974,6 +997,7 @@ int main(void)
 		WITH_CACHE(refuses_paths),
 		WITH_CACHE(refuses_collisions),
 		WITH_CACHE(wrong_digest_is_not_published),
+		WITH_CACHE(what_was_digested_early_counts),
 		WITH_CACHE(a_writer_left_is_seen),
 		WITH_CACHE(what_changes_while_it_is_read_is_refused),
 		WITH_CACHE(a_planted_blob_is_quarantined),
