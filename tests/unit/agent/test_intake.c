@@ -182,13 +182,10 @@ static void what_is_not_sound_ends_it(void **state)
 		uint64_t at;
 		uint32_t len;
 	} frames[] = {
-		{NUMBER + 1, 0, 1},
-		{UINT32_MAX, 0, 0},
-		{NUMBER, SIZE, 1},
-		{NUMBER, 0, SIZE + 1},
-		{NUMBER, SIZE + 1, 0},
-		{NUMBER, UINT64_MAX, 2},
-		{NUMBER, UINT64_MAX - 1, UINT32_MAX},
+		{NUMBER + 1, 0, 1},	 {UINT32_MAX, 0, 0},
+		{NUMBER, SIZE, 1},	 {NUMBER, SIZE - 1, 2},
+		{NUMBER, 0, SIZE + 1},	 {NUMBER, SIZE + 1, 0},
+		{NUMBER, UINT64_MAX, 2}, {NUMBER, UINT64_MAX - 1, UINT32_MAX},
 		{NUMBER, 0, 0},
 	};
 
