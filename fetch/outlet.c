@@ -11,50 +11,120 @@
 #include "common/job.h"
 #include "common/sys.h"
 
-#define PIECE (1024 * 1024) /* bytes copied at once where the kernel cannot */
+#define PIECE (512 * 1024)  /* bytes at once, where they are copied */
+#define STAGE (1024 * 1024) /* what a pipe may hold at most */
 
-static int send_frame(const struct bl_arrival *file, size_t len, int64_t at)
+/*
+ * A frame is made in a pipe of our own and then moved as a whole: the agent's is locked for a moment only, not
+ * as long as bytes are copied, and wakes its reader once. Empty between any two calls.
+ */
+static int stage[2] = {-1, -1};
+
+/* What is on the stage goes to the agent. */
+static int leave_stage(size_t len)
+{
+	struct pollfd room = {.fd = BL_JOB_PIPE_FD, .events = POLLOUT};
+
+	while (len > 0) {
+		ssize_t n = bl_sys_splice(stage[0], BL_JOB_PIPE_FD, len);
+
+		if (n == -EAGAIN)
+			(void)poll(&room, 1, -1);
+		else if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		else
+			len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int stage_head(const struct bl_arrival *file, size_t len, int64_t at)
 {
 	const struct bl_job_frame frame = {file->number, (uint32_t)len, (uint64_t)at};
 
-	return bl_sys_write_all(BL_JOB_PIPE_FD, &frame, sizeof(frame));
+	if (stage[0] < 0) {
+		if (pipe2(stage, O_CLOEXEC | O_NONBLOCK) < 0)
+			return -errno;
+		/* A smaller one does as well, a little slower. */
+		(void)fcntl(stage[1], F_SETPIPE_SZ, STAGE);
+	}
+	return bl_sys_write_all(stage[1], &frame, sizeof(frame));
+}
+
+static int write_frame(const struct bl_arrival *file, const char *data, size_t len, int64_t at)
+{
+	size_t staged = sizeof(struct bl_job_frame);
+	int rc = stage_head(file, len, at);
+
+	while (rc >= 0 && len > 0) {
+		ssize_t n = write(stage[1], data, len);
+
+		if (n < 0 && errno == EAGAIN) { /* a small stage */
+			rc = leave_stage(staged);
+			staged = 0;
+		} else if (n < 0) {
+			return -errno;
+		} else {
+			staged += (size_t)n;
+			data += n;
+			len -= (size_t)n;
+		}
+	}
+	return rc < 0 ? rc : leave_stage(staged);
 }
 
 int bl_outlet_write(const struct bl_arrival *file, const void *data, size_t len, int64_t at)
 {
-	int rc;
+	const char *from = data;
+	int rc = 0;
 
 	if (!file->framed)
 		return bl_sys_pwrite_all(file->fd, data, len, at);
-	rc = len ? send_frame(file, len, at) : 0;
-	return rc < 0 ? rc : bl_sys_write_all(BL_JOB_PIPE_FD, data, len);
+	while (rc >= 0 && len > 0) {
+		size_t part = len < PIECE ? len : PIECE;
+
+		rc = write_frame(file, from, part, at);
+		from += part;
+		at += (int64_t)part;
+		len -= part;
+	}
+	return rc;
 }
 
-/* Its neighbour does not wait, so this one does. */
-static ssize_t move_on(int pipe, size_t len)
+static int move_frame(const struct bl_arrival *file, int pipe, size_t len, int64_t at)
 {
-	struct pollfd room = {.fd = BL_JOB_PIPE_FD, .events = POLLOUT};
-	ssize_t n;
+	size_t staged = sizeof(struct bl_job_frame);
+	int rc = stage_head(file, len, at);
 
-	while ((n = bl_sys_splice(pipe, BL_JOB_PIPE_FD, len)) == -EAGAIN)
-		(void)poll(&room, 1, -1);
-	return n;
+	while (rc >= 0 && len > 0) {
+		ssize_t n = bl_sys_splice(pipe, stage[1], len);
+
+		if (n == -EAGAIN) { /* it is full */
+			rc = leave_stage(staged);
+			staged = 0;
+		} else if (n <= 0) {
+			return n < 0 ? (int)n : -EIO;
+		} else {
+			staged += (size_t)n;
+			len -= (size_t)n;
+		}
+	}
+	return rc < 0 ? rc : leave_stage(staged);
 }
 
 int bl_outlet_move(const struct bl_arrival *file, int pipe, size_t len, int64_t at)
 {
-	int rc = file->framed && len ? send_frame(file, len, at) : 0;
-
-	while (rc >= 0 && len > 0) {
-		ssize_t n = file->framed ? move_on(pipe, len)
-					 : bl_sys_splice_to(pipe, file->fd, at, len);
+	if (file->framed)
+		return move_frame(file, pipe, len, at);
+	while (len > 0) {
+		ssize_t n = bl_sys_splice_to(pipe, file->fd, at, len);
 
 		if (n <= 0)
 			return n < 0 ? (int)n : -EIO;
 		at += n;
 		len -= (size_t)n;
 	}
-	return rc;
+	return 0;
 }
 
 /* Filesystems that cannot copy by themselves, and frames. */
@@ -88,5 +158,7 @@ ssize_t bl_outlet_copy(const struct bl_arrival *file, int from, size_t len, int6
 
 int bl_outlet_end(const struct bl_arrival *file)
 {
-	return send_frame(file, 0, 0);
+	int rc = stage_head(file, 0, 0);
+
+	return rc < 0 ? rc : leave_stage(sizeof(struct bl_job_frame));
 }
