@@ -31,7 +31,7 @@ static int leave_stage(size_t len)
 		if (n == -EAGAIN)
 			(void)poll(&room, 1, -1);
 		else if (n <= 0)
-			return n < 0 ? (int)n : -EIO;
+			return -EPIPE;
 		else
 			len -= (size_t)n;
 	}
@@ -59,11 +59,11 @@ static int write_frame(const struct bl_arrival *file, const char *data, size_t l
 	while (rc >= 0 && len > 0) {
 		ssize_t n = write(stage[1], data, len);
 
-		if (n < 0 && errno == EAGAIN) { /* a small stage */
+		if (n < 0 && errno == EAGAIN && staged > 0) { /* a small stage */
 			rc = leave_stage(staged);
 			staged = 0;
 		} else if (n < 0) {
-			return -errno;
+			return -EPIPE;
 		} else {
 			staged += (size_t)n;
 			data += n;
@@ -99,11 +99,11 @@ static int move_frame(const struct bl_arrival *file, int pipe, size_t len, int64
 	while (rc >= 0 && len > 0) {
 		ssize_t n = bl_sys_splice(pipe, stage[1], len);
 
-		if (n == -EAGAIN) { /* it is full */
+		if (n == -EAGAIN && staged > 0) { /* it is full */
 			rc = leave_stage(staged);
 			staged = 0;
 		} else if (n <= 0) {
-			return n < 0 ? (int)n : -EIO;
+			return -EPIPE;
 		} else {
 			staged += (size_t)n;
 			len -= (size_t)n;

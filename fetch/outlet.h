@@ -4,7 +4,7 @@
  * frames (common/job.h), so that nothing of the cache can be written by the process that speaks with an
  * origin. The pipe may make us wait: the agent empties it as fast as its disk takes them.
  *
- * All of it is called by the transfer's one thread. Errors are -errno; -EPIPE: the agent is gone.
+ * All of it is called by the transfer's one thread. Errors are -errno; -EPIPE: nothing more can go to the agent.
  */
 #ifndef BL_FETCH_OUTLET_H
 #define BL_FETCH_OUTLET_H
