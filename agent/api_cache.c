@@ -315,6 +315,7 @@ static struct {
 	size_t count, at, bad_count;
 	struct bl_digest *bad;
 	int result;
+	struct bl_err err;
 	bool running;
 } verify;
 
@@ -324,7 +325,7 @@ static void verify_run(struct bl_task *task)
 
 	(void)task;
 	verify.result = bl_tree_verify(bl_store_dirs(verify.agent->store), &verify.trees[verify.at],
-				       &pace, NULL);
+				       &pace, &verify.err);
 }
 
 static bool add_names(bl_json *json, const char *key, const struct bl_digest *names, size_t count)
@@ -360,6 +361,20 @@ static void verify_end(void)
 
 static void verify_next(void);
 
+/* As the scrub says it. */
+static void tell_damage(const struct bl_digest *tree)
+{
+	char line[768];
+	char hex[BL_DIGEST_HEX];
+
+	bl_digest_to_hex(tree, hex);
+	(void)snprintf(
+		line, sizeof(line),
+		"tree %s was damaged on disk (%.400s); it is fetched again when it is wanted", hex,
+		verify.err.msg);
+	verify.agent->collector.tell(line);
+}
+
 static void verify_done(struct bl_task *task)
 {
 	struct bl_node *agent = verify.agent;
@@ -368,6 +383,7 @@ static void verify_done(struct bl_task *task)
 	(void)task;
 	bl_store_tree_unhold(agent->store, tree);
 	if (verify.result == -EBADMSG) {
+		tell_damage(tree);
 		verify.bad[verify.bad_count++] = *tree;
 		agent->collector.damaged++;
 		(void)bl_store_tree_condemn(agent->store, tree, NULL);

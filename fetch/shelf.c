@@ -95,11 +95,33 @@ static bool still_has(const struct bl_shelf *shelf, const struct bl_entry *entry
 	       bl_digest_equal(&digest, found);
 }
 
+/* A file of the source must not become one of ours. */
+static int check_names(struct bl_manifest *manifest, struct bl_err *err)
+{
+	const size_t len = strlen(BL_SHELF_NAME);
+
+	for (size_t i = 0; i < bl_manifest_count(manifest); i++) {
+		const char *path = bl_manifest_at(manifest, i)->path;
+
+		if (strncmp(path, BL_SHELF_NAME, len) == 0 && (path[len] == '/' || !path[len]))
+			return bl_err_set(
+				err, BL_EX_CONFIG, EBADMSG,
+				"the source has '%.100s', and pull keeps its own state in "
+				"'" BL_SHELF_NAME "'; leave it out by --ignore='" BL_SHELF_NAME
+				"/**', or remove it from the source",
+				path);
+	}
+	return 0;
+}
+
 int bl_shelf_compare(struct bl_shelf *shelf, struct bl_manifest *manifest, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(MAX_RECORD);
-	int rc = bl_fs_read_file(shelf->work, "record", &text, err);
+	int rc = check_names(manifest, err);
 
+	if (rc < 0)
+		return rc;
+	rc = bl_fs_read_file(shelf->work, "record", &text, err);
 	if (rc == -EFBIG) {
 		rc = bl_sys_ftruncate(shelf->record, 0);
 		return rc < 0 ? bl_err_sys(err, -rc, "begin the record anew") : 0;

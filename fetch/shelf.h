@@ -34,7 +34,8 @@ void bl_shelf_done(struct bl_shelf *shelf);
 #define auto_shelf    __attribute__((cleanup(bl_shelf_done))) struct bl_shelf
 #define BL_SHELF_INIT ((struct bl_shelf){-1, -1, -1, -1, false})
 
-/* Marks as unchanged what was brought before, has the same promise and still the same bytes. */
+/* Marks as unchanged what was brought before, has the same promise and still the same bytes. A list with a
+ * name below .ballast-fetch is refused (BL_EX_CONFIG, EBADMSG). */
 int bl_shelf_compare(struct bl_shelf *shelf, struct bl_manifest *manifest, struct bl_err *err);
 
 /* The partial file of an entry, and which of its bytes are there. Returns a descriptor. */

@@ -343,6 +343,7 @@ $tree"
 	chmod 444 "$blob"
 	agent POST /v1/cache/verify
 	assert_equal "$(answer '.damaged[0]')" "$new"
+	grep -q "tree ${new#sha256:} was damaged on disk" "$T/agent.log"
 	new_process
 	put c9 default "$MODEL"
 	expect_code 200

@@ -181,6 +181,21 @@ pull_on_terminal() {
 	[ ! -e "$T/x" ]
 }
 
+@test "pull: names of its own state in a source are refused, or left out" {
+	mkdir "$T/model/.ballast-fetch"
+	echo "not ours" >"$T/model/.ballast-fetch/record"
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	run fetch pull hf://owner/model "$T/out"
+	[ "$status" -ne 0 ]
+	assert_output "'.ballast-fetch/record'"
+	assert_output "--ignore='.ballast-fetch/**'"
+	assert_empty "$T/out"
+	fetch pull --quiet --ignore='.ballast-fetch/**' hf://owner/model "$T/out"
+	assert_same "$T/model" "$T/out"
+	run ! grep "not ours" "$T/out/.ballast-fetch/record"
+}
+
 @test "https: one file, called file; a server without ranges; a size that nobody says" {
 	make_tls
 	mkdir "$T/www"
