@@ -75,18 +75,20 @@ set_up() {
 	if [ "$SCHEME" = https ]; then agent_config '.ca_file = $ca' --arg ca "$T/ca.pem"; else agent_config; fi
 }
 
-before_ballast() {
+# What other sides have brought goes too: all of it together would fill the memory, at random for one of them.
+clear_all() {
 	sync
 	[ ! -e "$T/agent.pid" ] || stop_agent || return 1
-	rm -rf "$T/cache"
-	start_agent
+	rm -rf "${T:?}"/{cache,rclone,curl,bare.d,floor}
 }
+
+before_ballast() { clear_all && start_agent; }
 run_ballast() {
 	by_cost --of "$AGENT_PID" "$BUILD/ballast" pull --agent="unix:$T/agent.sock" --quiet hf://org/model
 }
 
 # empty SIDE: an empty directory to download to.
-empty() { sync && rm -rf "${T:?}/$1" && mkdir "$T/$1"; }
+empty() { clear_all && mkdir "$T/$1"; }
 
 # then_digest SIDE DIGEST-COMMAND... -- DOWNLOAD-COMMAND...: one after the other, in the side's directory.
 DIGEST_AFTER='set -e; dir=$1; shift; cd "$dir"; digest=(); while [ "$1" != -- ]; do digest+=("$1"); shift; done
