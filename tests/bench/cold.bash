@@ -78,7 +78,7 @@ set_up() {
 # What other sides have brought goes too: all of it together would fill the memory, at random for one of them.
 clear_all() {
 	sync
-	[ ! -e "$T/agent.pid" ] || stop_agent || return 1
+	[ ! -e "$T/agent.pid" ] || { stop_agent && rm "$T/agent.pid"; } || return 1
 	rm -rf "${T:?}"/{cache,rclone,curl,bare.d,floor}
 }
 
