@@ -75,20 +75,22 @@ set_up() {
 	if [ "$SCHEME" = https ]; then agent_config '.ca_file = $ca' --arg ca "$T/ca.pem"; else agent_config; fi
 }
 
-# What other sides have brought goes too: all of it together would fill the memory, at random for one of them.
-clear_all() {
+# What sides have brought before goes, right before the next one begins: it would fill the memory, and a guest
+# whose host takes back memory that lies free pays for it by the second.
+put_aside() {
 	sync
 	[ ! -e "$T/agent.pid" ] || { stop_agent && rm "$T/agent.pid"; } || return 1
-	rm -rf "${T:?}"/{cache,rclone,curl,bare.d,floor}
+	mkdir "$T/aside" && mkdir -p "$T"/{cache,rclone,curl,bare.d,floor} &&
+		mv "$T"/{cache,rclone,curl,bare.d,floor} "$T/aside"
 }
 
-before_ballast() { clear_all && start_agent; }
+before_ballast() { put_aside && start_agent && rm -r "$T/aside"; }
 run_ballast() {
 	by_cost --of "$AGENT_PID" "$BUILD/ballast" pull --agent="unix:$T/agent.sock" --quiet hf://org/model
 }
 
 # empty SIDE: an empty directory to download to.
-empty() { clear_all && mkdir "$T/$1"; }
+empty() { put_aside && mkdir "$T/$1" && rm -r "$T/aside"; }
 
 # then_digest SIDE DIGEST-COMMAND... -- DOWNLOAD-COMMAND...: one after the other, in the side's directory.
 DIGEST_AFTER='set -e; dir=$1; shift; cd "$dir"; digest=(); while [ "$1" != -- ]; do digest+=("$1"); shift; done
