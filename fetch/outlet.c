@@ -5,14 +5,19 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/job.h"
 #include "common/sys.h"
 
+#define PAGE  4096
 #define PIECE (512 * 1024)  /* bytes at once, where they are copied */
 #define STAGE (1024 * 1024) /* what a pipe may hold at most */
+#define RING  (4 * STAGE)   /* bytes that are lent to pipes */
 
 /*
  * A frame is made in a pipe of our own and then moved as a whole: the agent's is locked for a moment only, not
@@ -51,23 +56,55 @@ static int stage_head(const struct bl_arrival *file, size_t len, int64_t at)
 	return bl_sys_write_all(stage[1], &frame, sizeof(frame));
 }
 
+/*
+ * What is copied is lent to the pipe, by vmsplice(2), instead of having the kernel take new pages for it. A
+ * place of the ring may be used again when its bytes have left all pipes: they are read in order, and between
+ * here and the file there are the agent's pipe and the one by which its thread moves them, of STAGE bytes
+ * at most each, so what is a whole ring behind has long been written.
+ */
+static char *ring;
+static size_t ring_at;
+
+static char *take_ring(size_t len)
+{
+	char *at;
+
+	if (!ring) {
+		void *map = mmap(NULL, RING, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				 -1, 0);
+
+		ring = map == MAP_FAILED ? NULL : map;
+	}
+	if (!ring)
+		return NULL;
+	if (ring_at + len > RING)
+		ring_at = 0;
+	at = ring + ring_at;
+	ring_at += (len + PAGE - 1) / PAGE * PAGE;
+	return at;
+}
+
 static int write_frame(const struct bl_arrival *file, const char *data, size_t len, int64_t at)
 {
+	struct iovec lent = {.iov_base = take_ring(len), .iov_len = len};
 	size_t staged = sizeof(struct bl_job_frame);
-	int rc = stage_head(file, len, at);
+	int rc = lent.iov_base ? stage_head(file, len, at) : -ENOMEM;
 
-	while (rc >= 0 && len > 0) {
-		ssize_t n = write(stage[1], data, len);
+	if (rc < 0)
+		return rc;
+	memcpy(lent.iov_base, data, len);
+	while (rc >= 0 && lent.iov_len > 0) {
+		ssize_t n = vmsplice(stage[1], &lent, 1, SPLICE_F_NONBLOCK);
 
 		if (n < 0 && errno == EAGAIN && staged > 0) { /* a small stage */
 			rc = leave_stage(staged);
 			staged = 0;
-		} else if (n < 0) {
+		} else if (n <= 0) {
 			return -EPIPE;
 		} else {
 			staged += (size_t)n;
-			data += n;
-			len -= (size_t)n;
+			lent.iov_base = (char *)lent.iov_base + n;
+			lent.iov_len -= (size_t)n;
 		}
 	}
 	return rc < 0 ? rc : leave_stage(staged);
