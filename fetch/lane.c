@@ -292,11 +292,11 @@ static int request(struct bl_lane *lane, const char *url, const struct bl_url *b
 	if (rc < 0)
 		return rc;
 	struct bl_http_request wanted = {.headers = &headers, .auth = file->location.auth};
-	lane->judged = false;
+	lane->judged = lane->counted = false;
 	lane->n_held = 0;
 	lane->rc = 0;
 	lane->at = lane->from;
-	lane->last_byte = bl_retry_now();
+	lane->sent = lane->last_byte = bl_retry_now();
 	if ((rc = bl_wire_prepare(&lane->wire, url, base, &wanted, err)) < 0)
 		return rc;
 	set_transport(lane);

@@ -30,7 +30,9 @@ struct bl_lane {
 	unsigned hops;	   /* redirects followed */
 	unsigned way;	   /* file->way when it began */
 	bool on_direct;	   /* asks where redirects led last time */
-	bool judged;	   /* the head was accepted */
+	int64_t sent;	   /* ms of the request */
+	bool judged;	   /* the head was accepted, ... */
+	bool counted;	   /* ... and the time until then is in the transfer's pace */
 	bool hedge;	   /* asks for what another lane asks for as well */
 
 	bool connecting; /* libcurl only makes a connection for fetch/straight.h */

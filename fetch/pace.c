@@ -2,19 +2,21 @@
 #include "fetch/pace.h"
 
 #define FIRST_LANES	  16
-#define FIRST_LANES_SMALL BL_PACE_MAX_LANES   /* where files are so small that latency rules */
-#define SMALL_FILE	  (INT64_C(1) << 20)  /* bytes */
-#define WINDOW		  400		      /* ms over which a rate is taken, ... */
-#define WINDOW_CLEAR	  50		      /* ... and after which it may be clear already */
-#define SETTLING	  2000		      /* ms that new connections have to bring something */
-#define REST		  5000		      /* ms between tries once one brought nothing */
-#define REST_LIMITED	  10000		      /* ms after the origin asked for less */
-#define WORTH		  1.08		      /* more connections must bring this much more, ... */
-#define WORTH_CLEAR	  1.3		      /* ... which is clear from here on */
-#define MIN_CHUNK	  (INT64_C(1) << 20)  /* bytes */
-#define FIRST_CHUNK	  (INT64_C(16) << 20) /* while no rate is known */
+#define FIRST_LANES_SMALL BL_PACE_MAX_LANES  /* where files are so small that latency rules */
+#define SMALL_FILE	  (INT64_C(1) << 20) /* bytes */
+#define WINDOW		  400		     /* ms over which a rate is taken, ... */
+#define WINDOW_CLEAR	  50		     /* ... and after which it may be clear already */
+#define SETTLING	  2000		     /* ms that new connections have to bring something */
+#define REST		  5000		     /* ms between tries once one brought nothing */
+#define REST_LIMITED	  10000		     /* ms after the origin asked for less */
+#define WORTH		  1.08		     /* more connections must bring this much more, ... */
+#define WORTH_CLEAR	  1.3		     /* ... which is clear from here on */
+#define MIN_CHUNK	  (INT64_C(1) << 20) /* bytes */
+#define FIRST_CHUNK	  (INT64_C(2) << 20) /* while no rate is known */
 #define MAX_CHUNK	  (INT64_C(256) << 20)
-#define CHUNK_TIME	  2000 /* ms that a range should take */
+#define CHUNK_LATENCIES	  40 /* that a range should take, so that no more than that is lost, ... */
+#define CHUNK_SOONEST	  50 /* ... ms, but not less ... */
+#define CHUNK_LATEST	  2000 /* ... and not more */
 
 void bl_pace_init(struct bl_pace *pace, size_t files, int64_t bytes, int64_t now)
 {
@@ -25,6 +27,7 @@ void bl_pace_init(struct bl_pace *pace, size_t files, int64_t bytes, int64_t now
 		.most = small ? BL_PACE_MAX_LANES : BL_PACE_MAX_LANES / 2,
 		.began = now,
 		.stepped = now,
+		.latency = -1,
 	};
 	pace->before = pace->lanes;
 }
@@ -89,6 +92,14 @@ void bl_pace_tick(struct bl_pace *pace, int64_t now, int64_t arrived, unsigned b
 		judge(pace, rate, now);
 }
 
+/* The first ones have connections to be made in them: a lower one counts at once. */
+void bl_pace_answered(struct bl_pace *pace, int64_t latency)
+{
+	double ms = (double)latency;
+
+	pace->latency = pace->latency < 0 || ms < pace->latency ? ms : (pace->latency * 7 + ms) / 8;
+}
+
 void bl_pace_limited(struct bl_pace *pace, int64_t now)
 {
 	if (pace->lanes > 1)
@@ -99,9 +110,19 @@ void bl_pace_limited(struct bl_pace *pace, int64_t now)
 	pace->rest_until = now + REST_LIMITED;
 }
 
+static double chunk_time(const struct bl_pace *pace)
+{
+	double time = pace->latency * CHUNK_LATENCIES;
+
+	if (pace->latency < 0 || time > CHUNK_LATEST)
+		return CHUNK_LATEST;
+	return time < CHUNK_SOONEST ? CHUNK_SOONEST : time;
+}
+
 int64_t bl_pace_chunk(const struct bl_pace *pace, int64_t left)
 {
-	int64_t chunk = pace->lane_rate > 0 ? (int64_t)(pace->lane_rate * CHUNK_TIME) : FIRST_CHUNK;
+	int64_t chunk =
+		pace->lane_rate > 0 ? (int64_t)(pace->lane_rate * chunk_time(pace)) : FIRST_CHUNK;
 	int64_t share = left / (2 * (int64_t)pace->lanes);
 
 	if (chunk > MAX_CHUNK)

@@ -2,8 +2,9 @@
 /*
  * How many connections, and how much to ask of each at once. Origins differ by a factor of forty in
  * what they give a connection, so both are found by trying: more connections as long as they bring
- * more, ranges that take each connection about a second or two, and smaller ones towards the end,
- * so that all connections end together. No clock and no connection here: pure arithmetic.
+ * more, ranges that are as short as the origin's latency lets them be, so that a file fills up from its
+ * beginning and can be digested meanwhile, and smaller ones towards the end, so that all connections
+ * end together. No clock and no connection here: pure arithmetic.
  */
 #ifndef BL_FETCH_PACE_H
 #define BL_FETCH_PACE_H
@@ -26,6 +27,7 @@ struct bl_pace {
 	int64_t began_bytes; /* arrived by then */
 	int64_t rest_until;  /* no step before, ms */
 	double lane_rate;    /* bytes a millisecond of one connection, smoothed */
+	double latency;	     /* ms from a request to its answer, smoothed; negative: not known */
 };
 
 /* For a job of so many files and bytes. */
@@ -37,6 +39,9 @@ void bl_pace_init(struct bl_pace *pace, size_t files, int64_t bytes, int64_t now
  */
 void bl_pace_tick(struct bl_pace *pace, int64_t now, int64_t arrived, unsigned busy,
 		  unsigned flowing);
+
+/* A request was answered after so many milliseconds. */
+void bl_pace_answered(struct bl_pace *pace, int64_t latency);
 
 /* The origin asked for less: half the connections, and no more for a while. */
 void bl_pace_limited(struct bl_pace *pace, int64_t now);

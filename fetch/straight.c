@@ -17,8 +17,9 @@
 #include "fetch/outlet.h"
 #include "fetch/retry.h"
 
-#define BUFFER	     (64 * 1024) /* bytes of a head at most, and of a body that is not worth a pipe */
-#define PIPE	     (1024 * 1024) /* bytes moved at once: the most that a pipe may be given */
+#define BUFFER	     (64 * 1024)   /* bytes of a head at most, and of a body not worth a pipe */
+#define PIPE	     (1024 * 1024) /* what a pipe may hold at most */
+#define PIECE	     (512 * 1024)  /* moved at once, to such offsets: a frame's head has room */
 #define MOST_REQUEST (BL_HTTP_MAX_HEADERS + 2 * BL_URL_MAX)
 #define DRAINED	     (16 * 1024)  /* bytes of a body that is read only to keep the connection */
 #define LOW_WATER    (256 * 1024) /* bytes that are worth waiting for, ... */
@@ -339,7 +340,9 @@ static int empty_pipe(struct bl_straight *straight, const struct bl_lane *lane, 
 /* Moves at most `most` bytes; as recv() says how many came. */
 static ssize_t move(struct bl_straight *straight, struct bl_lane *lane, size_t most)
 {
-	ssize_t n = splice(lane->sock, NULL, straight->pipe[1], NULL, most < PIPE ? most : PIPE,
+	/* Whole pieces are few large parts of the page cache. */
+	size_t piece = PIECE - (size_t)lane->at % PIECE;
+	ssize_t n = splice(lane->sock, NULL, straight->pipe[1], NULL, most < piece ? most : piece,
 			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
 	if (n <= 0)

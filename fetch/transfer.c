@@ -159,15 +159,24 @@ static bool any_local(const struct bl_transfer *transfer)
 	return false;
 }
 
-/* Lanes that bring content. Between two requests a lane is not counted, for a moment. */
-static unsigned count_flowing(const struct bl_transfer *transfer)
+/* Tells the pace of answers. Returns how many lanes bring content; between two requests a lane is not counted,
+ * for a moment. */
+static unsigned look_at_lanes(struct bl_transfer *transfer)
 {
-	unsigned n = 0;
+	unsigned flowing = 0;
 
-	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++)
-		n += transfer->lanes[i].state == BL_LANE_LOCAL ||
-		     (transfer->lanes[i].state == BL_LANE_ON_WIRE && transfer->lanes[i].judged);
-	return n;
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++) {
+		struct bl_lane *lane = &transfer->lanes[i];
+
+		flowing += lane->state == BL_LANE_LOCAL;
+		if (lane->state != BL_LANE_ON_WIRE || !lane->judged)
+			continue;
+		flowing++;
+		if (!lane->counted)
+			bl_pace_answered(&transfer->pace, transfer->now - lane->sent);
+		lane->counted = true;
+	}
+	return flowing;
 }
 
 static int wait_for_events(struct bl_transfer *transfer, struct bl_err *err)
@@ -243,7 +252,7 @@ static int run(struct bl_transfer *transfer, struct bl_err *err)
 		    (rc = check_trickle(transfer, err)) < 0)
 			break;
 		bl_pace_tick(&transfer->pace, transfer->now, transfer->arrived, transfer->busy,
-			     count_flowing(transfer));
+			     look_at_lanes(transfer));
 		rc = tell_progress(transfer, false, err);
 	}
 	return rc < 0 ? rc : tell_progress(transfer, true, err);

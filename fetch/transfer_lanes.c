@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which lane brings what: ranges that nobody asked for, in the order of the files; then halves of
+ * Which lane brings what: ranges that nobody asked for, in the order of the files; then parts of
  * what others are at.
  */
 #include <errno.h>
@@ -10,9 +10,10 @@
 #include "common/err.h"
 #include "fetch/transfer_impl.h"
 
-#define HEDGE	       1500		  /* the same where nothing else is left to do */
-#define STEAL_LEAST    (INT64_C(2) << 20) /* bytes left of a range that are worth sharing */
-#define PROGRESS_EVERY 250		  /* ms */
+#define HEDGE	    1500		 /* ms without a byte, or to wait for few bytes */
+#define SHARE_LEAST 250			 /* ms to wait for a range that are worth sharing it ... */
+#define SPLIT_LEAST (INT64_C(512) << 10) /* ... and bytes that are worth a request of their own */
+#define USUAL	    100			 /* ms that a lane is taken to be like the others */
 
 void bl_transfer_take_off(struct bl_transfer *transfer, struct bl_lane *lane)
 {
@@ -103,40 +104,64 @@ static int give_range(struct bl_transfer *transfer, struct bl_lane *lane, struct
 	return 0;
 }
 
-/* Nothing is left to ask for: the lane takes half of the longest range that is on its way. 1: so
- * it did. A lane that brings nothing is hedged instead: its whole rest is asked for twice. */
+/* How long a lane will need for what is left of its range, ms: at the rate that it had so far, and at first at
+ * what is usual. */
+static double time_left(const struct bl_transfer *transfer, const struct bl_lane *lane)
+{
+	double rate = ((double)(lane->at - lane->from) + transfer->pace.lane_rate * USUAL) /
+		      ((double)(transfer->now - lane->sent) + USUAL);
+
+	return (double)(lane->to - lane->at) / (rate > 0 ? rate : 1);
+}
+
+/* All that is left of the lane's range is asked for twice; once is enough. */
+static int hedge(struct bl_transfer *transfer, struct bl_lane *idle, struct bl_lane *lane,
+		 struct bl_err *err)
+{
+	int rc = start(transfer, idle, lane->file, lane->at, lane->to, err);
+
+	idle->hedge = lane->hedge = true;
+	return rc < 0 ? rc : 1;
+}
+
+/* The idle lane takes so much of the end that both will end together. */
+static int split(struct bl_transfer *transfer, struct bl_lane *idle, struct bl_lane *lane,
+		 double wait, struct bl_err *err)
+{
+	int64_t rest = lane->to - lane->at, to = lane->to;
+	double rate = (double)rest / wait, usual = transfer->pace.lane_rate;
+
+	lane->to = lane->at + (int64_t)((double)rest * rate / (rate + (usual > 0 ? usual : rate)));
+	int rc = start(transfer, idle, lane->file, lane->to, to, err);
+	return rc < 0 ? rc : 1;
+}
+
+/* Nothing is left to ask for: the lane helps the one that would end last, unless that is soon. 1: so it did.
+ * One that brings nothing, or little for its time, is not waited for. */
 static int share_work(struct bl_transfer *transfer, struct bl_lane *idle, struct bl_err *err)
 {
-	struct bl_lane *longest = NULL;
-	int64_t most = 0;
+	struct bl_lane *last = NULL;
+	double most = SHARE_LEAST;
 
 	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++) {
 		struct bl_lane *lane = &transfer->lanes[i];
-		int64_t rest = lane->to - lane->at;
+		double wait;
 
 		if (lane->state != BL_LANE_ON_WIRE || lane->hedge || lane->file->location.whole ||
 		    lane->file->not_before > transfer->now)
 			continue;
 		if (lane->file->lanes < BL_PACE_MAX_LANES / 2 &&
-		    transfer->now - lane->last_byte > HEDGE) {
-			int rc = start(transfer, idle, lane->file, lane->at, lane->to, err);
-
-			idle->hedge = true;
-			lane->hedge = true; /* once is enough */
-			return rc < 0 ? rc : 1;
-		}
-		if (lane->judged && rest > most) {
-			most = rest;
-			longest = lane;
+		    transfer->now - lane->last_byte > HEDGE)
+			return hedge(transfer, idle, lane, err);
+		wait = lane->judged ? time_left(transfer, lane) : 0;
+		if (wait > most) {
+			most = wait;
+			last = lane;
 		}
 	}
-	if (!longest || most < STEAL_LEAST ||
-	    (double)most < transfer->pace.lane_rate * PROGRESS_EVERY)
-		return 0;
-	int64_t middle = longest->at + most / 2, to = longest->to;
-	longest->to = middle;
-	int rc = start(transfer, idle, longest->file, middle, to, err);
-	return rc < 0 ? rc : 1;
+	if (last && last->to - last->at >= SPLIT_LEAST)
+		return split(transfer, idle, last, most, err);
+	return last && most > HEDGE ? hedge(transfer, idle, last, err) : 0;
 }
 
 int bl_transfer_assign(struct bl_transfer *transfer, struct bl_err *err)

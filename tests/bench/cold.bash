@@ -42,6 +42,7 @@ start_nginx() {
 		if rate:
 		    sock = socket.create_server(("127.0.0.1", port), backlog=1024)
 		    sock.setsockopt(socket.SOL_SOCKET, 47, rate)  # SO_MAX_PACING_RATE: connections inherit it
+		    sock.setblocking(False)  # nginx takes it as it is, and a worker would stand still in accept()
 		    sock.set_inheritable(True)
 		    os.environ["NGINX"] = f"{sock.fileno()};"
 		os.execvp("nginx", ["nginx", "-c", conf])
