@@ -89,15 +89,15 @@ static int read_whole(struct bl_intake *intake, void *to, size_t size)
 }
 
 /* All of what is in our own pipe: 0, or -errno. */
-static int empty_pipe(const struct bl_intake *intake, int fd, uint64_t at, size_t len)
+static int empty_pipe(const struct bl_intake *intake, int fd, int64_t at, size_t len)
 {
 	while (len > 0) {
 		ssize_t n = fd < 0 ? bl_sys_splice(intake->own[0], intake->nowhere, len)
-				   : bl_sys_splice_to(intake->own[0], fd, (off_t)at, len);
+				   : bl_sys_splice_to(intake->own[0], fd, at, len);
 
 		if (n <= 0)
 			return n < 0 ? (int)n : -EIO;
-		at += (uint64_t)n;
+		at += n;
 		len -= (size_t)n;
 	}
 	return 0;
@@ -107,7 +107,7 @@ static int empty_pipe(const struct bl_intake *intake, int fd, uint64_t at, size_
  * Moves at most `most` bytes to that offset (to nowhere: -1): how many, 0 at the end. By a pipe of our
  * own, since a pipe is locked as long as a file takes what is in it, and the job could put nothing in.
  */
-static ssize_t move(struct bl_intake *intake, int fd, uint64_t at, size_t most)
+static ssize_t move(struct bl_intake *intake, int fd, int64_t at, size_t most)
 {
 	ssize_t n;
 	int r;
@@ -121,13 +121,13 @@ static ssize_t move(struct bl_intake *intake, int fd, uint64_t at, size_t most)
 	return r < 0 ? r : n;
 }
 
-static int add_arrived(struct bl_intake *intake, struct bl_intake_file *file, uint64_t from,
-		       uint64_t to)
+static int add_arrived(struct bl_intake *intake, struct bl_intake_file *file, int64_t from,
+		       int64_t to)
 {
 	int r;
 
 	(void)pthread_mutex_lock(&intake->lock);
-	r = bl_ranges_add(&file->arrived, from, to);
+	r = bl_ranges_add(&file->arrived, from, to, NULL);
 	if (r == 0 && file->arrived.count > file->most_ranges)
 		r = -E2BIG;
 	if (r == 0 && intake->stop)
@@ -139,14 +139,13 @@ static int add_arrived(struct bl_intake *intake, struct bl_intake_file *file, ui
 }
 
 /* What of the frame is there already (a part that was asked for twice) is read over. 1, or 0 at the end. */
-static int take_bytes(struct bl_intake *intake, struct bl_intake_file *file, uint64_t at,
-		      uint64_t to)
+static int take_bytes(struct bl_intake *intake, struct bl_intake_file *file, int64_t at, int64_t to)
 {
 	while (at < to) {
 		/* Only this thread adds to it. */
 		struct bl_range gap = bl_ranges_gap(&file->arrived, at, to);
 		bool there = at < gap.from;
-		uint64_t left = (there ? gap.from : gap.to) - at;
+		int64_t left = (there ? gap.from : gap.to) - at;
 		ssize_t n = move(intake, there ? -1 : file->fd, at,
 				 left < PIECE ? (size_t)left : PIECE);
 		int r = n < 0 ? (int)n : 0;
@@ -154,10 +153,10 @@ static int take_bytes(struct bl_intake *intake, struct bl_intake_file *file, uin
 		if (n == 0)
 			return 0;
 		if (n > 0 && !there)
-			r = add_arrived(intake, file, at, at + (uint64_t)n);
+			r = add_arrived(intake, file, at, at + n);
 		if (r < 0)
 			return r;
-		at += (uint64_t)n;
+		at += n;
 	}
 	return 1;
 }
@@ -182,7 +181,7 @@ static bool end_file(struct bl_intake *intake, struct bl_intake_file *file)
 	bool whole;
 
 	(void)pthread_mutex_lock(&intake->lock);
-	whole = bl_ranges_front(&file->arrived) == file->size;
+	whole = bl_ranges_front(&file->arrived) == (int64_t)file->size;
 	file->whole = whole;
 	(void)pthread_mutex_unlock(&intake->lock);
 	stir(intake);
@@ -208,7 +207,7 @@ static const char *take_frame(struct bl_intake *intake, bool *ret_more)
 		*ret_more = end_file(intake, file);
 		return *ret_more ? NULL : "a file that is not whole";
 	}
-	r = take_bytes(intake, file, frame.at, frame.at + frame.len);
+	r = take_bytes(intake, file, (int64_t)frame.at, (int64_t)(frame.at + frame.len));
 	*ret_more = r == 1;
 	if (r >= 0)
 		return NULL;
@@ -355,10 +354,13 @@ bool bl_intake_is_over(struct bl_intake *intake, const char **ret_breach)
 int bl_intake_add(struct bl_intake *intake, struct bl_intake_file *file, uint32_t number, int fd,
 		  uint64_t size, const struct bl_ranges *have, struct bl_err *err)
 {
+	int r;
+
 	*file = (struct bl_intake_file){.number = number, .fd = fd, .size = size};
-	if (bl_ranges_copy(have, &file->arrived) < 0) {
+	r = bl_ranges_copy(have, &file->arrived, err);
+	if (r < 0) {
 		bl_cleanup_fd(&file->fd);
-		return bl_err_nomem(err);
+		return r;
 	}
 	file->most_ranges = have->count + BL_INTAKE_RANGES;
 	(void)pthread_mutex_lock(&intake->lock);
@@ -394,8 +396,8 @@ struct bl_intake_state bl_intake_look(struct bl_intake *intake, const struct bl_
 	struct bl_intake_state state;
 
 	(void)pthread_mutex_lock(&intake->lock);
-	state = (struct bl_intake_state){bl_ranges_total(&file->arrived),
-					 bl_ranges_front(&file->arrived), file->whole,
+	state = (struct bl_intake_state){(uint64_t)bl_ranges_total(&file->arrived),
+					 (uint64_t)bl_ranges_front(&file->arrived), file->whole,
 					 file->result};
 	(void)pthread_mutex_unlock(&intake->lock);
 	return state;
@@ -407,7 +409,7 @@ int bl_intake_arrived(struct bl_intake *intake, const struct bl_intake_file *fil
 	int r;
 
 	(void)pthread_mutex_lock(&intake->lock);
-	r = bl_ranges_copy(&file->arrived, ret);
+	r = bl_ranges_copy(&file->arrived, ret, NULL);
 	(void)pthread_mutex_unlock(&intake->lock);
 	return r;
 }

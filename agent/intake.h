@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/ranges.h"
+#include "common/ranges.h"
 #include "common/job.h"
 
 struct bl_err;

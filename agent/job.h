@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "agent/manifest.h"
-#include "agent/ranges.h"
+#include "common/ranges.h"
 #include "common/job.h"
 
 struct bl_buf;

@@ -23,7 +23,8 @@
 
 /* One record of the journal, in the machine's own byte order: a cache does not travel. */
 struct record {
-	uint64_t from, to, nonce, check;
+	int64_t from, to;
+	uint64_t nonce, check;
 };
 
 static uint64_t record_check(const struct record *record)
@@ -38,23 +39,28 @@ static uint64_t record_check(const struct record *record)
 
 uint64_t bl_partial_have(const struct bl_partial *partial)
 {
-	return bl_ranges_total(&partial->have);
+	return (uint64_t)bl_ranges_total(&partial->have);
 }
 
 /* What is one too many is lost progress, nothing else. */
-static int add_range(struct bl_partial *partial, uint64_t from, uint64_t to)
+static int add_range(struct bl_partial *partial, int64_t from, int64_t to)
 {
-	int r = bl_ranges_add(&partial->have, from, to);
+	int r = bl_ranges_add(&partial->have, from, to, NULL);
 
 	return r == -E2BIG ? 0 : r;
 }
 
 /* ---- The journal ---- */
 
+static bool is_within(const struct bl_partial *partial, int64_t from, int64_t to)
+{
+	return from >= 0 && from < to && (uint64_t)to <= partial->size;
+}
+
 static bool is_good(const struct bl_partial *partial, const struct record *record)
 {
 	return record->check == record_check(record) && record->nonce == partial->nonce &&
-	       record->from < record->to && record->to <= partial->size;
+	       is_within(partial, record->from, record->to);
 }
 
 static int load_journal(struct bl_partial *partial)
@@ -135,10 +141,9 @@ int bl_partial_note(struct bl_partial *partial, const struct bl_range *ranges, s
 	int r;
 
 	for (size_t i = 0; i < count; i++)
-		if (ranges[i].from >= ranges[i].to || ranges[i].to > partial->size)
-			return bl_err_config(err, "range [%llu,%llu) of a file of %llu bytes",
-					     (unsigned long long)ranges[i].from,
-					     (unsigned long long)ranges[i].to,
+		if (!is_within(partial, ranges[i].from, ranges[i].to))
+			return bl_err_config(err, "range [%lld,%lld) of a file of %llu bytes",
+					     (long long)ranges[i].from, (long long)ranges[i].to,
 					     (unsigned long long)partial->size);
 	r = partial->spoilt ? -EIO : bl_sys_fdatasync(partial->data);
 	if (r < 0) {

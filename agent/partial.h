@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #include "agent/digest.h"
-#include "agent/ranges.h"
+#include "common/ranges.h"
 
 struct bl_err;
 struct bl_cachedir;

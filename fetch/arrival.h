@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "fetch/ranges.h"
+#include "common/ranges.h"
 #include "fetch/sources/source.h"
 #include "fetch/worker.h"
 

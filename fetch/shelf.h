@@ -16,7 +16,7 @@
 #include <stdbool.h>
 
 #include "fetch/manifest.h"
-#include "fetch/ranges.h"
+#include "common/ranges.h"
 
 #define BL_SHELF_NAME ".ballast-fetch"
 

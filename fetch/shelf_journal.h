@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #include "fetch/manifest.h"
-#include "fetch/ranges.h"
+#include "common/ranges.h"
 
 struct bl_buf;
 

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fetch/ranges.h"
+#include "common/ranges.h"
 #include "fetch/sources/source.h"
 
 struct bl_err;

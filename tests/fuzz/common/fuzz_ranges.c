@@ -5,7 +5,7 @@
 
 #include "common/err.h"
 #include "common/json.h"
-#include "fetch/ranges.h"
+#include "common/ranges.h"
 
 #define SIZE (INT64_C(1) << 40)
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Ranges against a plain map of bytes, digests against known ones. */
+/* Digests against known ones. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,87 +16,6 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "fetch/digest.h"
-#include "fetch/ranges.h"
-
-#define MAP 64
-
-static void check(const struct bl_ranges *ranges, const char *map)
-{
-	int64_t total = 0;
-	size_t r = 0;
-
-	for (int i = 0; i < MAP;) {
-		int from = i;
-
-		while (i < MAP && map[i])
-			i++;
-		if (i == from) {
-			i++;
-			continue;
-		}
-		assert_true(r < ranges->count);
-		assert_int_equal(ranges->at[r].from, from);
-		assert_int_equal(ranges->at[r].to, i);
-		r++;
-		total += i - from;
-	}
-	assert_int_equal(r, ranges->count);
-	assert_int_equal(total, bl_ranges_total(ranges));
-}
-
-static void test_ranges(void **state)
-{
-	char map[MAP] = {0};
-	auto_ranges ranges = {0};
-	struct bl_err err;
-
-	(void)state;
-	srand(1);
-	for (int i = 0; i < 20000; i++) {
-		int from = rand() % MAP, to = from + rand() % (MAP - from + 1), put = rand() % 2;
-
-		memset(map + from, put, (size_t)(to - from));
-		if (put)
-			assert_int_equal(bl_ranges_add(&ranges, from, to, &err), 0);
-		else
-			assert_int_equal(bl_ranges_remove(&ranges, from, to, &err), 0);
-		check(&ranges, map);
-	}
-}
-
-static void test_ranges_from_json(void **state)
-{
-	static const struct {
-		const char *text;
-		int rc;
-	} cases[] = {
-		{"[]", 0},
-		{"[[0,5],[7,10]]", 0},
-		{"[[0,11]]", -EINVAL},
-		{"[[5,5]]", -EINVAL},
-		{"[[6,5]]", -EINVAL},
-		{"[[0,5],[4,6]]", -EINVAL},
-		{"[[0]]", -EINVAL},
-		{"[0,5]", -EINVAL},
-		{"[[0,5,6]]", -EINVAL},
-		{"[[-1,5]]", -EINVAL},
-		{"[[\"0\",5]]", -EINVAL},
-	};
-	const struct bl_json_limits limits = {.max_bytes = 1000};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		auto_json json = NULL;
-		auto_ranges ranges = {0};
-		struct bl_err err;
-
-		assert_int_equal(
-			bl_json_parse(cases[i].text, strlen(cases[i].text), &limits, &json, &err),
-			0);
-		if (bl_ranges_from_json(json, 10, &ranges, &err) != cases[i].rc)
-			fail_msg("%s", cases[i].text);
-	}
-}
 
 static void check_digest(enum bl_digest_kind kind, const char *content, const char *expected)
 {
@@ -150,8 +69,6 @@ static void test_digest_texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ranges),
-		cmocka_unit_test(test_ranges_from_json),
 		cmocka_unit_test(test_digests),
 		cmocka_unit_test(test_digest_texts),
 	};
