@@ -12,7 +12,7 @@
 #define WORTH		  1.08		     /* more connections must bring this much more, ... */
 #define WORTH_CLEAR	  1.3		     /* ... which is clear from here on */
 #define MIN_CHUNK	  (INT64_C(1) << 20) /* bytes */
-#define FIRST_CHUNK	  (INT64_C(2) << 20) /* while no rate is known */
+#define FIRST_CHUNK	  (INT64_C(4) << 20) /* while no rate is known */
 #define MAX_CHUNK	  (INT64_C(256) << 20)
 #define CHUNK_LATENCIES	  40 /* that a range should take, so that no more than that is lost, ... */
 #define CHUNK_SOONEST	  50 /* ... ms, but not less ... */

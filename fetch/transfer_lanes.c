@@ -10,10 +10,11 @@
 #include "common/err.h"
 #include "fetch/transfer_impl.h"
 
-#define HEDGE	    1500		 /* ms without a byte, or to wait for few bytes */
-#define SHARE_LEAST 250			 /* ms to wait for a range that are worth sharing it ... */
-#define SPLIT_LEAST (INT64_C(512) << 10) /* ... and bytes that are worth a request of their own */
-#define USUAL	    100			 /* ms that a lane is taken to be like the others */
+#define HEDGE	    1500	       /* ms without a byte, or to wait for a slow lane */
+#define SLOW	    4		       /* so many times slower than usual */
+#define SHARE_LEAST 250		       /* ms to wait for a range that are worth sharing it, ... */
+#define SPLIT_LEAST (INT64_C(2) << 20) /* ... and bytes: some are under way already */
+#define USUAL	    100		       /* ms that a lane is taken to be like the others */
 
 void bl_transfer_take_off(struct bl_transfer *transfer, struct bl_lane *lane)
 {
@@ -104,14 +105,19 @@ static int give_range(struct bl_transfer *transfer, struct bl_lane *lane, struct
 	return 0;
 }
 
-/* How long a lane will need for what is left of its range, ms: at the rate that it had so far, and at first at
- * what is usual. */
-static double time_left(const struct bl_transfer *transfer, const struct bl_lane *lane)
+/* Bytes a millisecond of the lane so far, and at first what is usual. */
+static double rate_of(const struct bl_transfer *transfer, const struct bl_lane *lane)
 {
 	double rate = ((double)(lane->at - lane->from) + transfer->pace.lane_rate * USUAL) /
 		      ((double)(transfer->now - lane->sent) + USUAL);
 
-	return (double)(lane->to - lane->at) / (rate > 0 ? rate : 1);
+	return rate > 0 ? rate : 1;
+}
+
+/* How long it will need for what is left of its range, ms. */
+static double time_left(const struct bl_transfer *transfer, const struct bl_lane *lane)
+{
+	return (double)(lane->to - lane->at) / rate_of(transfer, lane);
 }
 
 /* All that is left of the lane's range is asked for twice; once is enough. */
@@ -126,10 +132,10 @@ static int hedge(struct bl_transfer *transfer, struct bl_lane *idle, struct bl_l
 
 /* The idle lane takes so much of the end that both will end together. */
 static int split(struct bl_transfer *transfer, struct bl_lane *idle, struct bl_lane *lane,
-		 double wait, struct bl_err *err)
+		 struct bl_err *err)
 {
 	int64_t rest = lane->to - lane->at, to = lane->to;
-	double rate = (double)rest / wait, usual = transfer->pace.lane_rate;
+	double rate = rate_of(transfer, lane), usual = transfer->pace.lane_rate;
 
 	lane->to = lane->at + (int64_t)((double)rest * rate / (rate + (usual > 0 ? usual : rate)));
 	int rc = start(transfer, idle, lane->file, lane->to, to, err);
@@ -160,8 +166,10 @@ static int share_work(struct bl_transfer *transfer, struct bl_lane *idle, struct
 		}
 	}
 	if (last && last->to - last->at >= SPLIT_LEAST)
-		return split(transfer, idle, last, most, err);
-	return last && most > HEDGE ? hedge(transfer, idle, last, err) : 0;
+		return split(transfer, idle, last, err);
+	if (last && most > HEDGE && rate_of(transfer, last) * SLOW < transfer->pace.lane_rate)
+		return hedge(transfer, idle, last, err);
+	return 0;
 }
 
 int bl_transfer_assign(struct bl_transfer *transfer, struct bl_err *err)
