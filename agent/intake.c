@@ -319,14 +319,20 @@ void bl_intake_finish(struct bl_intake *intake)
 	order(intake, false);
 }
 
+void bl_intake_stop(struct bl_intake *intake)
+{
+	if (!intake->started)
+		return;
+	order(intake, true);
+	(void)pthread_join(intake->thread, NULL);
+	intake->started = false;
+}
+
 void bl_intake_free(struct bl_intake *intake)
 {
 	if (!intake)
 		return;
-	if (intake->started) {
-		order(intake, true);
-		(void)pthread_join(intake->thread, NULL);
-	}
+	bl_intake_stop(intake);
 	bl_loop_unwatch(intake->loop, &intake->watch);
 	bl_cleanup_fd(&intake->pipe);
 	bl_cleanup_fd(&intake->own[0]);

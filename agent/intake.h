@@ -44,7 +44,9 @@ struct bl_intake_file {
  */
 int bl_intake_start(struct bl_loop *loop, int pipe, void (*stirred)(void *data), void *data,
 		    struct bl_intake **ret, struct bl_err *err);
-/* Has the thread end, whatever it is at, and frees it. NULL is fine. */
+/* Has the thread end, whatever it is at: no byte is written from then on. */
+void bl_intake_stop(struct bl_intake *intake);
+/* Stops and frees it. NULL is fine. */
 void bl_intake_free(struct bl_intake *intake);
 
 /* Nobody will write into the pipe any more: it ends when the pipe is empty. */

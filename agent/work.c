@@ -359,6 +359,8 @@ void bl_work_go_on(struct bl_work *work)
 
 	if (!work->job_over || work->tasks > 0 || work->stage != BL_WORK_FETCHES)
 		return;
+	if ((work->cancelled || !work->end.good) && !works->stopping && bl_work_arrive_keep(work))
+		return;
 	if (works->stopping || work->cancelled) {
 		bl_work_unhold(work);
 		clear_job(work);

@@ -108,28 +108,62 @@ static bool is_sync_due(const struct bl_flight *flight, uint64_t now)
 	       flight->file->size - flight->written >= came / (time + 1) * SYNC_SPARED;
 }
 
+static void start(struct bl_flight *flight, bl_task_fn *run)
+{
+	flight->pushed = flight->written;
+	flight->busy = true;
+	flight->work->tasks++;
+	bl_pool_run(flight->work->works->pool, &flight->task, run, note_done, flight);
+}
+
 static void keep_journal(struct bl_flight *flight)
 {
-	struct bl_work *work = flight->work;
 	uint64_t now = bl_loop_now();
-	bl_task_fn *run = NULL;
 
 	if (flight->busy)
 		return;
 	if (is_sync_due(flight, now) &&
-	    bl_intake_arrived(work->intake, &flight->intake, &flight->noting) == 0) {
+	    bl_intake_arrived(flight->work->intake, &flight->intake, &flight->noting) == 0) {
 		flight->synced = flight->written;
 		flight->synced_at = now;
-		run = note_run;
+		start(flight, note_run);
 	} else if (flight->written - flight->pushed >= PUSH) {
-		run = push_run;
+		start(flight, push_run);
 	}
-	if (!run)
-		return;
-	flight->pushed = flight->written;
-	flight->busy = true;
-	work->tasks++;
-	bl_pool_run(work->works->pool, &flight->task, run, note_done, flight);
+}
+
+/* What has come of the file, into flight->noting: whether there is anything that was not noted. No byte comes
+ * any more. */
+static bool take_rest(struct bl_flight *flight)
+{
+	int r = 0;
+
+	if (flight->arriving)
+		r = bl_intake_arrived(flight->work->intake, &flight->intake, &flight->noting);
+	else if (flight->partial && flight->written == flight->file->size)
+		r = bl_ranges_add(&flight->noting, 0, (int64_t)flight->file->size, NULL);
+	if (r == 0 && (uint64_t)bl_ranges_total(&flight->noting) > flight->synced) {
+		flight->synced = (uint64_t)bl_ranges_total(&flight->noting);
+		return true;
+	}
+	bl_ranges_done(&flight->noting);
+	return false;
+}
+
+bool bl_work_arrive_keep(struct bl_work *work)
+{
+	bool any = false;
+
+	for (struct bl_flight *flight = work->flights; flight; flight = flight->next) {
+		if (!take_rest(flight))
+			continue;
+		any = true;
+		if (work->works->stopping)
+			note_run(&(struct bl_task){.data = flight});
+		else
+			start(flight, note_run);
+	}
+	return any;
 }
 
 /* ---- Bytes ---- */

@@ -51,6 +51,10 @@ static void free_flight(struct bl_work *work, struct bl_flight *flight)
 void bl_work_files_close(struct bl_work *work)
 {
 	(void)bl_work_resume_begin(work);
+	if (work->intake)
+		bl_intake_stop(work->intake);
+	if (work->works->stopping)
+		(void)bl_work_arrive_keep(work);
 	bl_intake_free(TAKE_PTR(work->intake));
 	while (work->flights)
 		free_flight(work, work->flights);

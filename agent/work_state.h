@@ -150,6 +150,9 @@ int bl_work_arrive(struct bl_flight *flight, struct bl_err *err);
 void bl_work_file_step(struct bl_flight *flight);
 /* The process is gone: what it has said of bytes is taken up, then the intake ends. */
 void bl_work_arrive_end(struct bl_work *work);
+/* The download has failed or is cancelled, and no task of it runs: has what came since the last note noted, so that
+ * the next try goes on from there. Whether tasks run for that; where the agent stops it is done at once. */
+bool bl_work_arrive_keep(struct bl_work *work);
 
 /* ---- work_spare.c ---- */
 /* After the listing: holds what need not be brought, reserves room for the rest, lets the job go. */

@@ -215,6 +215,36 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	cmp "$T/model/model.safetensors" "$(answer '.weights[0].path')/model.safetensors"
 }
 
+# What came since the last note is noted when a download fails, or the agent ends in good order.
+@test "agent: stopped, or its job killed, in mid-download: nothing that the agent had is brought twice" {
+	local how sent had
+	for how in stop kill; do
+		head -c 8388608 /dev/urandom >"$T/model/$how.bin"
+		origin_control "$HUB" rescan
+		origin_control "$CDN" reset
+		origin_control "$CDN" faults '[{"match": "repos", "kind": "stall", "at": 0.7}]'
+		put "$how" default "$(items hf://org/model "{\"allow_patterns\": [\"$how.bin\"]}")" 0
+		expect_code 202
+		origin_control "$CDN" "wait?reached=8"
+		had=0
+		until [ "$had" -gt 0 ]; do
+			agent GET "/v1/containers/$how?wait=0.1"
+			had=$(answer .progress.bytes_done)
+		done
+		if [ "$how" = stop ]; then
+			stop_agent
+		else
+			kill -KILL "$(pgrep -P "$AGENT_PID" -x ballast-fetch)"
+		fi
+		sent=$(bytes_of repos)
+		origin_control "$CDN" faults '[]'
+		[ "$how" = kill ] || start_agent
+		wait_state "$how" ready
+		cmp "$T/model/$how.bin" "$(answer '.weights[0].path')/$how.bin"
+		[ "$(($(bytes_of repos) - sent))" -le $((8388608 - had)) ]
+	done
+}
+
 @test "agent: finished files of an unfinished work are not brought again after a crash" {
 	head -c 3000000 /dev/urandom >"$T/model/a.bin"
 	origin_control "$HUB" rescan
