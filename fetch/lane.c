@@ -78,6 +78,8 @@ static int judge_head(struct bl_lane *lane, struct bl_err *err)
 				  "as it is");
 	if (!lane->file->location.whole)
 		rc = judge_range(lane, err);
+	else if (lane->from != 0 || lane->asked_to != lane->file->entry->size)
+		rc = bl_err_set(err, BL_EX_RETRY, EIO, "a part of a file came as the whole");
 	else if (lane->wire.status != 200)
 		rc = bl_err_set(err, BL_EX_RETRY, EIO, "the origin answers %s",
 				bl_http_status_text(lane->wire.status));

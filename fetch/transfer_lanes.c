@@ -62,11 +62,6 @@ static int start(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_a
 		rc = bl_wire_init(&lane->wire, bl_http_net(transfer->http),
 				  bl_http_share(transfer->http), err);
 	lane->arrived = &transfer->arrived;
-	if (rc >= 0 && !file->located) {
-		rc = transfer->ops->locate(transfer->state, file->entry, false, &file->location,
-					   err);
-		file->located = rc >= 0;
-	}
 	if (rc < 0 || (rc = bl_lane_start(lane, file, from, to, err)) < 0)
 		return rc;
 	file->lanes++;
@@ -82,24 +77,58 @@ static struct bl_lane *idle_lane(struct bl_transfer *transfer)
 	return NULL;
 }
 
+static int locate(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
+{
+	int rc = 0;
+
+	if (!file->located)
+		rc = transfer->ops->locate(transfer->state, file->entry, false, &file->location,
+					   err);
+	file->located = rc >= 0;
+	return rc;
+}
+
+/* Of a file that its origin gives as a whole alone, nothing is asked for but all: what came before is brought
+ * once more. */
+static int ask_for_all(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
+{
+	transfer->left += bl_ranges_total(&file->arrived);
+	bl_ranges_done(&file->arrived);
+	file->synced = 0;
+	return bl_ranges_add(&file->unasked, 0, file->entry->size, err);
+}
+
+static int give(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_arrival *file,
+		struct bl_err *err)
+{
+	int64_t chunk = bl_pace_chunk(&transfer->pace, transfer->left);
+	int rc = file->location.whole ? ask_for_all(transfer, file, err) : 0;
+
+	if (rc < 0)
+		return rc;
+	struct bl_range range = file->unasked.at[0];
+	if (!file->location.whole && file->location.url && range.to - range.from > chunk)
+		range.to = range.from + chunk;
+	if ((rc = bl_ranges_remove(&file->unasked, range.from, range.to, err)) < 0)
+		return rc;
+	transfer->left -= range.to - range.from;
+	return start(transfer, lane, file, range.from, range.to, err);
+}
+
 /* Gives the next range that nobody asked for to a lane. 1: given, 0: there is none now. */
 static int give_range(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_err *err)
 {
 	for (size_t i = 0; i < transfer->n_files; i++) {
 		struct bl_arrival *file = transfer->files[i];
+		int rc;
 
 		if (!file->open || file->unasked.count == 0 || file->not_before > transfer->now)
 			continue;
-		struct bl_range range = file->unasked.at[0];
-		int64_t chunk = bl_pace_chunk(&transfer->pace, transfer->left);
-		if (file->located && (file->location.whole || !file->location.url))
-			chunk = file->entry->size;
-		if (range.to - range.from > chunk)
-			range.to = range.from + chunk;
-		int rc = bl_ranges_remove(&file->unasked, range.from, range.to, err);
-		if (rc >= 0)
-			rc = start(transfer, lane, file, range.from, range.to, err);
-		transfer->left -= range.to - range.from;
+		if ((rc = locate(transfer, file, err)) < 0)
+			return rc;
+		if (file->location.whole && file->lanes > 0)
+			continue; /* until that one is through */
+		rc = give(transfer, lane, file, err);
 		return rc < 0 ? rc : 1;
 	}
 	return 0;

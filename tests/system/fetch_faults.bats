@@ -93,6 +93,26 @@ refuses() {
 	done
 }
 
+# A file is then one answer to one request: nothing but all of it may be asked for, also after half of it came.
+@test "an origin without ranges: one request brings all, with a length or without, and begins anew when it breaks" {
+	local more
+	make_tls IP:127.0.0.1
+	mkdir "$T/www"
+	head -c 8M /dev/urandom >"$T/www/model.bin"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	jq -n --arg ca "$T/ca.pem" --arg o "$ORIGIN" '{ca_file: $ca, allowed_origins: [$o]}' >"$T/fetch.json"
+	for more in '' ', {"match": "model", "kind": "headers", "after": 1, "headers": {"Content-Length": null, "Connection": "close"}}'; do
+		origin_control "$ORIGIN" reset
+		origin_control "$ORIGIN" faults '[{"match": "model", "kind": "no-range"},
+			{"match": "model", "kind": "short", "at": 0.5, "after": 1, "times": 1}'"$more]"
+		run fetch pull --quiet "$ORIGIN/model.bin" "$T/all"
+		assert_status 0
+		cmp "$T/www/model.bin" "$T/all/file"
+		assert_equal "$(origin_stats "$ORIGIN" '.requests["/model.bin"]')" 3 # the look, half, all
+		rm -r "$T/all"
+	done
+}
+
 @test "no answer at all: another connection is tried" {
 	mends '[{"match": "^GET /repos/", "kind": "hold", "times": 2}]'
 }
