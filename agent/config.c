@@ -376,11 +376,10 @@ static int init(struct bl_config *config, struct bl_err *err)
 
 static int take_all(struct bl_config *config, struct bl_err *err)
 {
-	const char *names[TABLE_LEN + 1] = {NULL};
+	static const char *const names[] = {BL_CONFIG_KEYS, NULL};
 	int r;
 
-	for (size_t i = 0; i < TABLE_LEN; i++)
-		names[i] = table[i].name;
+	_Static_assert(sizeof(names) / sizeof(*names) == TABLE_LEN + 1, "BL_CONFIG_KEYS");
 	if (!bl_json_is_object(config->whole))
 		return bl_err_config(err, "expected an object");
 	r = bl_json_only_keys(config->whole, names, err);

@@ -39,8 +39,9 @@ struct bl_job_events {
 	void (*listed)(struct bl_job *job, void *data);
 	/* Is about to bring the file: bl_job_send_file() or bl_job_send_skip(). */
 	void (*open)(struct bl_job *job, struct bl_manifest_file *file, void *data);
-	/* The file is good as far as fetch can tell: bl_job_send_ok() or bl_job_send_again(). */
-	void (*done)(struct bl_job *job, struct bl_manifest_file *file, void *data);
+	/* All of the file is there; it is `good` as far as fetch can tell, or has another digest than its origin
+	 * promises: bl_job_send_ok() or bl_job_send_again(). */
+	void (*done)(struct bl_job *job, struct bl_manifest_file *file, bool good, void *data);
 	/* Once, the last of all: the process is gone. */
 	void (*ended)(struct bl_job *job, const struct bl_job_end *end, void *data);
 };

@@ -193,11 +193,14 @@ static int take_done(struct bl_job *job, const bl_json *message, struct bl_err *
 	struct bl_manifest_file *file =
 		find_file(job, message, BL_JOB_FILE_WRITTEN, BL_JOB_FILE_CLOSING, err);
 	int64_t size = -1;
+	bool good = true;
 	int r;
 
 	if (!file)
 		return -EPROTO;
 	r = bl_json_get_int(message, "size", 0, BL_JSON_INT_MAX, &size, err);
+	if (r >= 0)
+		r = bl_json_get_bool(message, "good", &good, err);
 	if (r < 0)
 		return r;
 	if (size < 0 || (uint64_t)size != file->size)
@@ -205,7 +208,7 @@ static int take_done(struct bl_job *job, const bl_json *message, struct bl_err *
 	r = bl_job_owe(job, file, BL_JOB_DONE, err);
 	if (r < 0)
 		return r;
-	job->events->done(job, file, job->data);
+	job->events->done(job, file, good, job->data);
 	return 0;
 }
 

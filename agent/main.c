@@ -46,6 +46,8 @@ static void settle_process(void)
 	}
 	(void)umask(077);
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* Whoever ignores it has its children reaped by the kernel, and waits for them for ever. */
+	(void)signal(SIGCHLD, SIG_DFL);
 }
 
 /* Tells systemd, where it started us (sd_notify(3), without its library). */

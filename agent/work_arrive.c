@@ -140,7 +140,7 @@ static bool take_rest(struct bl_flight *flight)
 
 	if (flight->arriving)
 		r = bl_intake_arrived(flight->work->intake, &flight->intake, &flight->noting);
-	else if (flight->partial && flight->written == flight->file->size)
+	else if (flight->partial && !flight->refused && flight->written == flight->file->size)
 		r = bl_ranges_add(&flight->noting, 0, (int64_t)flight->file->size, NULL);
 	if (r == 0 && (uint64_t)bl_ranges_total(&flight->noting) > flight->synced) {
 		flight->synced = (uint64_t)bl_ranges_total(&flight->noting);

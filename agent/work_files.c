@@ -80,6 +80,27 @@ bool bl_work_promised(const struct bl_manifest_file *file, struct bl_digest *ret
 	       bl_digest_from_hex(text, ret) == 0;
 }
 
+bool bl_work_is_strong(const bl_json *promise)
+{
+	static const char *const keys[] = {"sha256", "etag", "generation", "git_sha1", "md5", NULL};
+	const bl_json *value;
+
+	for (const char *const *key = keys; *key; key++)
+		if (bl_json_get(promise, *key, &value, NULL) > 0)
+			return true;
+	return false;
+}
+
+bool bl_work_is_pinned(const struct bl_manifest_file *file)
+{
+	const struct bl_json_limits limits = {.max_bytes = BL_MAX_JOB_MESSAGE};
+	auto_json promise = NULL;
+
+	return file->promise &&
+	       bl_json_parse(file->promise, strlen(file->promise), &limits, &promise, NULL) == 0 &&
+	       bl_work_is_strong(promise);
+}
+
 int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *file,
 		     struct bl_digest *ret, struct bl_err *err)
 {
@@ -110,6 +131,7 @@ struct bl_flight *bl_work_flight_new(struct bl_work *work, struct bl_manifest_fi
 	flight->writer = flight->reader = -1;
 	flight->key = key;
 	flight->room = file->size;
+	flight->pinned = bl_work_is_pinned(file);
 	flight->has_promised = bl_work_promised(file, &flight->promised);
 	return flight;
 }
@@ -137,6 +159,17 @@ static void allocated(struct bl_work *work, const struct bl_flight *flight)
 		bl_store_grew(work->works->store, flight->partial->size);
 }
 
+/* Bytes of an earlier try may be of another version. */
+static void forget_earlier(struct bl_flight *flight)
+{
+	struct bl_partial *partial = NULL;
+
+	while (bl_partial_find(bl_store_dirs(flight->work->works->store), &flight->key,
+			       flight->file->size, &partial, NULL) == 0 &&
+	       partial)
+		bl_partial_discard(&partial);
+}
+
 /* Looks for what is there of it, or allocates all of it: a disk may take its time for both. */
 static void open_run(struct bl_task *task)
 {
@@ -144,6 +177,8 @@ static void open_run(struct bl_task *task)
 	struct bl_err err = {0};
 
 	flight->result = 0;
+	if (!flight->partial && !flight->pinned)
+		forget_earlier(flight);
 	if (!flight->partial)
 		flight->result =
 			bl_partial_open_key(bl_store_dirs(flight->work->works->store), &flight->key,
@@ -248,11 +283,16 @@ static void publish_run(struct bl_task *task)
 	struct bl_err err = {0};
 	bool is_new;
 
+	if (flight->refused) {
+		bl_partial_discard(&flight->partial);
+		flight->result = -EBADMSG;
+		return;
+	}
 	flight->result =
 		bl_blob_publish(&flight->partial, flight->has_promised ? &flight->promised : NULL,
 				&flight->digest, &is_new, &err);
 	(void)snprintf(flight->message, sizeof(flight->message), "%.255s", err.msg);
-	if (flight->result == 0)
+	if (flight->result == 0 && flight->pinned)
 		bl_memo_add(bl_store_dirs(flight->work->works->store), flight->work->name,
 			    &flight->key, &flight->digest);
 }
@@ -264,7 +304,7 @@ static void wrong_bytes(struct bl_work *work, struct bl_flight *flight)
 
 	(void)snprintf(
 		detail, sizeof(detail),
-		"the bytes of '%.200s' are not what the origin promised (SHA-256): they were "
+		"the bytes of '%.200s' are not what the origin promised: they were "
 		"changed at the origin or on the way; nothing of it was kept, try again later",
 		file->path);
 	free_flight(work, flight);
@@ -314,7 +354,7 @@ void bl_work_file_publish(struct bl_flight *flight)
 	bl_pool_run(work->works->pool, &flight->task, publish_run, publish_done, flight);
 }
 
-void bl_work_file_done(struct bl_job *job, struct bl_manifest_file *file, void *data)
+void bl_work_file_done(struct bl_job *job, struct bl_manifest_file *file, bool good, void *data)
 {
 	struct bl_flight *flight = find_flight(data, file);
 
@@ -322,6 +362,7 @@ void bl_work_file_done(struct bl_job *job, struct bl_manifest_file *file, void *
 		bl_job_fail(job, BL_JOB_INTERNAL, "a file that is not open; report this");
 		return;
 	}
+	flight->refused = !good;
 	flight->closing = true;
 	bl_work_file_step(flight);
 }

@@ -24,7 +24,7 @@ static struct bl_flight *take_up(struct bl_work *work, struct bl_manifest_file *
 	struct bl_flight *flight;
 	struct bl_digest key;
 
-	if (bl_work_file_key(work, file, &key, NULL) < 0 ||
+	if (!bl_work_is_pinned(file) || bl_work_file_key(work, file, &key, NULL) < 0 ||
 	    !bsearch(&key, keys, count, sizeof(*keys), compare))
 		return NULL;
 	flight = bl_work_flight_new(work, file, NULL);

@@ -118,18 +118,6 @@ static void take_by_digest(struct spare *spare, const struct bl_digest *digest)
 		take(spare, &spare->manifest->files[spare->wanted[low].file], digest);
 }
 
-/* Whether a promise says which version of the file it speaks of. */
-static bool is_strong(const bl_json *promise)
-{
-	static const char *const keys[] = {"sha256", "etag", "generation", "git_sha1", "md5", NULL};
-	const bl_json *value;
-
-	for (const char *const *key = keys; *key; key++)
-		if (bl_json_get(promise, *key, &value, NULL) > 0)
-			return true;
-	return false;
-}
-
 /* Both lists are in byte order of the paths, as they were published. */
 static void take_by_promise(struct spare *spare, const struct bl_manifest_entry *entry)
 {
@@ -146,7 +134,7 @@ static void take_by_promise(struct spare *spare, const struct bl_manifest_entry 
 		spare->promise = bl_json_next(spare->promise);
 	}
 	if (!spare->promise || !file || !file->promise || strcmp(path, entry->path) != 0 ||
-	    !is_strong(spare->promise))
+	    !bl_work_is_strong(spare->promise))
 		return;
 	promise = bl_json_copy(spare->promise);
 	if (!promise)
@@ -236,7 +224,7 @@ static void look_at_memo(struct spare *spare)
 		struct bl_digest key;
 		const struct bl_digest *content;
 
-		if (bl_work_file_key(spare->work, file, &key, NULL) < 0)
+		if (!bl_work_is_pinned(file) || bl_work_file_key(spare->work, file, &key, NULL) < 0)
 			continue;
 		content = bl_memo_find(entries, count, &key);
 		if (content)

@@ -39,10 +39,12 @@ struct bl_flight {
 
 	struct bl_task task; /* opens it, keeps the journal, publishes it */
 	bool busy;	     /* that task runs, or waits to */
+	bool refused;	     /* fetch found another digest than the origin promises */
 	bool closing;	     /* fetch is done with it: publish it when the tasks are over */
 	uint64_t synced, synced_at, pushed; /* bytes, ms, bytes */
 	struct bl_ranges noting;	    /* the task's */
 
+	bool pinned; /* the promise says which version */
 	bool has_promised;
 	struct bl_digest promised, digest;
 	struct bl_digest key; /* of the partial, and for the memo */
@@ -128,6 +130,9 @@ void bl_work_look_at_ref(struct bl_work *work);
 /* ---- work_files.c ---- */
 /* The SHA-256 that the origin promised for the file, if it did. */
 bool bl_work_promised(const struct bl_manifest_file *file, struct bl_digest *ret);
+/* Whether a promise says which version of the file it speaks of: bytes of another try are of the same one. */
+bool bl_work_is_strong(const bl_json *promise);
+bool bl_work_is_pinned(const struct bl_manifest_file *file);
 /* A digest of whose bytes of which version of which file these are: the key of its partial. */
 int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *file,
 		     struct bl_digest *ret, struct bl_err *err);
@@ -135,7 +140,7 @@ int bl_work_file_key(const struct bl_work *work, const struct bl_manifest_file *
 struct bl_flight *bl_work_flight_new(struct bl_work *work, struct bl_manifest_file *file,
 				     struct bl_err *err);
 void bl_work_file_open(struct bl_job *job, struct bl_manifest_file *file, void *data);
-void bl_work_file_done(struct bl_job *job, struct bl_manifest_file *file, void *data);
+void bl_work_file_done(struct bl_job *job, struct bl_manifest_file *file, bool good, void *data);
 /* It is closing, and none of its tasks runs. */
 void bl_work_file_publish(struct bl_flight *flight);
 /* The disk does not play along. */

@@ -27,6 +27,13 @@
 #define BL_PATH_FETCH	"/usr/libexec/ballast/ballast-fetch"
 #define BL_PATH_HOOK	"/usr/libexec/oci/hooks.d/ballast-hook"
 
+/* The keys of ballastd.json (docs/ballastd.schema.json): what is misspelt would be left out in silence. */
+#define BL_CONFIG_KEYS                                                                        \
+	"endpoints", "allowed_origins", "allowed_networks", "file_roots", "ca_file", "proxy", \
+		"identity_dir", "authorisation_ttl", "authorisation_grace", "lease_grace",    \
+		"quotas", "watermarks", "scrub_rate", "max_jobs", "environment", "prefetch",  \
+		"socket_group", "group_tenants"
+
 /* Paths inside a container. */
 #define BL_BOX_DIR     "/run/ballast"
 #define BL_BOX_SHIM    "/run/ballast/shim"

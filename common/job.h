@@ -31,8 +31,8 @@
  *              that number; `have` is on disk already
  *        {"type":"skip"}                   the agent has that content: nothing is to be brought
  *   {"type":"progress","bytes":N}          bytes that have arrived in this job so far
- *   {"type":"done","path":"...","size":N}  it is `written`, and origin's digests that fetch can
- *                   compute agree
+ *   {"type":"done","path":"...","size":N,"good"?:false}   it is `written`, and the origin's digests that fetch
+ *                   can compute agree; or they do not (good:false), and nothing of it may be kept
  *        answered by {"type":"ok"} | {"type":"again","detail"} (bytes did not have the digest)
  *   {"type":"error","class":"...","detail":"..."}    then exit 1
  *   {"type":"end"}                         then exit 0

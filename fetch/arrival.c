@@ -32,6 +32,8 @@ void bl_arrival_free(struct bl_arrival *file)
 	free(file->direct);
 	free(file->etag);
 	free(file->etag_origin);
+	free(file->version);
+	free(file->version_origin);
 	free(file);
 }
 

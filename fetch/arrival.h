@@ -48,6 +48,8 @@ struct bl_arrival {
 	char *direct;	   /* where redirects led, good until it is refused; owned */
 	char *etag;	   /* strong ETag seen first, ... */
 	char *etag_origin; /* ... from this origin; owned */
+	char *version; /* what an origin said of its version first, also where that is no strong ETag, ... */
+	char *version_origin; /* ... from this origin; owned */
 
 	unsigned fails;	    /* times in a row that lanes failed, and none brought a byte */
 	int64_t failed_at;  /* ms of the last of them */

@@ -146,14 +146,15 @@ static int sink_open(void *ctx, struct bl_transfer *transfer, const struct bl_en
 }
 
 static int sink_done(void *ctx, struct bl_transfer *transfer, const struct bl_entry *entry,
-		     struct bl_err *err)
+		     bool good, struct bl_err *err)
 {
 	auto_json message = new_message("done");
 	struct job *job = ctx;
 
 	(void)transfer;
 	if (!message || !bl_json_set_string(message, "path", entry->path) ||
-	    !bl_json_set_int(message, "size", entry->size))
+	    !bl_json_set_int(message, "size", entry->size) ||
+	    (!good && !bl_json_set_bool(message, "good", false)))
 		return bl_err_nomem(err);
 	return ask(&job->dones, message, entry, err);
 }

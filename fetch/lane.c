@@ -18,12 +18,33 @@
 
 /* ---- Judging the head ---- */
 
+/* What an origin says of a file's version, be it a weak ETag or a date, is the same for all of its ranges. */
+static int judge_version(struct bl_lane *lane, const char *etag, struct bl_err *err)
+{
+	struct bl_arrival *file = lane->file;
+	const char *date = bl_http_headers_get(&lane->wire.answer, "Last-Modified");
+	const char *version = etag ? etag : date ? date : "";
+
+	if (file->version && strcmp(file->version_origin, lane->wire.url.origin) == 0)
+		return strcmp(file->version, version) == 0
+			       ? 0
+			       : bl_source_explain(file->entry->path, 412, true, err);
+	free(TAKE_PTR(file->version));
+	free(TAKE_PTR(file->version_origin));
+	file->version = strdup(version);
+	file->version_origin = strdup(lane->wire.url.origin);
+	return file->version && file->version_origin ? 0 : bl_err_nomem(err);
+}
+
 static int judge_etag(struct bl_lane *lane, struct bl_err *err)
 {
 	struct bl_arrival *file = lane->file;
 	const char *etag = bl_http_headers_get(&lane->wire.answer, "ETag");
 	const char *listed = file->location.if_match && lane->hops == 0 ? file->entry->etag : NULL;
+	int rc = judge_version(lane, etag, err);
 
+	if (rc < 0)
+		return rc;
 	if (!etag || !bl_http_is_strong_etag(etag))
 		return listed ? bl_err_set(err, BL_EX_RETRY, EIO,
 					   "a range without the ETag of its file")
@@ -215,6 +236,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 	if ((int64_t)len > lane->asked_to - next) {
 		lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, EIO,
 				      "the origin sends more than the range asked for");
+		if (lane->file->location.whole) /* another file than the one that was listed */
+			lane->at = lane->from;
 		return 0;
 	}
 	/* `to` may have come nearer than what is here already */
@@ -224,8 +247,12 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 		return 0;
 	*lane->arrived += (int64_t)part;
 	lane->last_byte = bl_retry_now();
-	/* The rest was given to another lane: this request ends here, and all is well. */
-	return lane->at == lane->to && lane->to < lane->asked_to ? 0 : len;
+	/* The rest was given to another lane, perhaps with some of what is held: this request ends here, and all
+	 * is well. */
+	if (lane->to >= lane->asked_to || lane->at + (int64_t)lane->n_held < lane->to)
+		return len;
+	(void)bl_lane_flush(lane);
+	return 0;
 }
 
 /* ---- Requests ---- */
@@ -375,7 +402,7 @@ enum bl_lane_end bl_lane_finish(struct bl_lane *lane, CURLcode code, int *rc, st
 		lane->at = lane->from; /* what came was no content */
 		return finish_status(lane, rc, err);
 	}
-	if (lane->judged && lane->at == lane->to)
+	if (lane->judged && lane->at >= lane->to)
 		return BL_LANE_DONE;
 	if (code != CURLE_OK) {
 		*rc = bl_wire_explain(&lane->wire, code, err);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/contract.h"
 #include "common/err.h"
 #include "fetch/address.h"
 
@@ -161,12 +162,25 @@ static int read_endpoint(const char *text, const char *const *known, struct endp
 	return 0;
 }
 
+static int only_known(const bl_json *endpoints, struct bl_err *err)
+{
+	const char *kinds[N_ENDPOINTS + 1] = {NULL};
+	int rc;
+
+	for (size_t i = 0; i < N_ENDPOINTS; i++)
+		kinds[i] = endpoint_kinds[i].scheme;
+	rc = bl_json_only_keys(endpoints, kinds, err);
+	if (rc < 0)
+		bl_err_wrap(err, "endpoints: ");
+	return rc;
+}
+
 static int read_endpoints(struct bl_net *net, const bl_json *config, struct bl_err *err)
 {
 	const bl_json *endpoints = NULL;
 	int rc = bl_json_get_object(config, "endpoints", &endpoints, err);
 
-	if (rc <= 0)
+	if (rc <= 0 || (rc = only_known(endpoints, err)) < 0)
 		return rc;
 	for (size_t i = 0; i < N_ENDPOINTS; i++) {
 		const char *text = NULL;
@@ -228,13 +242,16 @@ static int read_networks(struct bl_net *net, const bl_json *config, struct bl_er
 
 static int read_proxy(struct bl_net *net, const bl_json *config, struct bl_err *err)
 {
+	static const char *const keys[] = {"url", "no_proxy", NULL};
 	const bl_json *proxy = NULL;
 	int rc = bl_json_get_object(config, "proxy", &proxy, err);
 
 	if (rc <= 0)
 		return rc;
-	if ((rc = read_text(proxy, "url", &net->proxy, err)) < 0 ||
-	    (rc = read_list(proxy, "no_proxy", &net->no_proxy, err)) < 0)
+	if ((rc = bl_json_only_keys(proxy, keys, err)) < 0)
+		bl_err_wrap(err, "proxy: ");
+	else if ((rc = read_text(proxy, "url", &net->proxy, err)) < 0 ||
+		 (rc = read_list(proxy, "no_proxy", &net->no_proxy, err)) < 0)
 		bl_err_wrap(err, "proxy.");
 	else if (!net->proxy)
 		rc = bl_err_config(err, "proxy.url: is missing");
@@ -245,12 +262,14 @@ static int read_proxy(struct bl_net *net, const bl_json *config, struct bl_err *
 
 int bl_net_new(const bl_json *config, struct bl_net **ret, struct bl_err *err)
 {
+	static const char *const keys[] = {BL_CONFIG_KEYS, NULL};
 	auto_net net = calloc(1, sizeof(*net));
 	int rc;
 
 	if (!net)
 		return bl_err_nomem(err);
-	if ((rc = read_endpoints(net, config, err)) < 0 ||
+	if ((rc = bl_json_only_keys(config, keys, err)) < 0 ||
+	    (rc = read_endpoints(net, config, err)) < 0 ||
 	    (rc = read_origins(net, config, err)) < 0 ||
 	    (rc = read_networks(net, config, err)) < 0 ||
 	    (rc = read_list(config, "file_roots", &net->file_roots, err)) < 0 ||

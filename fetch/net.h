@@ -19,7 +19,7 @@ struct bl_err;
 
 struct bl_net; /* the operator's configuration of everything that fetch needs */
 
-/* From the `config` object of common/job.h; unknown members are left to the agent. */
+/* From the `config` object of common/job.h, or all of ballastd.json. Unknown keys are errors. */
 int bl_net_new(const bl_json *config, struct bl_net **ret, struct bl_err *err);
 void bl_net_free(struct bl_net **net);
 #define auto_net __attribute__((cleanup(bl_net_free))) struct bl_net *

@@ -29,6 +29,7 @@ struct publishing {
 	struct bl_task task; /* first */
 	struct pull *pull;
 	const struct bl_entry *entry;
+	bool good;
 	int rc;
 	struct bl_err err;
 };
@@ -55,8 +56,10 @@ static void run_publish(struct bl_task *task)
 {
 	struct publishing *publishing = (struct publishing *)task;
 
-	publishing->rc =
-		bl_shelf_publish(&publishing->pull->shelf, publishing->entry, &publishing->err);
+	publishing->rc = publishing->good ? bl_shelf_publish(&publishing->pull->shelf,
+							     publishing->entry, &publishing->err)
+					  : bl_shelf_discard(&publishing->pull->shelf,
+							     publishing->entry, &publishing->err);
 }
 
 static void drop_publish(struct bl_task *task)
@@ -65,7 +68,7 @@ static void drop_publish(struct bl_task *task)
 }
 
 static int sink_done(void *ctx, struct bl_transfer *transfer, const struct bl_entry *entry,
-		     struct bl_err *err)
+		     bool good, struct bl_err *err)
 {
 	struct pull *pull = ctx;
 	struct publishing *publishing = calloc(1, sizeof(*publishing));
@@ -77,6 +80,7 @@ static int sink_done(void *ctx, struct bl_transfer *transfer, const struct bl_en
 	publishing->task.drop = drop_publish;
 	publishing->pull = pull;
 	publishing->entry = entry;
+	publishing->good = good;
 	bl_worker_submit(pull->worker, &publishing->task);
 	return 0;
 }
@@ -190,5 +194,7 @@ int bl_pull_run(int argc, char **argv, struct bl_err *err)
 		return rc;
 	if (!options.quiet)
 		say_end(&pull, &session);
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return bl_err_sys(err, errno, "all is there; write that");
 	return 0;
 }

@@ -22,6 +22,37 @@
 #define NAME_LENGTH 80		       /* of a file in .ballast-fetch */
 #define SYNC_ALONE  (INT64_C(4) << 20) /* bytes from which a file is synced by itself */
 
+/* Whatever stands there, to open it holds nobody up. */
+#define READ (O_RDONLY | O_NONBLOCK | O_NOCTTY)
+
+/* What `r` keeps us from doing with `path` below DIR, and what mends that. */
+static int explain(int r, const struct bl_shelf *shelf, const char *what, const char *path,
+		   struct bl_err *err)
+{
+	static const struct {
+		int error, code;
+		const char *advice;
+	} table[] = {
+		{ENOSPC, BL_EX_RETRY, "make room there, or choose another directory"},
+		{EDQUOT, BL_EX_RETRY, "make room there, or choose another directory"},
+		{EIO, BL_EX_RETRY, "look at its disk"},
+		{EROFS, BL_EX_CONFIG, "choose a directory that can be written to"},
+		{EACCES, BL_EX_CONFIG, "choose a directory that you may write to"},
+		{EPERM, BL_EX_CONFIG, "choose a directory that you may write to"},
+		{ENOTDIR, BL_EX_CONFIG, "remove what is in the way, or choose another directory"},
+		{EISDIR, BL_EX_CONFIG, "remove what is in the way, or choose another directory"},
+		{ENOTEMPTY, BL_EX_CONFIG, "remove what is in the way, or choose another directory"},
+		{EEXIST, BL_EX_CONFIG, "remove what is in the way, or choose another directory"},
+		{ELOOP, BL_EX_CONFIG, "remove what is in the way, or choose another directory"},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
+		if (table[i].error == -r)
+			return bl_err_set(err, table[i].code, -r, "%s '%.200s' in '%.200s': %s; %s",
+					  what, path, shelf->name, strerror(-r), table[i].advice);
+	return bl_err_sys(err, -r, "%s '%.200s' in '%.200s'", what, path, shelf->name);
+}
+
 void bl_shelf_done(struct bl_shelf *shelf)
 {
 	bl_cleanup_fd(&shelf->record);
@@ -29,6 +60,30 @@ void bl_shelf_done(struct bl_shelf *shelf)
 	bl_cleanup_fd(&shelf->work);
 	bl_cleanup_fd(&shelf->dir);
 	*shelf = BL_SHELF_INIT;
+}
+
+/* A file of ours in .ballast-fetch. What is no regular file there is not ours: it makes way. */
+static int open_own(const struct bl_shelf *shelf, const char *name, int flags, struct bl_err *err)
+{
+	char path[sizeof(BL_SHELF_NAME) + NAME_LENGTH];
+	int fd = -ENOENT;
+
+	(void)snprintf(path, sizeof(path), BL_SHELF_NAME "/%s", name);
+	for (int tries = 0; tries < 2; tries++) {
+		struct stat st;
+
+		fd = bl_sys_openat(shelf->work, name, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+				   0600);
+		if (fd >= 0 && bl_sys_fstat(fd, &st) >= 0 && S_ISREG(st.st_mode))
+			return fd;
+		if (fd < 0 && fd != -ELOOP && fd != -ENXIO)
+			break;
+		bl_cleanup_fd(&fd);
+		fd = -EEXIST;
+		if (bl_sys_unlinkat(shelf->work, name, 0) < 0)
+			break;
+	}
+	return explain(fd, shelf, "open", path, err);
 }
 
 int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err)
@@ -43,22 +98,22 @@ int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err)
 	if (fresh.dir < 0)
 		return bl_err_set(err, BL_EX_CONFIG, EINVAL, "'%.200s': %s", dir,
 				  strerror(-fresh.dir));
+	fresh.name = dir;
 	fresh.work = bl_fs_open_dir(fresh.dir, BL_SHELF_NAME, 0700, true, err);
 	if (fresh.work < 0)
-		return fresh.work;
-	fresh.lock = bl_sys_openat(fresh.work, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+		return explain(fresh.work, &fresh, "make", BL_SHELF_NAME, err);
+	fresh.lock = open_own(&fresh, "lock", O_RDWR | O_CREAT, err);
 	if (fresh.lock < 0)
-		return bl_err_sys(err, -fresh.lock, "'%.200s/" BL_SHELF_NAME "/lock'", dir);
+		return fresh.lock;
 	if (flock(fresh.lock, LOCK_EX | LOCK_NB) < 0)
 		return bl_err_set(err, BL_EX_RETRY, EBUSY,
 				  "another pull works in '%.200s'; wait for its end", dir);
-	fresh.record =
-		bl_sys_openat(fresh.work, "record", O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+	fresh.record = open_own(&fresh, "record", O_RDWR | O_CREAT | O_APPEND, err);
 	if (fresh.record < 0)
-		return bl_err_sys(err, -fresh.record, "'%.200s/" BL_SHELF_NAME "/record'", dir);
+		return fresh.record;
 	auto_fd mark = bl_sys_openat(fresh.work, UNSETTLED, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (mark < 0 && mark != -EEXIST)
-		return bl_err_sys(err, -mark, "'%.200s/" BL_SHELF_NAME "/" UNSETTLED "'", dir);
+		return explain(mark, &fresh, "make", BL_SHELF_NAME "/" UNSETTLED, err);
 	fresh.unsettled = mark == -EEXIST;
 	*shelf = fresh;
 	fresh = BL_SHELF_INIT;
@@ -87,7 +142,7 @@ static bool still_has(const struct bl_shelf *shelf, const struct bl_entry *entry
 {
 	struct bl_digest digest;
 	struct stat st;
-	auto_fd fd = bl_fs_open_beneath(shelf->dir, entry->path, O_RDONLY, NULL);
+	auto_fd fd = bl_fs_open_beneath(shelf->dir, entry->path, READ, NULL);
 
 	return fd >= 0 && bl_sys_fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) &&
 	       st.st_size == entry->size &&
@@ -108,8 +163,8 @@ static int check_names(struct bl_manifest *manifest, struct bl_err *err)
 				err, BL_EX_CONFIG, EBADMSG,
 				"the source has '%.100s', and pull keeps its own state in "
 				"'" BL_SHELF_NAME "'; leave it out by --ignore='" BL_SHELF_NAME
-				"/**', or remove it from the source",
-				path);
+				"%s', or remove it from the source",
+				path, path[len] ? "/**" : "");
 	}
 	return 0;
 }
@@ -162,9 +217,9 @@ int bl_shelf_take(struct bl_shelf *shelf, const struct bl_entry *entry, struct b
 	if ((rc = name_for(entry, "part", part, err)) < 0 ||
 	    (rc = name_for(entry, "json", journal, err)) < 0)
 		return rc;
-	auto_fd fd = bl_sys_openat(shelf->work, part, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+	auto_fd fd = open_own(shelf, part, O_RDWR | O_CREAT, err);
 	if (fd < 0)
-		return bl_err_sys(err, -fd, "open a partial file");
+		return fd;
 	if ((rc = bl_sys_fstat(fd, &st)) < 0)
 		return bl_err_sys(err, -rc, "stat a partial file");
 	read_journal(shelf, entry, journal, &found);
@@ -176,8 +231,7 @@ int bl_shelf_take(struct bl_shelf *shelf, const struct bl_entry *entry, struct b
 	if (rc >= 0)
 		rc = bl_sys_ftruncate(fd, entry->size);
 	if (rc < 0)
-		return bl_err_set(err, BL_EX_RETRY, -rc, "'%.200s': %s", entry->path,
-				  strerror(-rc));
+		return explain(rc, shelf, "make room for", entry->path, err);
 	*have = found;
 	found = (struct bl_ranges){0};
 	return TAKE_FD(fd);
@@ -213,7 +267,7 @@ static int open_parent(const struct bl_shelf *shelf, const char *path, const cha
 			return bl_err_nomem(err);
 		int next = bl_fs_open_dir(dir, name, 0777, true, err);
 		if (next < 0)
-			return next;
+			return explain(next, shelf, "open the directory of", path, err);
 		close(dir);
 		dir = next;
 	}
@@ -244,11 +298,23 @@ static int give_name(struct bl_shelf *shelf, const struct bl_entry *entry, const
 	if (parent < 0)
 		return parent;
 	if ((rc = bl_sys_renameat2(shelf->work, part, parent, base, 0)) < 0)
-		return bl_err_set(err, BL_EX_RETRY, -rc, "publish '%.200s': %s", entry->path,
-				  strerror(-rc));
+		return explain(rc, shelf, "put in place", entry->path, err);
 	if ((rc = name_for(entry, "json", journal, err)) < 0)
 		return rc;
 	(void)bl_sys_unlinkat(shelf->work, journal, 0);
+	return 0;
+}
+
+int bl_shelf_discard(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_err *err)
+{
+	char part[NAME_LENGTH], journal[NAME_LENGTH];
+	int rc;
+
+	if ((rc = name_for(entry, "part", part, err)) < 0 ||
+	    (rc = name_for(entry, "json", journal, err)) < 0)
+		return rc;
+	(void)bl_sys_unlinkat(shelf->work, journal, 0);
+	(void)bl_sys_unlinkat(shelf->work, part, 0);
 	return 0;
 }
 
@@ -260,24 +326,21 @@ int bl_shelf_publish(struct bl_shelf *shelf, const struct bl_entry *entry, struc
 
 	if (rc < 0)
 		return rc;
-	auto_fd fd = bl_sys_openat(shelf->work, part, O_RDONLY | O_NOFOLLOW, 0);
+	auto_fd fd = open_own(shelf, part, O_RDONLY, err);
 	if (fd < 0)
-		return bl_err_sys(err, -fd, "open a partial file");
+		return fd;
 	if ((rc = bl_digest_of_file(BL_DIGEST_SHA256, fd, entry->size, &found, err)) < 0)
 		return rc;
 	if (bl_manifest_promised(entry, BL_DIGEST_SHA256, &wanted) &&
-	    !bl_digest_equal(&found, &wanted)) {
-		(void)bl_sys_unlinkat(shelf->work, part, 0);
-		return 0;
-	}
+	    !bl_digest_equal(&found, &wanted))
+		return bl_shelf_discard(shelf, entry, err);
 	rc = bl_sys_fchmod(fd, 0644);
 	if (rc >= 0 && entry->size >= SYNC_ALONE)
 		rc = bl_sys_fsync(fd);
 	else if (rc >= 0)
 		(void)bl_sys_write_back(fd); /* a hint; settle() is what counts */
 	if (rc < 0)
-		return bl_err_set(err, BL_EX_RETRY, -rc, "sync '%.200s': %s", entry->path,
-				  strerror(-rc));
+		return explain(rc, shelf, "sync", entry->path, err);
 	if ((rc = give_name(shelf, entry, part, err)) < 0 ||
 	    (rc = record(shelf, entry, &found, err)) < 0)
 		return rc;
@@ -301,11 +364,11 @@ struct settling {
 
 static int sync_beneath(const struct bl_shelf *shelf, const char *path, struct bl_err *err)
 {
-	auto_fd fd = bl_fs_open_beneath(shelf->dir, path, O_RDONLY, err);
+	auto_fd fd = bl_fs_open_beneath(shelf->dir, path, READ, err);
 	int rc = fd < 0 ? fd : bl_sys_fsync(fd);
 
 	if (fd >= 0 && rc < 0)
-		return bl_err_set(err, BL_EX_RETRY, -rc, "sync '%.200s': %s", path, strerror(-rc));
+		return explain(rc, shelf, "sync", path, err);
 	return rc < 0 ? rc : 0;
 }
 

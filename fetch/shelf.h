@@ -21,18 +21,19 @@
 #define BL_SHELF_NAME ".ballast-fetch"
 
 struct bl_shelf {
-	int dir;	/* DIR */
-	int work;	/* DIR/.ballast-fetch */
-	int lock;	/* held */
-	int record;	/* appended to */
-	bool unsettled; /* an earlier pull ended before bl_shelf_settle() */
+	int dir;	  /* DIR */
+	int work;	  /* DIR/.ballast-fetch */
+	int lock;	  /* held */
+	int record;	  /* appended to */
+	bool unsettled;	  /* an earlier pull ended before bl_shelf_settle() */
+	const char *name; /* of DIR, for messages; the caller's */
 };
 
 /* Makes what is missing. Another pull on the same directory is -EBUSY. */
 int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err);
 void bl_shelf_done(struct bl_shelf *shelf);
 #define auto_shelf    __attribute__((cleanup(bl_shelf_done))) struct bl_shelf
-#define BL_SHELF_INIT ((struct bl_shelf){-1, -1, -1, -1, false})
+#define BL_SHELF_INIT ((struct bl_shelf){-1, -1, -1, -1, false, ""})
 
 /* Marks as unchanged what was brought before, has the same promise and still the same bytes. A list with a
  * name below .ballast-fetch is refused (BL_EX_CONFIG, EBADMSG). */
@@ -41,6 +42,9 @@ int bl_shelf_compare(struct bl_shelf *shelf, struct bl_manifest *manifest, struc
 /* The partial file of an entry, and which of its bytes are there. Returns a descriptor. */
 int bl_shelf_take(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_ranges *have,
 		  struct bl_err *err);
+
+/* Forgets what came of a file: its content is not what was promised. Returns 0. */
+int bl_shelf_discard(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_err *err);
 
 /* Journals that these bytes are on disk. */
 int bl_shelf_note(struct bl_shelf *shelf, const struct bl_entry *entry,

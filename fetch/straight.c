@@ -231,6 +231,20 @@ int bl_straight_send(struct bl_straight *straight, struct bl_lane *lane, struct 
 
 /* ---- The head ---- */
 
+static enum bl_straight_end broken(struct bl_lane *lane, CURLcode *code, const char *why)
+{
+	(void)snprintf(lane->wire.detail, sizeof(lane->wire.detail), "%s", why);
+	*code = CURLE_RECV_ERROR;
+	return BL_STRAIGHT_OVER;
+}
+
+/* libcurl knows more of HTTP than we: it is to read this origin's answers. */
+static enum bl_straight_end leave_to_libcurl(struct bl_lane *lane, CURLcode *code, const char *why)
+{
+	lane->file->by_libcurl = true;
+	return broken(lane, code, why);
+}
+
 /* Hands the head's lines to the wire. False where the wire refuses them. */
 static bool take_lines(struct bl_lane *lane, const char *head, size_t len)
 {
@@ -259,13 +273,6 @@ static bool keep_head(struct bl_lane *lane, const char *head, size_t len)
 	return true;
 }
 
-static enum bl_straight_end broken(struct bl_lane *lane, CURLcode *code, const char *why)
-{
-	(void)snprintf(lane->wire.detail, sizeof(lane->wire.detail), "%s", why);
-	*code = CURLE_RECV_ERROR;
-	return BL_STRAIGHT_OVER;
-}
-
 /* recv() said 0 or -1. */
 static enum bl_straight_end no_bytes(struct bl_lane *lane, ssize_t n, CURLcode *code)
 {
@@ -289,8 +296,7 @@ static enum bl_straight_end judge(struct bl_lane *lane, CURLcode *code)
 		return BL_STRAIGHT_OVER;
 	if (bl_http_headers_get(answer, "Transfer-Encoding") ||
 	    !bl_http_headers_get(answer, "Content-Length")) {
-		lane->file->by_libcurl = true;
-		return broken(lane, code, "an answer without its length");
+		return leave_to_libcurl(lane, code, "an answer without its length");
 	}
 	return bl_lane_judge(lane) < 0 ? BL_STRAIGHT_OVER : BL_STRAIGHT_MORE;
 }
@@ -310,16 +316,20 @@ static enum bl_straight_end read_head(const struct bl_straight *straight, struct
 	const char *end = memmem(straight->buffer, have, "\r\n\r\n", 4);
 	size_t len = end ? (size_t)(end - straight->buffer) + 4 : have;
 	/* The body stays where it is. */
-	if (recv(lane->sock, at, len - had, MSG_DONTWAIT) != (ssize_t)(len - had) ||
-	    (!end && (have == BUFFER || !keep_head(lane, straight->buffer, have))))
-		return broken(lane, code, "the head of an answer is too long");
+	if (recv(lane->sock, at, len - had, MSG_DONTWAIT) != (ssize_t)(len - had))
+		return broken(lane, code, "the head of an answer cannot be read");
+	if (memmem(straight->buffer, len, "\n\n", 2))
+		return leave_to_libcurl(lane, code, "an answer whose lines end in LF alone");
+	if (!end && (have == BUFFER || !keep_head(lane, straight->buffer, have)))
+		return leave_to_libcurl(lane, code, "the head of an answer is too long");
 	if (!end)
 		return BL_STRAIGHT_MORE;
 	lane->n_head = 0;
 	lane->keeps = len > 9 && memcmp(straight->buffer, "HTTP/1.1 ", 9) == 0;
-	if (strncmp(straight->buffer, "HTTP/1.", 7) != 0 ||
-	    !take_lines(lane, straight->buffer, len))
-		return broken(lane, code, "the head of an answer is none of HTTP/1.1");
+	if (strncmp(straight->buffer, "HTTP/1.", 7) != 0)
+		return leave_to_libcurl(lane, code, "an answer that is none of HTTP/1.1");
+	if (!take_lines(lane, straight->buffer, len))
+		return leave_to_libcurl(lane, code, "a head of an answer that is refused");
 	return judge(lane, code);
 }
 

@@ -35,10 +35,10 @@ struct bl_sink {
 	/* These bytes of a file are on disk. NULL where the sink sees to that by itself. */
 	int (*have)(void *ctx, const struct bl_entry *entry, const struct bl_ranges *ranges,
 		    struct bl_err *err);
-	/* All of it is in place and the descriptor closed; bl_transfer_settled() answers, at once
-	 * or later. */
+	/* All of it is in place and the descriptor closed; bl_transfer_settled() answers, at once or
+	 * later. Not `good`: it has another digest than its origin promises, and is to be refused. */
 	int (*done)(void *ctx, struct bl_transfer *transfer, const struct bl_entry *entry,
-		    struct bl_err *err);
+		    bool good, struct bl_err *err);
 	/* So many bytes have arrived in all: at most a few times a second. */
 	int (*progress)(void *ctx, int64_t bytes, struct bl_err *err);
 	int (*on_readable)(void *ctx, struct bl_transfer *transfer, struct bl_err *err);

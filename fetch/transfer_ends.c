@@ -12,9 +12,10 @@
 #include "fetch/retry.h"
 #include "fetch/transfer_impl.h"
 
-#define MAX_FAILS     6	   /* tries in a row of one file that bring no byte */
-#define MAX_RELOCATED 3	   /* times in a row that a location is refused */
-#define STALL	      8000 /* ms without a byte, then another connection */
+#define MAX_FAILS     6		  /* tries in a row of one file that bring no byte */
+#define MAX_RELOCATED 3		  /* times in a row that a location is refused */
+#define WORTH	      (16 * 1024) /* bytes of a range that are more than a dribble */
+#define STALL	      8000	  /* ms without a byte, then another connection */
 
 /* What of [from, to) is neither here nor asked for by another lane is to be asked for again. */
 static int put_back(struct bl_transfer *transfer, struct bl_arrival *file, int64_t from, int64_t to,
@@ -35,6 +36,15 @@ static int put_back(struct bl_transfer *transfer, struct bl_arrival *file, int64
 	return rc;
 }
 
+/* Whether what the lane brought shows that it works in principle. Of a whole answer that broke off nothing is
+ * kept. */
+static bool is_worth(const struct bl_lane *lane)
+{
+	if (lane->at == lane->to)
+		return lane->at > lane->from;
+	return !lane->file->location.whole && lane->at - lane->from >= WORTH;
+}
+
 /* Takes what a lane brought, and the lane off its file. */
 static int collect(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_err *err)
 {
@@ -48,7 +58,7 @@ static int collect(struct bl_transfer *transfer, struct bl_lane *lane, struct bl
 		return lane->rc;
 	}
 	int64_t from = lane->from, at = content ? lane->at : from, to = lane->to;
-	if (at > from)
+	if (is_worth(lane) && content)
 		file->fails = file->relocated = 0;
 	bl_transfer_set_idle(transfer, lane);
 	int rc = bl_ranges_add(&file->arrived, from, at, err);
@@ -147,7 +157,9 @@ static int follow(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_
 		rc = transfer->ops->redirected(transfer->state, lane->file->entry,
 					       &lane->wire.answer, err);
 	bl_transfer_take_off(transfer, lane);
-	if (rc < 0 || (rc = bl_lane_follow(lane, err)) < 0) {
+	if (rc >= 0 && (rc = bl_lane_follow(lane, err)) < 0)
+		bl_err_wrap(err, "'%.200s': its origin leads elsewhere: ", lane->file->entry->path);
+	if (rc < 0) {
 		lane->state = BL_LANE_IDLE; /* is no longer on the wire */
 		lane->file->lanes--;
 		lane->file = NULL;
@@ -177,7 +189,7 @@ static int settle_lane(struct bl_transfer *transfer, struct bl_lane *lane, enum 
 		failed = handle_busy(transfer, lane, status, rc, err);
 	if (failed < 0)
 		return failed;
-	bool brought = lane->judged && lane->at > lane->from;
+	bool brought = lane->judged && is_worth(lane);
 	if ((failed = collect(transfer, lane, err)) < 0)
 		return failed;
 	if (end == BL_LANE_BROKEN && (failed = fail(transfer, file, lane, NULL, rc, err)) < 0)

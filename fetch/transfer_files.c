@@ -92,10 +92,8 @@ static int conclude(struct bl_transfer *transfer, struct bl_arrival *file, struc
 	bool good = file->good;
 
 	drop_file(transfer, file);
-	if (!good)
-		return bring_again(transfer, entry, err);
 	transfer->settling++;
-	return transfer->sink->done(transfer->sink->ctx, transfer, entry, err);
+	return transfer->sink->done(transfer->sink->ctx, transfer, entry, good, err);
 }
 
 /* While the worker is at it, its descriptor stays open. */

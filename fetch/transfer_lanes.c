@@ -62,8 +62,12 @@ static int start(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_a
 		rc = bl_wire_init(&lane->wire, bl_http_net(transfer->http),
 				  bl_http_share(transfer->http), err);
 	lane->arrived = &transfer->arrived;
-	if (rc < 0 || (rc = bl_lane_start(lane, file, from, to, err)) < 0)
+	if (rc < 0)
 		return rc;
+	if ((rc = bl_lane_start(lane, file, from, to, err)) < 0) {
+		bl_err_wrap(err, "'%.200s': ", file->entry->path);
+		return rc;
+	}
 	file->lanes++;
 	transfer->busy++;
 	return bl_transfer_launch(transfer, lane, err);

@@ -55,6 +55,19 @@ static int required_pem(const bl_json *json, const char *key, char **ret, struct
 	return *ret ? 0 : bl_err_nomem(err);
 }
 
+/* No other value of a secret is shown. */
+static const char *show_type(const char *type)
+{
+	static const char *const others[] = {
+		"authorized_user", "external_account", "external_account_authorized_user",
+		"gdch_service_account", "impersonated_service_account"};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (strcmp(type, others[i]) == 0)
+			return others[i];
+	return "another type";
+}
+
 static int check_type(const bl_json *json, const struct bl_net *net, struct bl_err *err)
 {
 	auto_free char *type = NULL;
@@ -65,9 +78,9 @@ static int check_type(const bl_json *json, const struct bl_net *net, struct bl_e
 		return r;
 	if (strcmp(type, "service_account") != 0)
 		return bl_cloud_fail(err, EINVAL,
-				     "the secret is a Google credential of type '%.40s'; put a "
-				     "service account's key there (\"type\": \"service_account\")",
-				     type);
+				     "the secret is a Google credential of %s; put a service "
+				     "account's key there (\"type\": \"service_account\")",
+				     show_type(type));
 	r = bl_cloud_secret_text(json, "token_uri", &uri, err);
 	if (r <= 0 || bl_net_endpoint(net, "sts"))
 		return r;

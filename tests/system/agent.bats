@@ -180,6 +180,51 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	expect_code 200
 }
 
+# Git's SHA-1 is all that the Hub promises of a small file, and fetch computes it, not the agent.
+@test "agent: bytes with another digest than fetch computes are brought again, then refused, and nothing of them stays" {
+	origin_control "$CDN" faults '[{"match": "resolve-cache.*config.json", "kind": "flip", "times": 1}]'
+	put c1 default "$MODEL"
+	expect_code 200
+	cmp "$T/model/config.json" "$(answer '.weights[0].path')/config.json"
+	echo '{"another": "one"}' >"$T/model/config.json"
+	origin_control "$HUB" rescan
+	origin_control "$CDN" faults '[{"match": "resolve-cache.*config.json", "kind": "flip"}]'
+	put c2 default "$(items hf://org/model '{"ignore_patterns": ["*.md"]}')"
+	expect_code 502
+	assert_equal "$(answer .class)" corrupt
+	assert_equal "$(find "$T/cache/partial" -mindepth 1 -not -name '*.memo' -not -name 'spare.*' | wc -l)" 0
+	origin_control "$CDN" faults '[]'
+	put c2 default "$(items hf://org/model '{"ignore_patterns": ["*.md"]}')"
+	expect_code 200
+	cmp "$T/model/config.json" "$(answer '.weights[0].path')/config.json"
+}
+
+# A weak ETag promises nothing of bytes: what an earlier try has brought may be of another version.
+@test "agent: bytes of an earlier try are taken up only where the origin says which version they are of" {
+	make_tls
+	mkdir "$T/www"
+	head -c 8M /dev/urandom >"$T/www/model.bin"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	# The process that fetches is nobody's: it must reach the authority's certificate.
+	chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
+	stop_agent
+	agent_config '.allowed_origins += [$origin] | .ca_file = $ca' --arg origin "$ORIGIN" --arg ca "$T/ca.pem"
+	start_agent
+	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "headers", "headers": {"ETag": "W/\"1\""}},
+		{"match": "model", "kind": "stall", "at": 0.5, "after": 1}]'
+	put c1 default "$(items "$ORIGIN/model.bin")" 0
+	expect_code 202
+	origin_control "$ORIGIN" "wait?reached=8"
+	until [ "$(answer .progress.bytes_done)" -gt 0 ]; do agent GET "/v1/containers/c1?wait=0.1"; done
+	stop_agent
+	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "headers", "headers": {"ETag": "W/\"2\""}},
+		{"match": "model", "kind": "replace"}]'
+	start_agent
+	wait_state c1 ready
+	python3 -c 'import sys; a, b = (open(p, "rb").read() for p in sys.argv[1:]); sys.exit(a != bytes(x ^ 255 for x in b))' \
+		"$(answer '.weights[0].path')" "$T/www/model.bin"
+}
+
 @test "agent: a leader's crash is retried and told to nobody" {
 	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 64}]'
 	put c1 default "$MODEL" 0

@@ -196,6 +196,68 @@ pull_on_terminal() {
 	run ! grep "not ours" "$T/out/.ballast-fetch/record"
 }
 
+# in_the_way STATUS TEXT COMMAND...: what the pull into $T/way says after that was done to an earlier one.
+in_the_way() {
+	local status=$1 text=$2
+	shift 2
+	rm -rf "$T/way"
+	fetch pull --quiet hf://owner/model "$T/way"
+	(cd "$T/way" && "$@")
+	run fetch pull --quiet hf://owner/model "$T/way"
+	assert_status "$status"
+	assert_output "$text"
+	[ "$status" -ne 0 ] || assert_same "$T/model" "$T/way"
+}
+
+@test "pull: what stands in its way is said with DIR and the next step, or makes way; nothing holds it up" {
+	local state=.ballast-fetch
+	truncate -s 100000 "$T/model/model.safetensors"
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	in_the_way 0 '' bash -c 'rm config.json && mkfifo config.json'
+	in_the_way 0 '' bash -c 'rm config.json && ln -s /etc/passwd config.json'
+	in_the_way 64 "put in place 'config.json' in '$T/way': Is a directory; remove what is in the way" \
+		bash -c 'rm config.json && mkdir config.json'
+	in_the_way 64 "open the directory of 'tokenizer/vocab.txt' in '$T/way'" bash -c 'rm -r tokenizer && ln -s /etc tokenizer'
+	in_the_way 64 "make '$state' in '$T/way': Not a directory" bash -c "rm -r $state && touch $state"
+	in_the_way 0 '' bash -c "rm $state/record && mkfifo $state/record"
+	in_the_way 0 '' bash -c "rm $state/record && ln -s /etc/passwd $state/record"
+	in_the_way 64 "open '$state/record' in '$T/way'" bash -c "rm $state/record && mkdir $state/record"
+	mkdir "$T/small"
+	mount -t tmpfs -o size=4k,nr_inodes=4 none "$T/small"
+	run fetch pull --quiet hf://owner/model "$T/small"
+	assert_status 75
+	assert_output "in '$T/small': No space left on device; make room there"
+	mount -o remount,ro "$T/small"
+	run fetch pull --quiet hf://owner/model "$T/small"
+	assert_status 64
+	assert_output "in '$T/small': Read-only file system; choose a directory that can be written to"
+	umount "$T/small"
+}
+
+@test "pull: an end that cannot be said is no success" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	run bash -c "\"\$1\" pull --config=\"\$2\" hf://owner/model \"\$3\" >/dev/full" bash \
+		"$BUILD/ballast-fetch" "$T/fetch.json" "$T/out"
+	assert_status 70
+	assert_output "No space left on device"
+	assert_same "$T/model" "$T/out"
+}
+
+# A request to the public host, with the credential, is what a misspelt endpoint would lead to.
+@test "by hand: a configuration's unknown key is an error, at every depth" {
+	local change
+	start_hub --repo "owner/model=$T/model"
+	for change in '.endpoint = .endpoints' '.endpoints.hff = .endpoints.hf' '.proxy = {"urll": "http://127.0.0.1:1"}'; do
+		hub_config "$change"
+		run fetch plan hf://owner/model
+		assert_status 64
+		assert_output "unknown"
+		assert_equal "$(origin_stats "$HUB" '.requests | length')" 0
+	done
+}
+
 @test "https: one file, called file; a server without ranges; a size that nobody says" {
 	make_tls
 	mkdir "$T/www"

@@ -58,12 +58,43 @@ refuses() {
 		{"match": "^GET /repos/", "kind": "close", "times": 3}]'
 }
 
+@test "a byte and no more in each answer is no progress" {
+	refuses '[{"match": "^GET /repos/", "kind": "short", "bytes": 1}]' 75 "tried 7 times"
+}
+
 @test "bytes behind the range are not taken" {
 	mends '[{"match": "^GET /repos/", "kind": "long", "bytes": 100, "times": 4}]'
 }
 
 @test "an object that is replaced while it is read: looked at again, then refused" {
 	refuses '[{"match": "^GET /repos/", "kind": "replace", "after": 5}]' 75 ""
+}
+
+@test "without a strong ETag too: an object that is replaced while it is read is no mixture" {
+	local etag old new pid
+	make_tls IP:127.0.0.1
+	mkdir "$T/www"
+	head -c 8M /dev/urandom >"$T/www/model.bin"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	jq -n --arg ca "$T/ca.pem" --arg o "$ORIGIN" '{ca_file: $ca, allowed_origins: [$o]}' >"$T/fetch.json"
+	for etag in '"ETag": "W/\\"%d\\""' '"ETag": null, "Last-Modified": "Mon, 0%d Jan 2024 00:00:00 GMT"'; do
+		# shellcheck disable=SC2059
+		old=$(printf "$etag" 1) new=$(printf "$etag" 2)
+		origin_control "$ORIGIN" reset
+		origin_control "$ORIGIN" faults "[{\"match\": \"model\", \"kind\": \"headers\", \"headers\": {$old}},
+			{\"match\": \"model\", \"kind\": \"short\", \"at\": 0.5, \"after\": 1},
+			{\"match\": \"model\", \"kind\": \"hold\", \"after\": 9}]"
+		fetch pull --quiet "$ORIGIN/model.bin" "$T/mix" 3>&- &
+		pid=$!
+		origin_control "$ORIGIN" "wait?reached=1"
+		origin_control "$ORIGIN" faults "[{\"match\": \"model\", \"kind\": \"headers\", \"headers\": {$new}},
+			{\"match\": \"model\", \"kind\": \"replace\"}]"
+		origin_control "$ORIGIN" release
+		wait "$pid"
+		python3 -c 'import sys; a, b = (open(p, "rb").read() for p in sys.argv[1:]); sys.exit(a != bytes(x ^ 255 for x in b))' \
+			"$T/mix/file" "$T/www/model.bin"
+		rm -r "$T/mix"
+	done
 }
 
 @test "a stall at 99 %: another connection brings the rest" {

@@ -40,9 +40,10 @@ static void on_open(struct bl_job *job, struct bl_manifest_file *file, void *dat
 	((struct rig *)data)->opened = file;
 }
 
-static void on_done(struct bl_job *job, struct bl_manifest_file *file, void *data)
+static void on_done(struct bl_job *job, struct bl_manifest_file *file, bool good, void *data)
 {
 	(void)job;
+	(void)good;
 	((struct rig *)data)->done = file;
 }
 
