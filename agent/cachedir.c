@@ -384,7 +384,7 @@ static int open_root(struct bl_cachedir *dirs, const char *path, struct bl_err *
 		return r;
 	if (flock(dirs->root, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK
-			       ? bl_err_set(err, BL_EX_CONFIG, EBUSY,
+			       ? bl_err_set(err, BL_EX_REFUSED, EBUSY,
 					    "another ballastd has this cache: stop it, or give "
 					    "another --cache-dir")
 			       : bl_err_sys(err, errno, "lock");

@@ -97,11 +97,36 @@ static int want_path(const bl_json *value, struct bl_err *err)
 
 /* ---- Keys ---- */
 
+/* fetch judges these as a whole, when a download begins; what would fail them all is said at the start. */
+static bool is_printable(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text <= ' ' || (unsigned char)*text >= 0x7f)
+			return false;
+	return true;
+}
+
+/* Of an URL: a host and no more, but for a slash at its end. */
+static bool is_origin(const char *url)
+{
+	const char *host = strstr(url, "://") + 3;
+	size_t len = strcspn(host, "/?#@\\");
+
+	return len > 0 && (!host[len] || strcmp(host + len, "/") == 0);
+}
+
+/* At most one of the placeholders that fetch fills in, and nothing behind the path. */
+static bool is_base(const char *url)
+{
+	const char *brace = strchr(url, '{');
+
+	return !strpbrk(url, "?#") && (!brace || !strchr(brace + 1, '{'));
+}
+
 static bool is_http_url(const char *text)
 {
-	return text && strlen(text) <= BL_MAX_FIELD &&
-	       (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0) &&
-	       !strpbrk(text, " \t\r\n");
+	return text && strlen(text) <= BL_MAX_FIELD && is_printable(text) &&
+	       (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0);
 }
 
 static int take_endpoints(struct bl_config *config, const bl_json *value, struct bl_err *err)
@@ -112,7 +137,7 @@ static int take_endpoints(struct bl_config *config, const bl_json *value, struct
 	if (!bl_json_is_object(value))
 		return bl_err_config(err, "expected an object of scheme to base URL");
 	for (const bl_json *at = bl_json_first(value); at; at = bl_json_next(at))
-		if (!is_http_url(bl_json_string(at)))
+		if (!is_http_url(bl_json_string(at)) || !is_base(bl_json_string(at)))
 			return bl_err_config(err, "%s: expected an http or https URL",
 					     bl_json_key(at));
 	(void)config;
@@ -125,8 +150,9 @@ static int take_origins(struct bl_config *config, const bl_json *value, struct b
 
 	(void)config;
 	for (const bl_json *at = r < 0 ? NULL : bl_json_first(value); at; at = bl_json_next(at))
-		if (!is_http_url(bl_json_string(at)))
-			return bl_err_config(err, "expected \"scheme://host:port\" entries");
+		if (!is_http_url(bl_json_string(at)) || !is_origin(bl_json_string(at)))
+			return bl_err_config(err, "'%.100s' is not scheme://host:port",
+					     bl_json_string(at));
 	return r;
 }
 

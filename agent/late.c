@@ -175,6 +175,8 @@ static void say_progress(struct bl_timer *timer)
 	if (late->gate < 0 || late->lines.len > 0 || late->said)
 		return;
 	late->owner.progress(late->owner.data, &done, &total);
+	if (total == 0) /* nothing is known yet, or not any more, before another try */
+		return;
 	len = snprintf(line, sizeof(line), "progress %llu %llu\n", done, total);
 	/* Less than PIPE_BUF: whole, or dropped because the gate is full. */
 	if (write(late->gate, line, (size_t)len) < 0)

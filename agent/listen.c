@@ -29,7 +29,33 @@ static bool is_alive(const struct sockaddr_un *address)
 			   errno == EAGAIN);
 }
 
-/* Makes the socket's directory, and holds it against another agent that starts just now. */
+/*
+ * Holds the socket's name against another agent that starts just now. A file of root's alone beside it is
+ * locked: a directory can be locked, and kept, by whoever may read it.
+ */
+static int lock_name(const char *path, struct bl_err *err)
+{
+	char name[PATH_MAX];
+	struct stat st;
+	auto_fd fd = -1;
+	int r;
+
+	(void)snprintf(name, sizeof(name), "%s.lock", path);
+	fd = bl_sys_openat(AT_FDCWD, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+			   0600);
+	if (fd < 0)
+		return bl_err_sys(err, -fd, "open '%s'", name);
+	r = bl_sys_fstat(fd, &st);
+	if (r < 0)
+		return bl_err_sys(err, -r, "stat '%s'", name);
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+		return bl_err_refuse(err, "'%s' is not ours alone: remove it", name);
+	if (flock(fd, LOCK_EX) < 0)
+		return bl_err_sys(err, errno, "lock '%s'", name);
+	return TAKE_FD(fd);
+}
+
+/* Makes the socket's directory, then locks its name. */
 static int lock_directory(const char *path, struct bl_err *err)
 {
 	auto_free char *copy = strdup(path);
@@ -54,9 +80,7 @@ static int lock_directory(const char *path, struct bl_err *err)
 	r = made ? bl_sys_fchmod(fd, 0755) : 0;
 	if (r < 0)
 		return bl_err_sys(err, -r, "chmod '%s'", copy);
-	if (flock(fd, LOCK_EX) < 0)
-		return bl_err_sys(err, errno, "lock '%s'", copy);
-	return TAKE_FD(fd);
+	return lock_name(path, err);
 }
 
 /* Removes what a dead agent left; what is no socket is somebody's file, and the option a mistake. */

@@ -113,7 +113,11 @@ int bl_store_tree_remove(struct bl_store *store, const struct bl_digest *name, s
 		return bl_store_no_tree(name, err);
 	bl_digest_to_hex(name, hex);
 	if (entry->leases > 0 || entry->holds > 0)
-		return bl_err_set(err, BL_EX_REFUSED, EBUSY, "tree %s is in use", hex);
+		return bl_err_set(
+			err, BL_EX_REFUSED, EBUSY,
+			"tree %s is in use, or held for a container that ended less than "
+			"lease_grace ago: ballast status tells; try again when it is free",
+			hex);
 	if (entry->pinned)
 		return bl_err_set(err, BL_EX_REFUSED, EBUSY,
 				  "tree %s is pinned: unpin it first, by ballast pin --remove",

@@ -159,6 +159,7 @@ static int start_job(struct bl_work *work, struct bl_err *err)
 		explicit_bzero(input.data, input.cap);
 	if (r < 0)
 		return r;
+	work->bytes_base = 0;
 	work->counted = true;
 	works->running++;
 	works->figures.jobs++;

@@ -75,6 +75,7 @@ uint64_t bl_work_resume_begin(struct bl_work *work)
 		flight->next = work->flights;
 		work->flights = flight;
 		bytes += flight->partial->on_disk;
+		work->bytes_base += bl_partial_have(flight->partial);
 	}
 	return bytes;
 }

@@ -285,7 +285,7 @@ static int reserve(struct bl_work *work, struct bl_err *err)
 		return r;
 	work->admitted = true;
 	work->reserved = missing - work->on_disk;
-	work->bytes_base = manifest->bytes - missing;
+	work->bytes_base += manifest->bytes - missing; /* beside what is there in part */
 	return 0;
 }
 

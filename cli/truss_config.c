@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/yaml.h"
+#include "common/attach.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
@@ -195,7 +196,15 @@ static int read_weights(const struct reader *reader)
 	if (bl_weights_from_json(bl_json_first(holder), &config->weights, reader->err) < 0)
 		return place_weights_error(reader, node);
 	for (size_t i = 0; i < config->weights.count; i++) {
-		r = bl_weights_item_to_json(&config->weights.items[i], canonical, reader->err);
+		const struct bl_weights_item *item = &config->weights.items[i];
+
+		/* What the hook would refuse when the container starts is better said now. */
+		if (bl_attach_check_location(item->mount_location, reader->err) < 0) {
+			bl_err_wrap(reader->err, "$[%zu].mount_location: ", i);
+			reader->err->code = BL_EX_CONFIG;
+			return place_weights_error(reader, node);
+		}
+		r = bl_weights_item_to_json(item, canonical, reader->err);
 		if (r < 0)
 			return r;
 	}

@@ -123,9 +123,11 @@ static int unavailable(const struct bl_agent *agent, int errnum, struct bl_err *
 
 static int broken(const struct bl_agent *agent, int errnum, struct bl_err *err)
 {
-	return bl_err_set(err, BL_EX_UNAVAILABLE, ECONNRESET,
-			  "the connection to the agent at %s broke: %s", agent->socket,
-			  strerror(errnum));
+	return bl_err_set(
+		err, BL_EX_UNAVAILABLE, ECONNRESET,
+		"the connection to the agent at %s broke: %s; see that ballastd runs, and try "
+		"again: what has come is kept",
+		agent->socket, strerror(errnum));
 }
 
 /* Who listens, as the kernel knows it: a socket that somebody else put there is not the agent. */

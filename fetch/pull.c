@@ -22,6 +22,7 @@ struct pull {
 	struct bl_worker *worker; /* publishes beside the loop */
 	struct bl_progress progress;
 	int64_t bytes; /* brought in all */
+	int64_t had;   /* bytes of unfinished files that were there */
 };
 
 /* A file that is being published. */
@@ -41,6 +42,7 @@ static int sink_open(void *ctx, struct bl_transfer *transfer, const struct bl_en
 	auto_ranges have = {0};
 	int fd = bl_shelf_take(&pull->shelf, entry, &have, err);
 
+	pull->had += bl_ranges_total(&have);
 	return fd < 0 ? fd : bl_transfer_opened(transfer, entry, fd, -1, &have, err);
 }
 
@@ -91,7 +93,7 @@ static int sink_progress(void *ctx, int64_t bytes, struct bl_err *err)
 
 	(void)err;
 	pull->bytes = bytes;
-	bl_progress_tell(&pull->progress, bytes);
+	bl_progress_tell(&pull->progress, pull->had + bytes);
 	return 0;
 }
 

@@ -535,6 +535,20 @@ $tree"
 	[ ! -e "$T/agent.sock" ]
 }
 
+@test "agent: who may only read the socket's directory cannot keep it from starting; it may be the cache's, too" {
+	stop_agent
+	mkdir -m 755 "$T/run"
+	chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
+	setpriv --reuid 65534 --clear-groups flock "$T/run" sleep infinity 3>&- &
+	echo $! >>"$T/pids"
+	while flock --nonblock "$T/run" true; do :; done
+	start_agent --socket="$T/run/agent.sock"
+	curl --silent --fail --unix-socket "$T/run/agent.sock" http://agent/healthz
+	stop_agent
+	start_agent --socket="$T/cache/agent.sock"
+	stop_agent
+}
+
 @test "agent: a ca_file that cannot be of use is found at the start" {
 	local what words
 	stop_agent

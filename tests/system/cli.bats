@@ -164,6 +164,16 @@ complete_words() {
 	assert_output "look at the indentation, and quote a text that holds a colon"
 }
 
+@test "validate: a location that every container would be refused for" {
+	local location
+	for location in /etc /proc/x /dev/shm /run/ballast/x /secrets; do
+		printf 'weights:\n- source: a/b\n  mount_location: %s\n' "$location" >bad.yaml
+		run "$BUILD/ballast" validate bad.yaml
+		assert_status 64
+		assert_output "bad.yaml:3: weights?0?.mount_location: nothing may be mounted"
+	done
+}
+
 @test "validate: a data directory, which the platform copies, is said not to be there" {
 	server 'serve' 'data_dir: things'
 	mkdir data things
@@ -428,7 +438,7 @@ complete_words() {
 	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"flip"}]'
 	ballast pull "$at" hf://team/model
 	assert_status 75
-	assert_output "SHA-256"
+	assert_output "are not what the origin promised"
 	ballast pull "$at" no/such/thing
 	assert_status 64
 	assert_output "neither a file nor a source"
