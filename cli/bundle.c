@@ -194,6 +194,30 @@ int bl_bundle_write(int dirfd, const bl_json *config, struct bl_err *err)
 
 /* ---- ballast bundle ---- */
 
+/* Whether config.json there is one that we wrote: it has an annotation of ours. */
+static bool is_ours(int dir)
+{
+	auto_json config = NULL;
+	const bl_json *annotations = NULL;
+
+	if (bl_oci_config_read(dir, "config.json", &config, NULL) < 0 ||
+	    bl_json_get_object(config, "annotations", &annotations, NULL) <= 0)
+		return false;
+	for (const bl_json *at = bl_json_first(annotations); at; at = bl_json_next(at))
+		if (strstr(bl_json_key(at), ".ballast.dev"))
+			return true;
+	return false;
+}
+
+/* Where nobody has said where to write, somebody else's file stays as it is. */
+static int check_output(int dir, bool named, struct bl_err *err)
+{
+	if (named || faccessat(dir, "config.json", F_OK, AT_SYMLINK_NOFOLLOW) < 0 || is_ours(dir))
+		return 0;
+	return bl_err_config(err, "there is a config.json in this directory that ballast did not "
+				  "write; name another one with --output");
+}
+
 int bl_bundle_main(char **words, struct bl_err *err)
 {
 	struct bl_bundle bundle = {0};
@@ -207,7 +231,7 @@ int bl_bundle_main(char **words, struct bl_err *err)
 		{0},
 	};
 	const struct bl_usage usage = {
-		"ballast bundle [--rootfs=DIR | --bundle=DIR] [OPTION...] CONFIG.yaml [-- COMMAND "
+		"ballast bundle (--rootfs=DIR | --bundle=DIR) [OPTION...] CONFIG.yaml [-- COMMAND "
 		"[ARG...]]",
 		"Writes an OCI bundle's config.json for the server that CONFIG.yaml describes:\n"
 		"annotations, the hook, the shim in front of the process. Run it with any "
@@ -236,5 +260,6 @@ int bl_bundle_main(char **words, struct bl_err *err)
 		return bl_err_set(err, BL_EX_CONFIG, errno, "--output: '%s': %s", output,
 				  strerror(errno));
 	dir = open_dir(output, "output", err);
-	return dir < 0 ? dir : bl_bundle_write(dir, config, err);
+	r = dir < 0 ? dir : check_output(dir, strcmp(output, ".") != 0, err);
+	return r < 0 ? r : bl_bundle_write(dir, config, err);
 }

@@ -154,7 +154,7 @@ int bl_run_main(char **words, struct bl_err *err)
 		BL_BUNDLE_OPTIONS(&bundle),
 		{0},
 	};
-	const struct bl_usage usage = {"ballast run [--rootfs=DIR | --bundle=DIR] [OPTION...] "
+	const struct bl_usage usage = {"ballast run (--rootfs=DIR | --bundle=DIR) [OPTION...] "
 				       "CONFIG.yaml [-- COMMAND [ARG...]]",
 				       "Runs the server that CONFIG.yaml describes, in a container "
 				       "of an unmodified image with\n"

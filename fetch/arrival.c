@@ -30,8 +30,6 @@ void bl_arrival_free(struct bl_arrival *file)
 	bl_ranges_done(&file->snapshot);
 	bl_location_done(&file->location);
 	free(file->direct);
-	free(file->etag);
-	free(file->etag_origin);
 	free(file->version);
 	free(file->version_origin);
 	free(file);

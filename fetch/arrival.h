@@ -44,12 +44,10 @@ struct bl_arrival {
 
 	struct bl_location location; /* once located */
 	bool located;
-	bool by_libcurl;   /* its answers do not suit fetch/straight.h */
-	char *direct;	   /* where redirects led, good until it is refused; owned */
-	char *etag;	   /* strong ETag seen first, ... */
-	char *etag_origin; /* ... from this origin; owned */
-	char *version; /* what an origin said of its version first, also where that is no strong ETag, ... */
-	char *version_origin; /* ... from this origin; owned */
+	bool by_libcurl;      /* its answers do not suit fetch/straight.h */
+	char *direct;	      /* where redirects led, good until it is refused; owned */
+	char *version;	      /* what an origin said first of its version, ... */
+	char *version_origin; /* ... and which; owned */
 
 	unsigned fails;	    /* times in a row that lanes failed, and none brought a byte */
 	int64_t failed_at;  /* ms of the last of them */

@@ -8,19 +8,9 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "common/sys.h"
+#include "fetch/hex.h"
 
 #define CHUNK (256 * 1024) /* bytes read at a time */
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 int bl_digest_from_hex(const char *hex, size_t len, struct bl_digest *ret)
 {
@@ -29,7 +19,7 @@ int bl_digest_from_hex(const char *hex, size_t len, struct bl_digest *ret)
 	if (len > sizeof(digest.bytes) || strlen(hex) != 2 * len)
 		return -EINVAL;
 	for (size_t i = 0; i < len; i++) {
-		int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
+		int high = bl_hex_value(hex[2 * i]), low = bl_hex_value(hex[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return -EINVAL;

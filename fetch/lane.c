@@ -18,49 +18,30 @@
 
 /* ---- Judging the head ---- */
 
-/* What an origin says of a file's version, be it a weak ETag or a date, is the same for all of its ranges. */
-static int judge_version(struct bl_lane *lane, const char *etag, struct bl_err *err)
+/*
+ * What an origin says of a file's version is the same for all of its ranges: the ETag that was listed, or the
+ * one that was seen first, be it a weak one, or the date where there is none.
+ */
+static int judge_version(struct bl_lane *lane, struct bl_err *err)
 {
 	struct bl_arrival *file = lane->file;
+	const char *etag = bl_http_headers_get(&lane->wire.answer, "ETag");
 	const char *date = bl_http_headers_get(&lane->wire.answer, "Last-Modified");
 	const char *version = etag ? etag : date ? date : "";
+	const char *listed = file->location.if_match && lane->hops == 0 ? file->entry->etag : NULL;
+	bool seen = file->version && strcmp(file->version_origin, lane->wire.url.origin) == 0;
 
-	if (file->version && strcmp(file->version_origin, lane->wire.url.origin) == 0)
-		return strcmp(file->version, version) == 0
-			       ? 0
-			       : bl_source_explain(file->entry->path, 412, true, err);
+	if (listed && (!etag || !bl_http_is_strong_etag(etag)))
+		return bl_err_set(err, BL_EX_RETRY, EIO, "a range without the ETag of its file");
+	if ((listed && strcmp(listed, etag) != 0) || (seen && strcmp(file->version, version) != 0))
+		return bl_source_explain(file->entry->path, 412, true, err);
+	if (seen)
+		return 0;
 	free(TAKE_PTR(file->version));
 	free(TAKE_PTR(file->version_origin));
 	file->version = strdup(version);
 	file->version_origin = strdup(lane->wire.url.origin);
 	return file->version && file->version_origin ? 0 : bl_err_nomem(err);
-}
-
-static int judge_etag(struct bl_lane *lane, struct bl_err *err)
-{
-	struct bl_arrival *file = lane->file;
-	const char *etag = bl_http_headers_get(&lane->wire.answer, "ETag");
-	const char *listed = file->location.if_match && lane->hops == 0 ? file->entry->etag : NULL;
-	int rc = judge_version(lane, etag, err);
-
-	if (rc < 0)
-		return rc;
-	if (!etag || !bl_http_is_strong_etag(etag))
-		return listed ? bl_err_set(err, BL_EX_RETRY, EIO,
-					   "a range without the ETag of its file")
-			      : 0;
-	if (listed && strcmp(listed, etag) != 0)
-		return bl_source_explain(file->entry->path, 412, true, err);
-	if (file->etag && strcmp(file->etag_origin, lane->wire.url.origin) == 0) {
-		if (strcmp(file->etag, etag) == 0)
-			return 0;
-		return bl_source_explain(file->entry->path, 412, true, err);
-	}
-	free(TAKE_PTR(file->etag));
-	free(TAKE_PTR(file->etag_origin));
-	file->etag = strdup(etag);
-	file->etag_origin = strdup(lane->wire.url.origin);
-	return file->etag && file->etag_origin ? 0 : bl_err_nomem(err);
 }
 
 static int judge_range(struct bl_lane *lane, struct bl_err *err)
@@ -110,7 +91,7 @@ static int judge_head(struct bl_lane *lane, struct bl_err *err)
 	    (length && bl_http_parse_length(length) != lane->asked_to - lane->from))
 		return bl_err_set(err, BL_EX_RETRY, EIO,
 				  "the answer's length is not that of the range");
-	if ((rc = judge_etag(lane, err)) < 0)
+	if ((rc = judge_version(lane, err)) < 0)
 		return rc;
 	lane->judged = true;
 	return 0;
@@ -272,8 +253,8 @@ static int add_range(struct bl_lane *lane, struct bl_http_headers *headers, stru
 	}
 	if (lane->hops == 0 && file->location.if_match)
 		etag = file->entry->etag;
-	else if (lane->on_direct)
-		etag = file->etag;
+	else if (lane->on_direct && file->version && bl_http_is_strong_etag(file->version))
+		etag = file->version;
 	return etag ? bl_http_headers_add(headers, "If-Match", etag, err) : 0;
 }
 

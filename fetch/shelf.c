@@ -2,8 +2,6 @@
 #include "fetch/shelf.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -15,19 +13,14 @@
 #include "common/err.h"
 #include "common/fs.h"
 #include "common/sys.h"
+#include "fetch/shelf_impl.h"
 #include "fetch/shelf_journal.h"
 
 #define MAX_RECORD  (32 * 1024 * 1024) /* bytes; a longer one is begun anew */
-#define UNSETTLED   "unsettled"	       /* is there until all that was published is synced */
 #define NAME_LENGTH 80		       /* of a file in .ballast-fetch */
-#define SYNC_ALONE  (INT64_C(4) << 20) /* bytes from which a file is synced by itself */
 
-/* Whatever stands there, to open it holds nobody up. */
-#define READ (O_RDONLY | O_NONBLOCK | O_NOCTTY)
-
-/* What `r` keeps us from doing with `path` below DIR, and what mends that. */
-static int explain(int r, const struct bl_shelf *shelf, const char *what, const char *path,
-		   struct bl_err *err)
+int bl_shelf_explain(int r, const struct bl_shelf *shelf, const char *what, const char *path,
+		     struct bl_err *err)
 {
 	static const struct {
 		int error, code;
@@ -83,7 +76,7 @@ static int open_own(const struct bl_shelf *shelf, const char *name, int flags, s
 		if (bl_sys_unlinkat(shelf->work, name, 0) < 0)
 			break;
 	}
-	return explain(fd, shelf, "open", path, err);
+	return bl_shelf_explain(fd, shelf, "open", path, err);
 }
 
 int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err)
@@ -101,7 +94,7 @@ int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err)
 	fresh.name = dir;
 	fresh.work = bl_fs_open_dir(fresh.dir, BL_SHELF_NAME, 0700, true, err);
 	if (fresh.work < 0)
-		return explain(fresh.work, &fresh, "make", BL_SHELF_NAME, err);
+		return bl_shelf_explain(fresh.work, &fresh, "make", BL_SHELF_NAME, err);
 	fresh.lock = open_own(&fresh, "lock", O_RDWR | O_CREAT, err);
 	if (fresh.lock < 0)
 		return fresh.lock;
@@ -111,9 +104,11 @@ int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err)
 	fresh.record = open_own(&fresh, "record", O_RDWR | O_CREAT | O_APPEND, err);
 	if (fresh.record < 0)
 		return fresh.record;
-	auto_fd mark = bl_sys_openat(fresh.work, UNSETTLED, O_RDWR | O_CREAT | O_EXCL, 0600);
+	auto_fd mark =
+		bl_sys_openat(fresh.work, BL_SHELF_UNSETTLED, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (mark < 0 && mark != -EEXIST)
-		return explain(mark, &fresh, "make", BL_SHELF_NAME "/" UNSETTLED, err);
+		return bl_shelf_explain(mark, &fresh, "make", BL_SHELF_NAME "/" BL_SHELF_UNSETTLED,
+					err);
 	fresh.unsettled = mark == -EEXIST;
 	*shelf = fresh;
 	fresh = BL_SHELF_INIT;
@@ -142,7 +137,7 @@ static bool still_has(const struct bl_shelf *shelf, const struct bl_entry *entry
 {
 	struct bl_digest digest;
 	struct stat st;
-	auto_fd fd = bl_fs_open_beneath(shelf->dir, entry->path, READ, NULL);
+	auto_fd fd = bl_fs_open_beneath(shelf->dir, entry->path, BL_SHELF_READ, NULL);
 
 	return fd >= 0 && bl_sys_fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) &&
 	       st.st_size == entry->size &&
@@ -231,7 +226,7 @@ int bl_shelf_take(struct bl_shelf *shelf, const struct bl_entry *entry, struct b
 	if (rc >= 0)
 		rc = bl_sys_ftruncate(fd, entry->size);
 	if (rc < 0)
-		return explain(rc, shelf, "make room for", entry->path, err);
+		return bl_shelf_explain(rc, shelf, "make room for", entry->path, err);
 	*have = found;
 	found = (struct bl_ranges){0};
 	return TAKE_FD(fd);
@@ -267,7 +262,7 @@ static int open_parent(const struct bl_shelf *shelf, const char *path, const cha
 			return bl_err_nomem(err);
 		int next = bl_fs_open_dir(dir, name, 0777, true, err);
 		if (next < 0)
-			return explain(next, shelf, "open the directory of", path, err);
+			return bl_shelf_explain(next, shelf, "open the directory of", path, err);
 		close(dir);
 		dir = next;
 	}
@@ -298,7 +293,7 @@ static int give_name(struct bl_shelf *shelf, const struct bl_entry *entry, const
 	if (parent < 0)
 		return parent;
 	if ((rc = bl_sys_renameat2(shelf->work, part, parent, base, 0)) < 0)
-		return explain(rc, shelf, "put in place", entry->path, err);
+		return bl_shelf_explain(rc, shelf, "put in place", entry->path, err);
 	if ((rc = name_for(entry, "json", journal, err)) < 0)
 		return rc;
 	(void)bl_sys_unlinkat(shelf->work, journal, 0);
@@ -335,146 +330,14 @@ int bl_shelf_publish(struct bl_shelf *shelf, const struct bl_entry *entry, struc
 	    !bl_digest_equal(&found, &wanted))
 		return bl_shelf_discard(shelf, entry, err);
 	rc = bl_sys_fchmod(fd, 0644);
-	if (rc >= 0 && entry->size >= SYNC_ALONE)
+	if (rc >= 0 && entry->size >= BL_SHELF_SYNC_ALONE)
 		rc = bl_sys_fsync(fd);
 	else if (rc >= 0)
 		(void)bl_sys_write_back(fd); /* a hint; settle() is what counts */
 	if (rc < 0)
-		return explain(rc, shelf, "sync", entry->path, err);
+		return bl_shelf_explain(rc, shelf, "sync", entry->path, err);
 	if ((rc = give_name(shelf, entry, part, err)) < 0 ||
 	    (rc = record(shelf, entry, &found, err)) < 0)
 		return rc;
 	return 1;
-}
-
-/* ---- Durability of what was published ---- */
-
-#define SYNCERS	      16 /* threads that sync: each waits for the disk, which takes many at once */
-#define SYNCERS_STACK (256 * 1024) /* bytes */
-
-struct settling {
-	const struct bl_shelf *shelf;
-	struct bl_manifest *manifest;
-	bool all;
-	atomic_size_t next; /* the entry that the next free thread takes */
-	pthread_mutex_t lock;
-	int rc; /* the first failure, and what it was; under the lock */
-	struct bl_err err;
-};
-
-static int sync_beneath(const struct bl_shelf *shelf, const char *path, struct bl_err *err)
-{
-	auto_fd fd = bl_fs_open_beneath(shelf->dir, path, READ, err);
-	int rc = fd < 0 ? fd : bl_sys_fsync(fd);
-
-	if (fd >= 0 && rc < 0)
-		return explain(rc, shelf, "sync", path, err);
-	return rc < 0 ? rc : 0;
-}
-
-static void *sync_small_files(void *ctx)
-{
-	struct settling *settling = ctx;
-	size_t i;
-
-	while ((i = atomic_fetch_add(&settling->next, 1)) < bl_manifest_count(settling->manifest)) {
-		const struct bl_entry *entry = bl_manifest_at(settling->manifest, i);
-		struct bl_err err;
-		int rc = (entry->unchanged && !settling->all) || entry->size >= SYNC_ALONE
-				 ? 0
-				 : sync_beneath(settling->shelf, entry->path, &err);
-
-		if (rc == 0)
-			continue;
-		pthread_mutex_lock(&settling->lock);
-		if (settling->rc == 0) {
-			settling->rc = rc;
-			settling->err = err;
-		}
-		pthread_mutex_unlock(&settling->lock);
-		return NULL;
-	}
-	return NULL;
-}
-
-/* Fewer threads than wanted do the same work; the caller is one of them. */
-static void sync_in_threads(struct settling *settling)
-{
-	pthread_t threads[SYNCERS];
-	pthread_attr_t attributes;
-	size_t n = 0;
-
-	if (pthread_attr_init(&attributes) == 0) {
-		(void)pthread_attr_setstacksize(&attributes, SYNCERS_STACK);
-		while (n < SYNCERS && n < bl_manifest_count(settling->manifest) / 8 &&
-		       pthread_create(&threads[n], &attributes, sync_small_files, settling) == 0)
-			n++;
-		pthread_attr_destroy(&attributes);
-	}
-	(void)sync_small_files(settling);
-	while (n > 0)
-		pthread_join(threads[--n], NULL);
-}
-
-/* Every directory on the way to a file, from the nearest up: each may be new. */
-static int sync_above(const struct bl_shelf *shelf, const char *path, size_t len,
-		      struct bl_err *err)
-{
-	auto_free char *above = strndup(path, len);
-	int rc = 0;
-
-	if (!above)
-		return bl_err_nomem(err);
-	for (char *slash = above + len; rc >= 0 && slash; slash = strrchr(above, '/')) {
-		*slash = '\0';
-		if (*above)
-			rc = sync_beneath(shelf, above, err);
-	}
-	return rc;
-}
-
-static int sync_directories(const struct bl_shelf *shelf, struct bl_manifest *manifest, bool all,
-			    struct bl_err *err)
-{
-	const char *before = "";
-	size_t before_len = 0;
-	int rc = 0;
-
-	for (size_t i = 0; rc >= 0 && i < bl_manifest_count(manifest); i++) {
-		const struct bl_entry *entry = bl_manifest_at(manifest, i);
-		const char *slash = strrchr(entry->path, '/');
-		size_t len = slash ? (size_t)(slash - entry->path) : 0;
-
-		if (entry->unchanged && !all)
-			continue;
-		/* The list is sorted, so the files of a directory mostly follow each other. */
-		if (len != before_len || memcmp(before, entry->path, len) != 0)
-			rc = sync_above(shelf, entry->path, len, err);
-		before = entry->path;
-		before_len = len;
-	}
-	return rc;
-}
-
-int bl_shelf_settle(struct bl_shelf *shelf, struct bl_manifest *manifest, bool all,
-		    struct bl_err *err)
-{
-	struct settling settling = {.shelf = shelf,
-				    .manifest = manifest,
-				    .all = all || shelf->unsettled,
-				    .lock = PTHREAD_MUTEX_INITIALIZER};
-	int rc;
-
-	sync_in_threads(&settling);
-	if (settling.rc < 0) {
-		*err = settling.err;
-		return settling.rc;
-	}
-	rc = sync_directories(shelf, manifest, settling.all, err);
-	if (rc < 0)
-		return rc;
-	if ((rc = bl_sys_fsync(shelf->dir)) < 0 || (rc = bl_sys_fsync(shelf->record)) < 0)
-		return bl_err_sys(err, -rc, "sync the directory");
-	(void)bl_sys_unlinkat(shelf->work, UNSETTLED, 0);
-	return 0;
 }

@@ -15,7 +15,8 @@
 #define MAX_FAILS     6		  /* tries in a row of one file that bring no byte */
 #define MAX_RELOCATED 3		  /* times in a row that a location is refused */
 #define WORTH	      (16 * 1024) /* bytes of a range that are more than a dribble */
-#define STALL	      8000	  /* ms without a byte, then another connection */
+#define STALL	      8000	  /* ms without a byte, then another connection; ... */
+#define SILENCE	      20000	  /* ... before an answer's first one an origin may think longer */
 
 /* What of [from, to) is neither here nor asked for by another lane is to be asked for again. */
 static int put_back(struct bl_transfer *transfer, struct bl_arrival *file, int64_t from, int64_t to,
@@ -161,9 +162,7 @@ static int follow(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_
 		bl_err_wrap(err, "'%.200s': its origin leads elsewhere: ", lane->file->entry->path);
 	if (rc < 0) {
 		lane->state = BL_LANE_IDLE; /* is no longer on the wire */
-		lane->file->lanes--;
-		lane->file = NULL;
-		transfer->busy--;
+		bl_transfer_set_idle(transfer, lane);
 		return rc;
 	}
 	return bl_transfer_launch(transfer, lane, err);
@@ -293,11 +292,13 @@ int bl_transfer_replace_stalled(struct bl_transfer *transfer, struct bl_err *err
 	for (size_t i = 0; rc >= 0 && i < BL_PACE_MAX_LANES; i++) {
 		struct bl_lane *lane = &transfer->lanes[i];
 
-		if (lane->state != BL_LANE_ON_WIRE || transfer->now - lane->last_byte < STALL)
+		int64_t most = lane->judged ? STALL : SILENCE;
+
+		if (lane->state != BL_LANE_ON_WIRE || transfer->now - lane->last_byte < most)
 			continue;
 		int why = bl_err_set(err, BL_EX_RETRY, EIO,
 				     "%.200s sends nothing for %d seconds; check that it is well",
-				     lane->wire.url.origin, STALL / 1000);
+				     lane->wire.url.origin, (int)(most / 1000));
 		rc = settle_lane(transfer, lane, BL_LANE_BROKEN, why, err);
 	}
 	return rc;

@@ -18,6 +18,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "fetch/auth/crypto.h"
+#include "fetch/hex.h"
 
 #define CANONICAL_MAX (256 * 1024) /* bytes of a canonical request: a URL and its headers */
 #define PAIRS_MAX     256	   /* headers, or members of a query */
@@ -33,14 +34,6 @@ void bl_sigv4_key_done(struct bl_sigv4_key *key)
 
 /* ---- Canonical forms ---- */
 
-static int hex_value(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-				      : -1;
-}
-
 /*
  * Appends len bytes of text, percent-encoded exactly once whatever was encoded before: what AWS
  * reads off the wire and encodes again must come out the same.
@@ -53,9 +46,10 @@ static int put_encoded(struct bl_buf *to, const char *text, size_t len, bool kee
 	for (size_t i = 0; i < len && r == 0; i++) {
 		unsigned char c = (unsigned char)text[i];
 
-		if (c == '%' && i + 2 < len && hex_value(text[i + 1]) >= 0 &&
-		    hex_value(text[i + 2]) >= 0) {
-			c = (unsigned char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+		if (c == '%' && i + 2 < len && bl_hex_value(text[i + 1]) >= 0 &&
+		    bl_hex_value(text[i + 2]) >= 0) {
+			c = (unsigned char)(bl_hex_value(text[i + 1]) << 4 |
+					    bl_hex_value(text[i + 2]));
 			i += 2;
 		}
 		if ((c < 0x80 && isalnum(c)) || (c && strchr("-._~", c)) ||

@@ -12,6 +12,7 @@
 #include "common/contract.h"
 #include "common/err.h"
 #include "fetch/auth/crypto.h"
+#include "fetch/hex.h"
 #include "fetch/retry.h"
 
 static int exit_status(int errnum)
@@ -115,14 +116,6 @@ int bl_cloud_secret_text(const bl_json *secret, const char *key, char **ret, str
 
 /* ---- Texts of a listing ---- */
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 int bl_cloud_unescape(char *text, bool plus)
 {
 	char *to = text;
@@ -132,8 +125,8 @@ int bl_cloud_unescape(char *text, bool plus)
 
 		if (c == '+' && plus) {
 			c = ' ';
-		} else if (c == '%' && hex_value(at[1]) >= 0 && hex_value(at[2]) >= 0) {
-			c = (char)(hex_value(at[1]) << 4 | hex_value(at[2]));
+		} else if (c == '%' && bl_hex_value(at[1]) >= 0 && bl_hex_value(at[2]) >= 0) {
+			c = (char)(bl_hex_value(at[1]) << 4 | bl_hex_value(at[2]));
 			at += 2;
 			if (c == '\0')
 				return -EINVAL;

@@ -253,6 +253,22 @@ complete_words() {
 	assert_output '{"model_type":"test"}'
 }
 
+@test "bundle: a config.json that is not its own stays, where nobody said where to write" {
+	need_built ballast-hook ballast-shim
+	mkdir rootfs
+	server serve
+	echo '{"not": "ours"}' >config.json
+	ballast bundle --rootfs=rootfs "$CONFIG"
+	assert_status 64
+	assert_output "name another one with --output"
+	assert_equal "$(cat config.json)" '{"not": "ours"}'
+	rm config.json
+	ballast bundle --rootfs=rootfs "$CONFIG"
+	assert_status 0
+	ballast bundle --rootfs=rootfs "$CONFIG"
+	assert_status 0
+}
+
 @test "bundle: into another directory, with the hook's options and an explicit environment" {
 	need_built ballast-hook ballast-shim
 	mkdir rootfs

@@ -235,6 +235,24 @@ in_the_way() {
 	umount "$T/small"
 }
 
+@test "pull: what is left of a file that the source no longer has goes" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	origin_control "$HUB" faults '[{"match": "^GET /repos/", "kind": "stall", "at": 0.5}]'
+	"$BUILD/ballast-fetch" pull --config="$T/fetch.json" --quiet hf://owner/model "$T/out" 3>&- &
+	origin_control "$HUB" "wait?reached=1"
+	kill -KILL $!
+	wait $! || true
+	[ -n "$(find "$T/out/.ballast-fetch" -name '*.part')" ]
+	origin_control "$HUB" faults '[]'
+	rm "$T/model/model.safetensors"
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	run fetch pull --quiet hf://owner/model "$T/out"
+	assert_status 0
+	assert_equal "$(find "$T/out/.ballast-fetch" -type f -printf '%f\n' | sort)" $'lock\nrecord'
+}
+
 @test "pull: an end that cannot be said is no success" {
 	start_hub --repo "owner/model=$T/model"
 	hub_config
