@@ -291,7 +291,6 @@ int bl_transfer_replace_stalled(struct bl_transfer *transfer, struct bl_err *err
 
 	for (size_t i = 0; rc >= 0 && i < BL_PACE_MAX_LANES; i++) {
 		struct bl_lane *lane = &transfer->lanes[i];
-
 		int64_t most = lane->judged ? STALL : SILENCE;
 
 		if (lane->state != BL_LANE_ON_WIRE || transfer->now - lane->last_byte < most)
