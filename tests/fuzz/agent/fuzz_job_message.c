@@ -31,10 +31,10 @@ static void on_open(struct bl_job *job, struct bl_manifest_file *file, void *dat
 		bl_job_send_written(job, file);
 }
 
-static void on_done(struct bl_job *job, struct bl_manifest_file *file, void *data)
+static void on_done(struct bl_job *job, struct bl_manifest_file *file, bool good, void *data)
 {
 	(void)data;
-	if (file->path[0] == 'a')
+	if (!good || file->path[0] == 'a')
 		bl_job_send_again(job, file, "not what was promised");
 	else
 		bl_job_send_ok(job, file);
