@@ -201,7 +201,6 @@ static int read_weights(const struct reader *reader)
 		/* What the hook would refuse when the container starts is better said now. */
 		if (bl_attach_check_location(item->mount_location, reader->err) < 0) {
 			bl_err_wrap(reader->err, "$[%zu].mount_location: ", i);
-			reader->err->code = BL_EX_CONFIG;
 			return place_weights_error(reader, node);
 		}
 		r = bl_weights_item_to_json(item, canonical, reader->err);

@@ -35,7 +35,9 @@ int bl_validate_main(char **words, struct bl_err *err)
 		"ballast validate [OPTION...] CONFIG.yaml",
 		"Checks a Truss config.yaml as the platform and Ballast will read it. Exit status "
 		"64\n"
-		"where something is wrong: one line says where, what, and what to write instead.",
+		"where something is wrong, 77 where no container may have it: one line says "
+		"where,\n"
+		"what, and what to write instead.",
 		options, 1, 1};
 	struct bl_operands operands;
 	auto_truss_config truss = {0};

@@ -169,7 +169,7 @@ complete_words() {
 	for location in /etc /proc/x /dev/shm /run/ballast/x /secrets; do
 		printf 'weights:\n- source: a/b\n  mount_location: %s\n' "$location" >bad.yaml
 		run "$BUILD/ballast" validate bad.yaml
-		assert_status 64
+		assert_status 77
 		assert_output "bad.yaml:3: weights?0?.mount_location: nothing may be mounted"
 	done
 }

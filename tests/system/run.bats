@@ -432,7 +432,7 @@ start_deferred() {
 	origin_control "$CDN" release
 	end_config
 	assert_status 125
-	assert_output SHA-256
+	assert_output 'are not what the origin promised'
 	refute_output started
 }
 
@@ -455,7 +455,7 @@ start_deferred() {
 	run_config
 	assert_status 75
 	assert_output "model.safetensors"
-	assert_output "SHA-256"
+	assert_output "are not what the origin promised"
 	refute_output '{"model_type"'
 	assert_equal "$(wc -l <<<"$output")" 1
 	assert_never_there
