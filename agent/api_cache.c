@@ -77,8 +77,6 @@ static struct {
 	bool running;
 } sizes;
 
-static void collect_now(struct bl_node *agent);
-
 static void sizes_run(struct bl_task *task)
 {
 	(void)task;
@@ -94,7 +92,6 @@ static void sizes_done(struct bl_task *task)
 	sizes.running = false;
 	while (sizes.waiters.first)
 		answer_cache(sizes.waiters.first, sizes.agent->store);
-	collect_now(sizes.agent);
 }
 
 /* Whether all are known; else they will be when sizes_done() runs. */
@@ -256,54 +253,70 @@ void bl_api_pin_delete(struct bl_request *request, void *data)
 
 /* An operator's collect: one at a time, all who asked meanwhile get its result. */
 static struct {
+	struct bl_node *agent;
 	struct bl_collect collect;
+	struct bl_gc_result total;
 	struct bl_waiters waiters;
 } gc;
 
-static void gc_done(struct bl_collect *collect, const struct bl_gc_result *result, int failure,
-		    const char *message)
+static void gc_failed(const char *message)
 {
-	auto_json json = bl_json_new_object();
-	bool good = json && bl_json_set_int(json, "blobs", (int64_t)result->blobs) &&
-		    bl_json_set_int(json, "freed", (int64_t)result->freed) &&
-		    bl_json_set_int(json, "leftovers", (int64_t)result->leftovers) &&
-		    bl_json_set_int(json, "partials", (int64_t)result->partials) &&
-		    bl_json_set_int(json, "trees", (int64_t)result->trees);
+	while (gc.waiters.first)
+		bl_http_problem(gc.waiters.first, 500, BL_JOB_INTERNAL, "The agent failed", message);
+}
 
-	(void)collect;
+static void gc_answer(void)
+{
+	const struct bl_gc_result *total = &gc.total;
+	auto_json json = bl_json_new_object();
+	bool good = json && bl_json_set_int(json, "blobs", (int64_t)total->blobs) &&
+		    bl_json_set_int(json, "freed", (int64_t)total->freed) &&
+		    bl_json_set_int(json, "leftovers", (int64_t)total->leftovers) &&
+		    bl_json_set_int(json, "partials", (int64_t)total->partials) &&
+		    bl_json_set_int(json, "trees", (int64_t)total->trees);
+
 	while (gc.waiters.first) {
-		if (failure < 0)
-			bl_http_problem(gc.waiters.first, 500, BL_JOB_INTERNAL, "The agent failed",
-					message);
-		else if (!good)
-			bl_api_no_memory(gc.waiters.first);
-		else
+		if (good)
 			bl_http_answer(gc.waiters.first, 200, json);
+		else
+			bl_api_no_memory(gc.waiters.first);
 	}
 }
 
-/* For those who wait; what goes first is for the sizes to say. */
-static void collect_now(struct bl_node *agent)
+/* A count may find more than fits, and what is evicted for that goes with the next collect: only then
+ * is the caller's wish fulfilled. */
+static void gc_done(struct bl_collect *collect, const struct bl_gc_result *result, int failure,
+		    const char *message)
 {
 	struct bl_err err = {0};
+	int r;
 
-	if (!gc.waiters.first || gc.collect.wanted)
+	if (failure < 0) {
+		gc_failed(message);
 		return;
-	if (bl_store_trim(agent->store, &err) < 0)
-		while (gc.waiters.first)
-			bl_http_problem(gc.waiters.first, 500, BL_JOB_INTERNAL, "The agent failed",
-					err.msg);
+	}
+	gc.total.blobs += result->blobs;
+	gc.total.freed += result->freed;
+	gc.total.leftovers += result->leftovers;
+	gc.total.partials += result->partials;
+	gc.total.trees += result->trees;
+	r = bl_store_trim(gc.agent->store, &err);
+	if (r > 0)
+		bl_collector_want(&gc.agent->collector, collect, true, gc_done, NULL);
+	else if (r < 0)
+		gc_failed(err.msg);
 	else
-		bl_collector_want(&agent->collector, &gc.collect, true, gc_done, NULL);
+		gc_answer();
 }
 
 void bl_api_gc_post(struct bl_request *request, void *data)
 {
-	struct bl_node *agent = data;
-
+	gc.agent = data;
 	hold(request, &gc.waiters);
-	if (sizes_known(agent))
-		collect_now(agent);
+	if (gc.collect.wanted)
+		return;
+	gc.total = (struct bl_gc_result){0};
+	bl_collector_want(&gc.agent->collector, &gc.collect, true, gc_done, NULL);
 }
 
 /* A verification of every tree, on the pool, tree after tree. */

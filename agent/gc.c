@@ -108,7 +108,8 @@ static void empty_trash(struct sweep *sweep, const char *name)
 		r = bl_sys_unlinkat(sweep->dirs->partial, list_name, 0);
 		r = r == -ENOENT ? 0 : r;
 	}
-	if (r == 0)
+	/* Its list may have its turn again as a name that the directory's stream had read before. */
+	if (r == 0 && trash >= 0)
 		sweep->result->trees++;
 	note(sweep, r, &found);
 }

@@ -149,6 +149,7 @@ static int candidates(struct bl_store *store, struct bl_store_entry ***ret, size
 {
 	struct bl_store_entry **list = calloc(store->count + 1, sizeof(struct bl_store_entry *));
 	uint64_t bytes = 0;
+	bool unknown = false;
 	size_t n = 0;
 
 	if (!list)
@@ -159,14 +160,15 @@ static int candidates(struct bl_store *store, struct bl_store_entry ***ret, size
 		if (!bl_store_entry_may_go(entry))
 			continue;
 		if (!entry->sized && !entry->size_tried)
-			store->sizes_wanted = true;
+			unknown = true;
 		bytes += entry->bytes;
 		list[n++] = entry;
 	}
 	*ret = list;
 	*ret_count = n;
 	*ret_bytes = bytes;
-	return store->sizes_wanted;
+	store->sizes_wanted = store->sizes_wanted || unknown;
+	return unknown;
 }
 
 static int evict(struct bl_store *store, struct bl_store_entry *entry, struct bl_err *err)

@@ -433,3 +433,31 @@ sizes_at_gate() {
 	expect_code 200
 	assert_equal "$(trees)" 1
 }
+
+@test "space: a gc that has to wait for another collect answers when what it evicts is gone" {
+	need_faults
+	local old asker
+	start_with '.lease_grace = "0s"'
+	for i in 1 2 3; do
+		start_container "c$i" "$i"
+		expect_code 200
+		end_container "c$i" "$PID"
+	done
+	stop_agent
+	old=$T/cache/partial/spare.0000000000000000.1
+	touch "$old"
+	gate_agent unlinkat:WAIT:1 '.quotas = {cache: 4000000} | .watermarks = {high: 60, low: 30} | .lease_grace = "0s"'
+	exec 9>"$T/gate"
+	[ -e "$old" ]
+	curl --verbose --max-time 60 --unix-socket "$T/agent.sock" --request POST http://agent/v1/cache/gc \
+		>"$T/asked" 2>"$T/sent" 3>&- 9>&- &
+	asker=$!
+	"$FIXTURES/process.py" line "$T/sent" "> POST /v1/cache/gc" >/dev/null
+	is_awake
+	[ ! -s "$T/asked" ]
+	exec 9>&-
+	wait "$asker"
+	output=$(cat "$T/asked")
+	assert_equal "$(answer .trees)" 2
+	assert_equal "$(trees)" 1
+}
