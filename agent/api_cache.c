@@ -262,7 +262,8 @@ static struct {
 static void gc_failed(const char *message)
 {
 	while (gc.waiters.first)
-		bl_http_problem(gc.waiters.first, 500, BL_JOB_INTERNAL, "The agent failed", message);
+		bl_http_problem(gc.waiters.first, 500, BL_JOB_INTERNAL, "The agent failed",
+				message);
 }
 
 static void gc_answer(void)

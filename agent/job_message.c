@@ -10,7 +10,6 @@
 #include "common/json.h"
 
 #define PROMISE_TEXT 1024 /* bytes of an etag, a generation... */
-#define UNCHANGED    '!'  /* before a promise, until the listing is sorted */
 
 static int breach(struct bl_err *err, const char *what)
 {
@@ -22,8 +21,8 @@ static int breach(struct bl_err *err, const char *what)
 /* The texts of a file's promise are kept as they are; they only must not be endless. */
 static int check_promise(const bl_json *file, struct bl_err *err)
 {
-	static const char *const keys[] = {"path",     "size", "sha256", "etag",      "generation",
-					   "git_sha1", "md5",  "crc32c", "unchanged", NULL};
+	static const char *const keys[] = {"path",     "size", "sha256", "etag", "generation",
+					   "git_sha1", "md5",  "crc32c", NULL};
 	static const char *const texts[] = {"sha256", "etag",	"generation", "git_sha1",
 					    "md5",    "crc32c", NULL};
 	int r = bl_json_only_keys(file, keys, err);
@@ -46,7 +45,6 @@ static int take_file(struct bl_job *job, const bl_json *file, struct bl_err *err
 	auto_json copy = NULL;
 	const char *path = NULL;
 	int64_t size = -1;
-	bool unchanged = false;
 	int r;
 
 	if (!bl_json_is_object(file))
@@ -56,8 +54,6 @@ static int take_file(struct bl_job *job, const bl_json *file, struct bl_err *err
 		r = bl_json_get_string(file, "path", &path, err);
 	if (r >= 0)
 		r = bl_json_get_int(file, "size", 0, BL_JSON_INT_MAX, &size, err);
-	if (r >= 0)
-		r = bl_json_get_bool(file, "unchanged", &unchanged, err);
 	if (r < 0)
 		return r;
 	if (!path || size < 0)
@@ -67,11 +63,8 @@ static int take_file(struct bl_job *job, const bl_json *file, struct bl_err *err
 	copy = bl_json_copy(file);
 	if (!copy)
 		return bl_err_nomem(err);
-	bl_json_remove(copy, "unchanged");
 	bl_json_remove(copy, "path");
-	r = unchanged ? bl_buf_append(&promise, (const char[]){UNCHANGED}, 1, err) : 0;
-	if (r == 0)
-		r = bl_json_write(&promise, copy, err);
+	r = bl_json_write(&promise, copy, err);
 	return r < 0 ? r
 		     : bl_manifest_add(&job->manifest, path, (uint64_t)size, NULL,
 				       bl_buf_str(&promise), err);
@@ -89,22 +82,6 @@ static int take_files(struct bl_job *job, const bl_json *message, struct bl_err 
 	     file = bl_json_next(file))
 		r = take_file(job, file, err);
 	return r;
-}
-
-static int make_states(struct bl_job *job, struct bl_err *err)
-{
-	job->states = calloc(job->manifest.count, 1);
-	if (!job->states)
-		return bl_err_nomem(err);
-	for (size_t i = 0; i < job->manifest.count; i++) {
-		struct bl_manifest_file *file = &job->manifest.files[i];
-
-		if (file->promise && *file->promise == UNCHANGED) {
-			job->states[i] = BL_JOB_FILE_UNCHANGED;
-			file->promise++;
-		}
-	}
-	return 0;
 }
 
 static int take_manifest(struct bl_job *job, const bl_json *message, struct bl_err *err)
@@ -136,10 +113,11 @@ static int take_manifest(struct bl_job *job, const bl_json *message, struct bl_e
 	if (revision && !job->revision)
 		return bl_err_nomem(err);
 	r = bl_manifest_sort(&job->manifest, err);
-	if (r == 0)
-		r = make_states(job, err);
 	if (r < 0)
 		return r;
+	job->states = calloc(job->manifest.count, 1);
+	if (!job->states)
+		return bl_err_nomem(err);
 	job->listed = true;
 	job->events->listed(job, job->data);
 	return 0;

@@ -16,12 +16,11 @@
 /* What a file is about to do. */
 enum bl_job_file_state {
 	BL_JOB_FILE_IDLE,
-	BL_JOB_FILE_OPENING,   /* asked, not answered */
-	BL_JOB_FILE_WRITING,   /* its bytes come */
-	BL_JOB_FILE_WRITTEN,   /* they are all in place */
-	BL_JOB_FILE_CLOSING,   /* said done, not answered */
-	BL_JOB_FILE_OVER,      /* skipped, or good */
-	BL_JOB_FILE_UNCHANGED, /* as in "known": never asked for */
+	BL_JOB_FILE_OPENING, /* asked, not answered */
+	BL_JOB_FILE_WRITING, /* its bytes come */
+	BL_JOB_FILE_WRITTEN, /* they are all in place */
+	BL_JOB_FILE_CLOSING, /* said done, not answered */
+	BL_JOB_FILE_OVER,    /* skipped, or good */
 };
 
 /* What an answer is to. */

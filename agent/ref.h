@@ -45,7 +45,7 @@ int bl_ref_name(const char *tenant, const struct bl_weights_item *item, char nam
 /* 0; -ENOENT; -EBADMSG where the file is not one of ours (it goes to quarantine: as if absent). */
 int bl_ref_load(struct bl_cachedir *dirs, const char *name, struct bl_ref *ret, struct bl_err *err);
 
-/* The promises of the ref as the array "known" of a job's input; an empty array without a ref. */
+/* The promises of the ref as an array, members as in "files" of common/job.h; an empty array without a ref. */
 int bl_ref_load_promises(struct bl_cachedir *dirs, const char *name, bl_json **ret,
 			 struct bl_err *err);
 

@@ -24,8 +24,7 @@ static int write_rest(const struct bl_work *work, const char *revision, struct b
 	    !bl_json_set_string(input, "mode", work->resolving ? "resolve" : "fetch") ||
 	    !bl_json_set_copy(input, "item", bl_json_first(work->list)) ||
 	    !bl_json_set_copy(input, "config", work->works->config->job) ||
-	    (revision && !bl_json_set_string(input, "revision", revision)) ||
-	    !bl_json_set_array(input, "known"))
+	    (revision && !bl_json_set_string(input, "revision", revision)))
 		return bl_err_nomem(err);
 	r = bl_json_write(text, input, err);
 	if (r == 0)

@@ -10,15 +10,13 @@
  *    "config":{"endpoints","allowed_origins","allowed_networks","ca_file","proxy","file_roots"},
  *    "secret":"...",                       content of auth_secret_name, if any
  *    "identity_token":"...",               OIDC token, if any
- *    "revision":"...",                     pin: the resolved revision of an unfinished download
- *    "known":[{"path","size","etag",...}]} files of the last look (members as in "files" below):
- *                                          one whose promise is the same is not opened
+ *    "revision":"..."}                     pin: the resolved revision of an unfinished download
  *
  * Descriptor 3 is a SOCK_SEQPACKET; each message is one JSON object of at most
  * BL_MAX_JOB_MESSAGE bytes. From fetch:
  *
  *   {"type":"files","files":[{"path","size","sha256"?,"etag"?,"generation"?,"git_sha1"?,"md5"?,
- *                   "crc32c"?,"unchanged"?:true}...]}      as many as needed, before "manifest"
+ *                   "crc32c"?}...]}                        as many as needed, before "manifest"
  *   {"type":"manifest","files":N,"bytes":B,"revision"?:"...","credential":true|false}
  *                   credential: the origin wanted one (the answer without it was or would be
  *                   refused, or the source is of a kind that is never public). In both modes it

@@ -323,17 +323,11 @@ static int open_session(struct bl_session *session, const bl_json *input, struct
 	return bl_session_open(session, item, config, secret, token, revision, err);
 }
 
-static int list(struct bl_session *session, const bl_json *input, struct bl_err *err)
+static int list(struct bl_session *session, struct bl_err *err)
 {
-	const bl_json *known = NULL;
-	int rc;
+	int rc = bl_session_list(session, NULL, NULL, err);
 
-	if ((rc = bl_session_list(session, NULL, NULL, err)) < 0 ||
-	    (rc = bl_json_get_array(input, "known", &known, err)) < 0)
-		return rc;
-	if (known && (rc = bl_manifest_compare(session->manifest, known, err)) < 0)
-		return rc;
-	if ((rc = send_files(session->manifest, err)) < 0)
+	if (rc < 0 || (rc = send_files(session->manifest, err)) < 0)
 		return rc;
 	return send_manifest(session, err);
 }
@@ -366,7 +360,7 @@ static int work(struct bl_err *err)
 	int rc;
 
 	if ((rc = read_input(&input, err)) < 0 || (rc = open_session(&session, input, err)) < 0 ||
-	    (rc = list(&session, input, err)) < 0 ||
+	    (rc = list(&session, err)) < 0 ||
 	    (rc = bl_json_get_string(input, "mode", &mode, err)) < 0)
 		return rc;
 	if (mode && strcmp(mode, "resolve") == 0)

@@ -326,8 +326,6 @@ int bl_manifest_entry_to_json(const struct bl_entry *entry, bl_json *list, struc
 		bl_digest_to_hex(&digest, hex);
 		ok = bl_json_set_string(object, promise_digests[i].key, hex);
 	}
-	if (ok && entry->unchanged)
-		ok = bl_json_set_bool(object, "unchanged", true);
 	return ok ? 0 : bl_err_nomem(err);
 }
 
@@ -370,18 +368,4 @@ bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known
 		agreed += promise_digests[i].kind == BL_DIGEST_CRC32C ? 0 : same;
 	}
 	return agreed > 0;
-}
-
-int bl_manifest_compare(struct bl_manifest *manifest, const bl_json *known, struct bl_err *err)
-{
-	for (const bl_json *at = bl_json_first(known); at; at = bl_json_next(at)) {
-		const char *path = NULL;
-
-		if (!bl_json_is_object(at) || bl_json_get_string(at, "path", &path, NULL) <= 0)
-			return bl_err_config(err, "known: an element has no path");
-		struct bl_entry *entry = bl_manifest_find(manifest, path);
-		if (entry && bl_manifest_same_promise(entry, at))
-			entry->unchanged = true;
-	}
-	return 0;
 }

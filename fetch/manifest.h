@@ -89,10 +89,7 @@ int bl_manifest_set_revision(struct bl_manifest *manifest, const char *revision,
 			     struct bl_err *err);
 const char *bl_manifest_revision(const struct bl_manifest *manifest);
 
-/* Marks as unchanged every file whose promise is the same in `known` (array as in common/job.h). */
-int bl_manifest_compare(struct bl_manifest *manifest, const bl_json *known, struct bl_err *err);
-
-/* Whether the entry promises what `known` (an element of such an array) did: something that tells
+/* Whether the entry promises what `known` (members as in "files" of common/job.h) did: something that tells
  * content apart agrees, and nothing differs. */
 bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known);
 

@@ -225,6 +225,18 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 		"$(answer '.weights[0].path')" "$T/www/model.bin"
 }
 
+@test "agent: started where SIGCHLD is ignored it sees its downloads end all the same" {
+	stop_agent
+	printf '#!/usr/bin/python3\nimport os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nos.execv("%s", sys.argv)\n' \
+		"$BUILD/ballastd" >"$T/ignoring"
+	chmod +x "$T/ignoring"
+	AGENT=$T/ignoring start_agent
+	[ $((0x$(sed -n 's/^SigIgn:\t//p' "/proc/$AGENT_PID/status") & 1 << 16)) -eq 0 ]
+	put c1 default "$(items hf://org/model)"
+	expect_code 200
+	diff -r "$T/model" "$(answer '.weights[0].path')"
+}
+
 @test "agent: a leader's crash is retried and told to nobody" {
 	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 64}]'
 	put c1 default "$MODEL" 0
@@ -481,7 +493,7 @@ $tree"
 	assert_status 77
 	[[ $output == *"already serves"* ]]
 	run "$BUILD/ballastd" --socket="$T/other.sock" --cache-dir="$T/cache" --secrets-dir="$T/secrets" --config="$T/ballastd.json"
-	[ "$status" -ne 0 ]
+	assert_status 77
 	[ ! -e "$T/other.sock" ]
 	stop_agent KILL
 	[ -S "$T/agent.sock" ]
@@ -525,6 +537,11 @@ $tree"
 		{"lease_grace":"1"} lease_grace
 		{"endpoints":{"ftp":"http://x"}} endpoints
 		{"endpoints":{"hf":"ftp://x"}} endpoints
+		{"endpoints":{"s3":"https://{bucket}.{bucket}.example"}} endpoints
+		{"endpoints":{"hf":"https://hub.example/?a=b"}} endpoints
+		{"allowed_origins":["https://hub.example/path"]} allowed_origins
+		{"allowed_origins":["https://user@hub.example"]} allowed_origins
+		{"allowed_origins":["https://"]} allowed_origins
 		{"allowed_networks":["10.0.0.0/33"]} allowed_networks
 		{"quotas":{"cache":-1}} quotas
 		{"watermarks":{"high":50,"low":60}} watermarks

@@ -55,7 +55,7 @@ evil_all() {
 	start_agent --fetch="$T/bin/evil"
 	evil_all wrong-bytes short-file long-file more-bytes
 	assert_equal "$(find "$T/cache/trees" -mindepth 1 | wc -l)" 0
-	evil unchanged
+	evil unopened
 	[ "$status_code" -ge 400 ]
 	# What has arrived stays as it came, and what it can read it cannot write.
 	for what in second-thoughts rewrite; do

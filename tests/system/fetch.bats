@@ -332,7 +332,7 @@ in_the_way() {
 	assert_output "neither a file nor a directory"
 }
 
-@test "job: the agent's messages, in order; skip, unchanged, resolve" {
+@test "job: the agent's messages, in order; skip, resolve" {
 	start_hub --repo "owner/model=$T/model"
 	hub_config
 	job "$T/out"
@@ -342,13 +342,6 @@ in_the_way() {
 	job "$T/out2" --skip model.safetensors
 	[ ! -e "$T/out2/model.safetensors" ]
 	assert_equal "$(tail -1 "$T/messages" | jq -r .type)" end
-	# all of it is known: nothing is opened
-	jq -n --slurpfile config "$T/fetch.json" --slurpfile m "$T/messages" \
-		'{item: {source: "hf://owner/model", mount_location: "/m"}, config: $config[0],
-		  known: [$m[] | select(.type == "files") | .files[]]}' |
-		"$FIXTURES/fetch_job.py" "$BUILD/ballast-fetch" "$T/out3" >"$T/again"
-	assert_equal "$(jq -r .type "$T/again" | paste -sd' ')" "files manifest progress end"
-	assert_equal "$(jq -s '[.[0].files[].unchanged] | all' "$T/again")" true
 	jq -n --slurpfile config "$T/fetch.json" \
 		'{mode: "resolve", item: {source: "hf://owner/model", mount_location: "/m"}, config: $config[0]}' |
 		"$FIXTURES/fetch_job.py" "$BUILD/ballast-fetch" "$T/out4" >"$T/resolve"

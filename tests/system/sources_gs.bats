@@ -128,6 +128,11 @@ OIDC="{\"auth_method\":\"GCP_OIDC\",\"gcp_oidc_service_account\":\"reader@projec
 	SECRET='{"type":"authorized_user"}'
 	job gs://models/l
 	assert_error config authorized_user "service account"
+	# a credential in the wrong place
+	SECRET='{"type":"ya29.a-token"}'
+	job gs://models/l
+	assert_error config "service account"
+	[[ $output != *ya29* ]] || fail "$output"
 	SECRET=$(jq -c 'del(.private_key)' "$T/account.json")
 	job gs://models/l
 	assert_error config private_key
