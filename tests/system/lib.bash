@@ -17,7 +17,8 @@ FAULTS=$BUILD/faults # the programs with the seam of common/sys.h
 PEERS=$TESTS/../build/peers # what make peers installed
 PATH=$PATH:/usr/sbin:/sbin
 
-# Five thousand times in a run, and jq takes 20 ms of a processor to begin; gojq takes 2.
+# Five thousand times in a run, and jq takes 20 ms of a processor to begin; gojq takes 2. Its
+# @uri writes a space as +: that alone is a "command jq".
 ! command -v gojq >/dev/null || jq() { gojq "$@"; }
 
 # ---- The test's directory, and its end

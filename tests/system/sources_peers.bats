@@ -77,7 +77,7 @@ start_s3rver() {
 # s3rver_put KEY DATA
 s3rver_put() {
 	local key
-	key=$(jq -rn --arg key "$1" '$key | split("/") | map(@uri) | join("/")')
+	key=$(command jq -rn --arg key "$1" '$key | split("/") | map(@uri) | join("/")')
 	printf '%s' "$2" | curl --fail --silent --show-error --noproxy '*' --output /dev/null \
 		--aws-sigv4 aws:amz:us-east-1:s3 --user S3RVER:S3RVER \
 		--upload-file - --header "x-amz-content-sha256: UNSIGNED-PAYLOAD" "$BASE/models/$key"
@@ -277,7 +277,7 @@ start_moto() {
 # minio_put NAME DATA-FILE: by curl's own signatures; without a name, the bucket.
 minio_put() {
 	local key
-	key=$(jq -rn --arg key "$1" '$key | split("/") | map(@uri) | join("/")')
+	key=$(command jq -rn --arg key "$1" '$key | split("/") | map(@uri) | join("/")')
 	curl --fail --silent --show-error --noproxy '*' --output /dev/null --aws-sigv4 aws:amz:us-east-1:s3 \
 		--user minio:secret/KEY+1 --request PUT ${2:+--upload-file "$2"} "$BASE/models${key:+/$key}"
 }
