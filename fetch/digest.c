@@ -2,6 +2,7 @@
 #include "fetch/digest.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,10 +68,10 @@ bool bl_digest_equal(const struct bl_digest *a, const struct bl_digest *b)
 
 static uint32_t crc_table[8][256];
 
+static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
+
 static void crc_prepare(void)
 {
-	if (crc_table[0][1])
-		return;
 	for (uint32_t i = 0; i < 256; i++) {
 		uint32_t crc = i;
 
@@ -156,7 +157,7 @@ static int crc_of_file(int fd, int64_t size, struct bl_digest *ret, struct bl_er
 {
 	uint32_t crc = 0xffffffffU;
 
-	crc_prepare();
+	pthread_once(&crc_once, crc_prepare);
 	int rc = read_through(fd, size, NULL, &crc, err);
 	if (rc < 0)
 		return rc;

@@ -20,7 +20,8 @@
 
 /*
  * What an origin says of a file's version is the same for all of its ranges: the ETag that was listed, or the
- * one that was seen first, be it a weak one, or the date where there is none.
+ * one that was seen first, be it a weak one, or the date where there is none. Another origin, to which a later
+ * redirect led, may have a word of its own only where a digest tells in the end.
  */
 static int judge_version(struct bl_lane *lane, struct bl_err *err)
 {
@@ -29,7 +30,8 @@ static int judge_version(struct bl_lane *lane, struct bl_err *err)
 	const char *date = bl_http_headers_get(&lane->wire.answer, "Last-Modified");
 	const char *version = etag ? etag : date ? date : "";
 	const char *listed = file->location.if_match && lane->hops == 0 ? file->entry->etag : NULL;
-	bool seen = file->version && strcmp(file->version_origin, lane->wire.url.origin) == 0;
+	bool seen = file->version && (!bl_manifest_is_digested(file->entry) ||
+				      strcmp(file->version_origin, lane->wire.url.origin) == 0);
 
 	if (listed && (!etag || !bl_http_is_strong_etag(etag)))
 		return bl_err_set(err, BL_EX_RETRY, EIO, "a range without the ETag of its file");
@@ -363,7 +365,8 @@ static enum bl_lane_end finish_status(struct bl_lane *lane, int *rc, struct bl_e
 		return BL_LANE_FATAL;
 	}
 	*rc = bl_source_explain(lane->file->entry->path, status, lane->wire.authorized, err);
-	if (status == 401 || status == 403)
+	/* Amazon says 400 (ExpiredToken) of a URL whose session has ended: such a one has its credential in it. */
+	if (status == 401 || status == 403 || (status == 400 && !lane->wire.authorized))
 		return BL_LANE_REFUSED;
 	if (status == 416) /* shorter than listed */
 		*rc = bl_source_explain(lane->file->entry->path, 412, true, err);

@@ -120,6 +120,13 @@ bool bl_manifest_promised(const struct bl_entry *entry, enum bl_digest_kind kind
 	return true;
 }
 
+bool bl_manifest_is_digested(const struct bl_entry *entry)
+{
+	return bl_manifest_promised(entry, BL_DIGEST_SHA256, NULL) ||
+	       bl_manifest_promised(entry, BL_DIGEST_GIT_SHA1, NULL) ||
+	       bl_manifest_promised(entry, BL_DIGEST_MD5, NULL);
+}
+
 /* ---- Adding ---- */
 
 const struct bl_pattern_filter *bl_manifest_filter(const struct bl_manifest *manifest)
@@ -343,7 +350,7 @@ static int same_text(const bl_json *known, const char *key, const char *now)
  * At least one promise that identifies content must agree, and none may disagree. A CRC alone or a
  * size alone identifies nothing.
  */
-bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known)
+bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known, bool same_source)
 {
 	struct bl_digest digest;
 	char hex[2 * sizeof(digest.bytes) + 1];
@@ -353,8 +360,8 @@ bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known
 	if (bl_json_get_int(known, "size", 0, BL_MANIFEST_MAX_SIZE, &size, NULL) <= 0 ||
 	    size != entry->size)
 		return false;
-	int etag = same_text(known, "etag", entry->etag);
-	int generation = same_text(known, "generation", entry->generation);
+	int etag = same_source ? same_text(known, "etag", entry->etag) : 0;
+	int generation = same_source ? same_text(known, "generation", entry->generation) : 0;
 	if (etag < 0 || generation < 0)
 		return false;
 	agreed = etag + generation;

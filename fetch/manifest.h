@@ -46,6 +46,8 @@ void bl_manifest_promise(struct bl_entry *entry, enum bl_digest_kind kind,
 /* Whether there is a promised digest of that kind; *ret (or NULL) is it. */
 bool bl_manifest_promised(const struct bl_entry *entry, enum bl_digest_kind kind,
 			  struct bl_digest *ret);
+/* Whether the entry promises a digest that tells content apart: what was mixed would not have it. */
+bool bl_manifest_is_digested(const struct bl_entry *entry);
 
 /* Sees every file of the listing and what the patterns say of it, for `plan`. */
 typedef void bl_manifest_watch(void *ctx, const struct bl_entry *entry,
@@ -90,8 +92,9 @@ int bl_manifest_set_revision(struct bl_manifest *manifest, const char *revision,
 const char *bl_manifest_revision(const struct bl_manifest *manifest);
 
 /* Whether the entry promises what `known` (members as in "files" of common/job.h) did: something that tells
- * content apart agrees, and nothing differs. */
-bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known);
+ * content apart agrees, and nothing differs. An ETag or a generation is a word of one source: where `known`
+ * is not of the same, only digests count. */
+bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known, bool same_source);
 
 /* Adds the entry to the array `list`, with the members that common/job.h gives. */
 int bl_manifest_entry_to_json(const struct bl_entry *entry, bl_json *list, struct bl_err *err);

@@ -188,7 +188,8 @@ int bl_pull_run(int argc, char **argv, struct bl_err *err)
 	if ((rc = bl_options_read(&options, argc, argv, err)) < 0 ||
 	    (rc = bl_session_open(&session, options.item, options.config, options.secret,
 				  options.token, NULL, err)) < 0 ||
-	    (rc = bl_shelf_open(&pull.shelf, options.dir, err)) < 0)
+	    (rc = bl_shelf_open(&pull.shelf, options.dir, session.weights.items[0].source.text,
+				err)) < 0)
 		return rc;
 	rc = pull_all(&pull, &session, options.quiet, err);
 	bl_shelf_done(&pull.shelf);

@@ -79,11 +79,25 @@ static int open_own(const struct bl_shelf *shelf, const char *name, int flags, s
 	return bl_shelf_explain(fd, shelf, "open", path, err);
 }
 
-int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err)
+/* The text's SHA-256, in hexadecimal. */
+static int name_by_digest(const char *text, char hex[65], struct bl_err *err)
+{
+	struct bl_digest digest = {.len = 32};
+
+	if (!EVP_Digest(text, strlen(text), digest.bytes, NULL, EVP_sha256(), NULL))
+		return bl_err_set(err, BL_EX_INTERNAL, EIO, "OpenSSL lacks SHA-256");
+	bl_digest_to_hex(&digest, hex);
+	return 0;
+}
+
+int bl_shelf_open(struct bl_shelf *shelf, const char *dir, const char *source, struct bl_err *err)
 {
 	auto_shelf fresh = BL_SHELF_INIT;
-	int rc = bl_sys_mkdirat(AT_FDCWD, dir, 0777);
+	int rc = name_by_digest(source, fresh.source, err);
 
+	if (rc < 0)
+		return rc;
+	rc = bl_sys_mkdirat(AT_FDCWD, dir, 0777);
 	if (rc < 0 && rc != -EEXIST)
 		return bl_err_set(err, BL_EX_CONFIG, EINVAL, "make '%.200s': %s", dir,
 				  strerror(-rc));
@@ -119,14 +133,12 @@ int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err)
 static int name_for(const struct bl_entry *entry, const char *suffix, char name[NAME_LENGTH],
 		    struct bl_err *err)
 {
-	struct bl_digest digest = {.len = 32};
 	char hex[65];
+	int rc = name_by_digest(entry->path, hex, err);
 
-	if (!EVP_Digest(entry->path, strlen(entry->path), digest.bytes, NULL, EVP_sha256(), NULL))
-		return bl_err_set(err, BL_EX_INTERNAL, EIO, "OpenSSL lacks SHA-256");
-	bl_digest_to_hex(&digest, hex);
-	snprintf(name, NAME_LENGTH, "%s.%s", hex, suffix);
-	return 0;
+	if (rc >= 0)
+		snprintf(name, NAME_LENGTH, "%s.%s", hex, suffix);
+	return rc;
 }
 
 /* ---- What was brought before ---- */
@@ -181,7 +193,8 @@ int bl_shelf_compare(struct bl_shelf *shelf, struct bl_manifest *manifest, struc
 	for (const char *line = bl_buf_str(&text); *line;) {
 		size_t len = strcspn(line, "\n");
 		struct bl_digest found;
-		struct bl_entry *entry = bl_shelf_record_read(line, len, manifest, &found);
+		struct bl_entry *entry =
+			bl_shelf_record_read(line, len, shelf->source, manifest, &found);
 
 		if (entry && !entry->unchanged)
 			entry->unchanged = still_has(shelf, entry, &found);
@@ -198,7 +211,7 @@ static void read_journal(const struct bl_shelf *shelf, const struct bl_entry *en
 	auto_buf text = BL_BUF_INIT(BL_SHELF_JOURNAL_MAX);
 
 	if (bl_fs_read_file(shelf->work, name, &text, NULL) >= 0)
-		bl_shelf_journal_read(bl_buf_str(&text), text.len, entry, have);
+		bl_shelf_journal_read(bl_buf_str(&text), text.len, shelf->source, entry, have);
 }
 
 int bl_shelf_take(struct bl_shelf *shelf, const struct bl_entry *entry, struct bl_ranges *have,
@@ -218,10 +231,14 @@ int bl_shelf_take(struct bl_shelf *shelf, const struct bl_entry *entry, struct b
 	if ((rc = bl_sys_fstat(fd, &st)) < 0)
 		return bl_err_sys(err, -rc, "stat a partial file");
 	read_journal(shelf, entry, journal, &found);
-	/* A journal without its file, or a file without its journal, is worth nothing. */
+	/* A journal without its file, or a file without its journal, is worth nothing. The journal goes first:
+	 * it would be believed once its promise is the origin's again. */
 	if (found.count == 0 || found.at[found.count - 1].to > st.st_size) {
 		bl_ranges_done(&found);
-		rc = bl_sys_ftruncate(fd, 0);
+		if (bl_sys_unlinkat(shelf->work, journal, 0) == 0)
+			rc = bl_sys_fsync(shelf->work);
+		if (rc >= 0)
+			rc = bl_sys_ftruncate(fd, 0);
 	}
 	if (rc >= 0)
 		rc = bl_sys_ftruncate(fd, entry->size);
@@ -239,7 +256,7 @@ int bl_shelf_note(struct bl_shelf *shelf, const struct bl_entry *entry,
 	char name[NAME_LENGTH];
 	int rc;
 
-	if ((rc = bl_shelf_journal_write(entry, have, &text, err)) < 0 ||
+	if ((rc = bl_shelf_journal_write(entry, shelf->source, have, &text, err)) < 0 ||
 	    (rc = name_for(entry, "json", name, err)) < 0)
 		return rc;
 	return bl_fs_write_file(shelf->work, name, text.data, text.len, 0600, err);
@@ -274,7 +291,7 @@ static int record(struct bl_shelf *shelf, const struct bl_entry *entry,
 		  const struct bl_digest *found, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(BL_SHELF_LINE_MAX);
-	int rc = bl_shelf_record_write(entry, found, &text, err);
+	int rc = bl_shelf_record_write(entry, shelf->source, found, &text, err);
 
 	if (rc < 0)
 		return rc;

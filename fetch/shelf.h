@@ -7,8 +7,8 @@
  *
  *   lock            held while a pull works
  *   <hex>.part      bytes of the file whose path has this SHA-256
- *   <hex>.json      what it is to be (members of common/job.h), and "have": [[from,to)...]
- *   record          a line of JSON for each verified file: its promise, and "found": its SHA-256
+ *   <hex>.json      what it is to be (members of common/job.h), "source", and "have": [[from,to)...]
+ *   record          a line of JSON for each verified file: its promise, "source", and "found": its SHA-256
  */
 #ifndef BL_FETCH_SHELF_H
 #define BL_FETCH_SHELF_H
@@ -26,14 +26,15 @@ struct bl_shelf {
 	int lock;	  /* held */
 	int record;	  /* appended to */
 	bool unsettled;	  /* an earlier pull ended before bl_shelf_settle() */
+	char source[65];  /* SHA-256 of what is pulled: its text may hold a signature */
 	const char *name; /* of DIR, for messages; the caller's */
 };
 
-/* Makes what is missing. Another pull on the same directory is -EBUSY. */
-int bl_shelf_open(struct bl_shelf *shelf, const char *dir, struct bl_err *err);
+/* Makes what is missing; `source` is what is to be pulled. Another pull on the same directory is -EBUSY. */
+int bl_shelf_open(struct bl_shelf *shelf, const char *dir, const char *source, struct bl_err *err);
 void bl_shelf_done(struct bl_shelf *shelf);
 #define auto_shelf    __attribute__((cleanup(bl_shelf_done))) struct bl_shelf
-#define BL_SHELF_INIT ((struct bl_shelf){-1, -1, -1, -1, false, ""})
+#define BL_SHELF_INIT ((struct bl_shelf){-1, -1, -1, -1, false, "", ""})
 
 /* Marks as unchanged what was brought before, has the same promise and still the same bytes. A list with a
  * name below .ballast-fetch is refused (BL_EX_CONFIG, EBADMSG). */

@@ -19,21 +19,22 @@ struct bl_buf;
 
 /*
  * The bytes that the journal says are on disk of the entry's partial file, sorted and within its size;
- * none where it is no journal, or one of another promise. *have must be empty.
+ * none where it is no journal, or one of another promise. *have must be empty. `source` is the digest of the
+ * source's text: an ETag or a generation of another source says nothing.
  */
-void bl_shelf_journal_read(const char *text, size_t len, const struct bl_entry *entry,
-			   struct bl_ranges *have);
-int bl_shelf_journal_write(const struct bl_entry *entry, const struct bl_ranges *have,
-			   struct bl_buf *to, struct bl_err *err);
+void bl_shelf_journal_read(const char *text, size_t len, const char *source,
+			   const struct bl_entry *entry, struct bl_ranges *have);
+int bl_shelf_journal_write(const struct bl_entry *entry, const char *source,
+			   const struct bl_ranges *have, struct bl_buf *to, struct bl_err *err);
 
 /*
  * A line of the record: which entry it is about, where that still has the same promise, and the SHA-256
  * that was found. NULL for any other line, such as one that a crash has cut.
  */
-struct bl_entry *bl_shelf_record_read(const char *line, size_t len, struct bl_manifest *manifest,
-				      struct bl_digest *found);
+struct bl_entry *bl_shelf_record_read(const char *line, size_t len, const char *source,
+				      struct bl_manifest *manifest, struct bl_digest *found);
 /* Appends a line, with its end. */
-int bl_shelf_record_write(const struct bl_entry *entry, const struct bl_digest *found,
-			  struct bl_buf *to, struct bl_err *err);
+int bl_shelf_record_write(const struct bl_entry *entry, const char *source,
+			  const struct bl_digest *found, struct bl_buf *to, struct bl_err *err);
 
 #endif

@@ -186,7 +186,7 @@ static int put_headers(struct bl_buf *text, const struct curl_slist *list, struc
 
 		if (len && list->data[len - 1] == ';' && !strchr(list->data, ':'))
 			rc = bl_buf_putf(text, err, "%.*s:\r\n", (int)len - 1, list->data);
-		else if (len && list->data[len - 1] != ':')
+		else if (strchr(list->data, ':') != list->data + len - 1)
 			rc = bl_buf_putf(text, err, "%s\r\n", list->data);
 	}
 	return rc;
@@ -391,7 +391,7 @@ static enum bl_straight_end read_body(struct bl_straight *straight, struct bl_la
 	ssize_t n;
 
 	*code = CURLE_OK;
-	if (wanted <= 0)
+	if (wanted <= 0 || lane->rc < 0)
 		return BL_STRAIGHT_OVER;
 	if (wanted <= BUFFER) {
 		n = recv(lane->sock, straight->buffer, most, MSG_DONTWAIT);

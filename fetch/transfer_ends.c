@@ -176,8 +176,8 @@ static int settle_lane(struct bl_transfer *transfer, struct bl_lane *lane, enum 
 
 	if (end == BL_LANE_REDIRECT)
 		return follow(transfer, lane, err);
-	if (end == BL_LANE_FATAL && rc != -ENOSPC && rc != -ENOMEM && status >= 400 &&
-	    transfer->ops->explain)
+	if (end == BL_LANE_FATAL && rc != -ENOSPC && rc != -ENOMEM && rc != -ESTALE &&
+	    status >= 400 && transfer->ops->explain)
 		rc = transfer->ops->explain(transfer->state, file->entry, status,
 					    &lane->wire.answer, err);
 	if (end == BL_LANE_FATAL)

@@ -92,10 +92,19 @@ static int locate(struct bl_transfer *transfer, struct bl_arrival *file, struct 
 	return rc;
 }
 
-/* Of a file that its origin gives as a whole alone, nothing is asked for but all: what came before is brought
- * once more. */
+/*
+ * Of a file that its origin gives as a whole alone, nothing is asked for but all: what came before is brought
+ * once more. Whoever takes frames keeps what came first: so it must be of the same version.
+ */
 static int ask_for_all(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
 {
+	if (file->framed && bl_ranges_total(&file->arrived) > 0 &&
+	    !(file->version && *file->version) && !bl_manifest_is_digested(file->entry))
+		return bl_err_set(
+			err, BL_EX_RETRY, ESTALE,
+			"'%.150s': the origin broke off an answer, gives no ranges and does not "
+			"say which version it sends: it has to be brought anew",
+			file->entry->path);
 	transfer->left += bl_ranges_total(&file->arrived);
 	bl_ranges_done(&file->arrived);
 	file->synced = 0;

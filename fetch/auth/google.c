@@ -18,7 +18,6 @@
 
 #define TOKEN_URI "https://oauth2.googleapis.com/token"
 #define SCOPE	  "https://www.googleapis.com/auth/devstorage.read_only"
-#define MARGIN	  300 /* seconds before its end from which a token is renewed */
 #define WHAT	  "the service account's key"
 
 /* ---- The key ---- */
@@ -224,23 +223,23 @@ static int failed(const struct bl_http_answer *answer, struct bl_err *err)
 			     status);
 }
 
-static int read_token(struct bl_google *google, const struct bl_http_answer *answer, int64_t now,
-		      struct bl_err *err)
+static int read_token(const struct bl_http_answer *answer, int64_t now, char **ret,
+		      int64_t *expires, struct bl_err *err)
 {
 	int64_t seconds = BL_OIDC_LIFETIME;
-	int r = bl_google_read_token(bl_buf_str(&answer->body), answer->body.len, &google->token,
-				     &seconds);
+	int r = bl_google_read_token(bl_buf_str(&answer->body), answer->body.len, ret, &seconds);
 
 	if (r == -EPROTO)
 		return bl_cloud_fail(err, EIO,
 				     "Google's token server answers without a token; "
 				     "try again later");
-	google->expires = now + seconds;
+	*expires = now + seconds;
 	return r < 0 ? bl_err_nomem(err) : 0;
 }
 
 /* With the key: assertion against token. */
-static int ask(struct bl_google *google, int64_t now, struct bl_err *err)
+static int ask(struct bl_google *google, int64_t now, char **ret, int64_t *expires,
+	       struct bl_err *err)
 {
 	const char *endpoint = bl_net_endpoint(bl_http_net(google->http), "sts");
 	auto_secret assertion = NULL;
@@ -279,7 +278,28 @@ static int ask(struct bl_google *google, int64_t now, struct bl_err *err)
 	r = bl_http_perform(http, &request, &answer, err);
 	if (r < 0)
 		return r;
-	return answer.status == 200 ? read_token(google, &answer, now, err) : failed(&answer, err);
+	return answer.status == 200 ? read_token(&answer, now, ret, expires, err)
+				    : failed(&answer, err);
+}
+
+static int renew(struct bl_google *google, int64_t now, struct bl_err *err)
+{
+	auto_secret token = NULL;
+	int64_t expires = 0;
+	int r = google->oidc.provider
+			? bl_oidc_google_exchange(&google->oidc, &token, &expires, err)
+			: ask(google, now, &token, &expires, err);
+
+	if (r < 0) {
+		google->renew_at = now + BL_OIDC_PAUSE;
+		return bl_oidc_renewal_failed(r, google->token ? now : INT64_MAX, google->expires,
+					      err);
+	}
+	bl_crypto_free_secret(&google->token);
+	google->token = TAKE_PTR(token);
+	google->expires = expires;
+	google->renew_at = expires - BL_OIDC_MARGIN;
+	return 0;
 }
 
 int bl_google_sign(void *ctx, const struct bl_http_hop *hop, struct bl_http_headers *headers,
@@ -290,12 +310,8 @@ int bl_google_sign(void *ctx, const struct bl_http_hop *hop, struct bl_http_head
 	int r = 0;
 
 	(void)hop;
-	if (!google->token || now > google->expires - MARGIN) {
-		bl_crypto_free_secret(&google->token);
-		r = google->oidc.provider ? bl_oidc_google_exchange(&google->oidc, &google->token,
-								    &google->expires, err)
-					  : ask(google, now, err);
-	}
+	if (!google->token || now >= google->renew_at)
+		r = renew(google, now, err);
 	if (r < 0)
 		return r;
 	return bl_token_add(headers, "Bearer", google->token, err);

@@ -22,7 +22,7 @@ struct bl_google {
 	char *email, *private_key;  /* of the key; NULL with OIDC */
 	struct bl_oidc_google oidc; /* borrowed texts; provider is NULL without OIDC */
 	char *token;		    /* NULL until one was needed */
-	int64_t expires;
+	int64_t expires, renew_at;  /* Unix time */
 };
 
 /* Takes the JSON of a service account's key. -EINVAL (BL_EX_CONFIG) says which part is missing. */

@@ -251,6 +251,19 @@ int bl_oidc_aws_exchange(const struct bl_oidc_aws *oidc, struct bl_sigv4_key *ke
 	return bl_oidc_read_aws(bl_buf_str(&answer.body), answer.body.len, key, expires, err);
 }
 
+int bl_oidc_renewal_failed(int r, int64_t now, int64_t expires, struct bl_err *err)
+{
+	const struct bl_err why = *err;
+
+	if (expires == 0)
+		return r;
+	if (now < expires)
+		return 0;
+	return r == -EACCES
+		       ? bl_cloud_fail(err, EIO, "%.400s; what has come so far is kept", why.msg)
+		       : r;
+}
+
 /* ---- Google ---- */
 
 /* What both calls answer when they fail; `step` is what to look at for a refusal. */

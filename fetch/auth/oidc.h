@@ -44,6 +44,16 @@ struct bl_oidc_google {
 int bl_oidc_google_exchange(const struct bl_oidc_google *oidc, char **token, int64_t *expires,
 			    struct bl_err *err);
 
+#define BL_OIDC_MARGIN 300 /* seconds before its end from which a credential is renewed */
+#define BL_OIDC_PAUSE  30  /* seconds between two tries to renew one that is good still */
+
+/*
+ * What a renewal that failed with r (< 0, and *err) comes to, for a credential that ends at `expires` (0: there is
+ * none yet; Unix time): 0 where that one is good still. Else the failure; one of the identity token, which
+ * is of the job's begin, as one that passes (EIO): a download that is taken up again gets a new one.
+ */
+int bl_oidc_renewal_failed(int r, int64_t now, int64_t expires, struct bl_err *err);
+
 /* Reads the XML answer of AssumeRoleWithWebIdentity, as bl_oidc_aws_exchange() does. */
 int bl_oidc_read_aws(const char *xml, size_t len, struct bl_sigv4_key *key, int64_t *expires,
 		     struct bl_err *err);

@@ -315,18 +315,34 @@ static int add(struct azure *azure, struct bl_manifest *manifest, const struct b
 	return r;
 }
 
+/* The first name that begins so, behind pages without any; a page with none of them where there is none. */
+static int list_first(struct azure *azure, const char *prefix, struct bl_azure_page *ret,
+		      struct bl_err *err)
+{
+	auto_cloud_pages pages = BL_CLOUD_PAGES_INIT;
+	int r = 0;
+
+	while (pages.more && ret->count == 0 && r >= 0) {
+		bl_azure_page_done(ret);
+		r = list_page(azure, prefix, 1, pages.token, ret, err);
+		if (r >= 0 && (r = bl_cloud_pages_next(&pages, ret->next, ret->count, err)) < 0)
+			bl_err_wrap(err, "%.200s: ", azure->input->item->source.text);
+	}
+	return r;
+}
+
 /* As with S3: the first name that begins with the path tells whether it is one blob. */
 static int list_single(struct azure *azure, struct bl_manifest *manifest, struct bl_err *err)
 {
 	auto_azure_page page = {0};
 	auto_azure_page inside = {0};
-	int r = list_page(azure, azure->path.path, 1, NULL, &page, err);
+	int r = list_first(azure, azure->path.path, &page, err);
 
 	if (r < 0 || page.count == 0 || page.blobs[0].folder ||
 	    strcmp(page.blobs[0].name, azure->path.path) != 0)
 		return r;
 	if (page.blobs[0].size == 0) {
-		r = list_page(azure, azure->path.prefix, 1, NULL, &inside, err);
+		r = list_first(azure, azure->path.prefix, &inside, err);
 		if (r < 0 || inside.count > 0)
 			return r;
 	}
@@ -341,8 +357,10 @@ static int azure_list(void *state, struct bl_manifest *manifest, bool *credentia
 {
 	struct azure *azure = state;
 	auto_cloud_pages pages = BL_CLOUD_PAGES_INIT;
-	int r = *azure->path.path ? list_single(azure, manifest, err) : 0;
+	int r = bl_cloud_path_begin(&azure->path, err);
 
+	if (r >= 0 && *azure->path.path)
+		r = list_single(azure, manifest, err);
 	*credential = true;
 	if (r != 0)
 		return r < 0 ? r : 0;

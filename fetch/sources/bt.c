@@ -228,6 +228,7 @@ static int resolve_checkpoint(struct bt *bt, struct bl_err *err)
 
 static int resolve_all(struct bt *bt, struct bl_err *err)
 {
+	free(TAKE_PTR(bt->project));
 	int r = resolve(bt, "", "training project", "training_projects", "id", "name",
 			bt->input->item->source.bucket, &bt->project, err);
 
@@ -316,11 +317,16 @@ static int bt_locate(void *state, const struct bl_entry *entry, bool again, stru
 	for (size_t i = 0; i < bt->files.count; i++) {
 		if (strcmp(bt->files.files[i].name, entry->path) != 0)
 			continue;
+		if (strcmp(bt->files.files[i].modified ? bt->files.files[i].modified : "",
+			   entry->generation ? entry->generation : "") != 0)
+			break;
 		ret->url = strdup(bt->files.files[i].url);
 		return ret->url ? 0 : bl_err_nomem(err);
 	}
-	return bl_cloud_fail(err, ESTALE, "%.200s: '%.200s' is gone since it was listed; try again",
-			     bt->input->item->source.text, entry->path);
+	return bl_cloud_fail(
+		err, ESTALE,
+		"%.200s: '%.200s' is gone, or another one, since it was listed; try again",
+		bt->input->item->source.text, entry->path);
 }
 
 const struct bl_source_ops bl_source_bt = {

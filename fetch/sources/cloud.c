@@ -194,6 +194,14 @@ int bl_cloud_path_init(struct bl_cloud_path *path, const char *text, struct bl_e
 	return 0;
 }
 
+int bl_cloud_path_begin(struct bl_cloud_path *path, struct bl_err *err)
+{
+	if (!path->single)
+		return 0;
+	free(path->prefix);
+	return bl_cloud_path_init(path, path->path, err);
+}
+
 int bl_cloud_path_set_single(struct bl_cloud_path *path, struct bl_err *err)
 {
 	const char *slash = strrchr(path->path, '/');

@@ -73,6 +73,8 @@ struct bl_cloud_path {
 
 /* As a folder. */
 int bl_cloud_path_init(struct bl_cloud_path *path, const char *text, struct bl_err *err);
+/* A listing begins: as a folder again, whatever an earlier one found. */
+int bl_cloud_path_begin(struct bl_cloud_path *path, struct bl_err *err);
 /* It turned out to be one object. */
 int bl_cloud_path_set_single(struct bl_cloud_path *path, struct bl_err *err);
 void bl_cloud_path_done(struct bl_cloud_path *path);

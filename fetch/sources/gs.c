@@ -197,17 +197,32 @@ static int add(struct gs *gs, struct bl_manifest *manifest, const struct bl_gs_o
 	return r;
 }
 
+/* The first name that begins so, behind pages without any; a page with none of them where there is none. */
+static int list_first(struct gs *gs, const char *prefix, struct bl_gs_page *ret, struct bl_err *err)
+{
+	auto_cloud_pages pages = BL_CLOUD_PAGES_INIT;
+	int r = 0;
+
+	while (pages.more && ret->count == 0 && r >= 0) {
+		bl_gs_page_done(ret);
+		r = list_page(gs, prefix, 1, pages.token, ret, err);
+		if (r >= 0 && (r = bl_cloud_pages_next(&pages, ret->next, ret->count, err)) < 0)
+			bl_err_wrap(err, "%.200s: ", gs->input->item->source.text);
+	}
+	return r;
+}
+
 /* As with S3: the first name that begins with the path tells whether it is one object. */
 static int list_single(struct gs *gs, struct bl_manifest *manifest, struct bl_err *err)
 {
 	auto_gs_page page = {0};
 	auto_gs_page inside = {0};
-	int r = list_page(gs, gs->path.path, 1, NULL, &page, err);
+	int r = list_first(gs, gs->path.path, &page, err);
 
 	if (r < 0 || page.count == 0 || strcmp(page.objects[0].name, gs->path.path) != 0)
 		return r;
 	if (page.objects[0].size == 0) {
-		r = list_page(gs, gs->path.prefix, 1, NULL, &inside, err);
+		r = list_first(gs, gs->path.prefix, &inside, err);
 		if (r < 0 || inside.count > 0)
 			return r;
 	}
@@ -221,8 +236,10 @@ static int gs_list(void *state, struct bl_manifest *manifest, bool *credential, 
 {
 	struct gs *gs = state;
 	auto_cloud_pages pages = BL_CLOUD_PAGES_INIT;
-	int r = *gs->path.path ? list_single(gs, manifest, err) : 0;
+	int r = bl_cloud_path_begin(&gs->path, err);
 
+	if (r >= 0 && *gs->path.path)
+		r = list_single(gs, manifest, err);
 	*credential = true;
 	if (r != 0)
 		return r < 0 ? r : 0;

@@ -42,6 +42,7 @@ struct bl_s3_store {
 	const struct bl_source_input *input; /* borrowed */
 	struct bl_sigv4_key key;
 	int64_t expires;   /* Unix time, with OIDC; 0 without */
+	int64_t renew_at;  /* Unix time of the next exchange */
 	char *base;	   /* owned */
 	struct bl_url url; /* of base */
 	struct bl_http_auth auth;

@@ -14,8 +14,7 @@
 #include "fetch/auth/oidc.h"
 #include "fetch/sources/s3.h"
 
-#define MARGIN	    300 /* seconds before its end from which a key is renewed */
-#define REGION_MOST 32	/* bytes; a key of AWS has 40 */
+#define REGION_MOST 32 /* bytes; a key of AWS has 40 */
 
 /* What stands in a secret's wrong place may be a key: it is never shown, and no host is named after it. */
 static int check_region(const char *region, const char *where, struct bl_err *err)
@@ -117,8 +116,13 @@ int bl_s3_key_renew(struct bl_s3_store *store, bool now, struct bl_err *err)
 		.identity_token = store->input->identity_token,
 	};
 
-	if (item->auth_method != BL_AUTH_AWS_OIDC ||
-	    (!now && (int64_t)time(NULL) < store->expires - MARGIN))
+	int64_t time_now = (int64_t)time(NULL);
+	int r;
+
+	if (item->auth_method != BL_AUTH_AWS_OIDC || (!now && time_now < store->renew_at))
 		return 0;
-	return bl_oidc_aws_exchange(&oidc, &store->key, &store->expires, err);
+	r = bl_oidc_aws_exchange(&oidc, &store->key, &store->expires, err);
+	store->renew_at = r < 0 ? time_now + BL_OIDC_PAUSE : store->expires - BL_OIDC_MARGIN;
+	return r < 0 ? bl_oidc_renewal_failed(r, now ? INT64_MAX : time_now, store->expires, err)
+		     : r;
 }

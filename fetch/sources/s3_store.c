@@ -266,6 +266,27 @@ static int head_single(struct bl_s3_store *store, struct bl_manifest *manifest,
 	return bl_manifest_add(manifest, &entry, err);
 }
 
+/* The first key that begins so, behind pages without any; a page with none of them where there is none, or where
+ * the answer is no listing. */
+static int list_first(struct bl_s3_store *store, const char *prefix, struct bl_http_answer *answer,
+		      struct bl_s3_page *ret, struct bl_err *err)
+{
+	auto_cloud_pages pages = BL_CLOUD_PAGES_INIT;
+	int r = 0;
+
+	while (pages.more && ret->count == 0 && r >= 0) {
+		bl_s3_page_done(ret);
+		bl_http_answer_done(answer);
+		*answer = (struct bl_http_answer){0};
+		r = list_page(store, prefix, 1, pages.token, answer, ret, err);
+		if (r < 0 || answer->status != 200)
+			return r;
+		if ((r = bl_cloud_pages_next(&pages, ret->next, ret->count, err)) < 0)
+			bl_err_wrap(err, "%.200s: ", store->input->item->source.text);
+	}
+	return r;
+}
+
 /*
  * Whether the path is one object: 1, and it was added. An empty object may be what a tool left to
  * mark a folder: it counts only where nothing lies beneath it.
@@ -276,7 +297,7 @@ static int list_single(struct bl_s3_store *store, struct bl_manifest *manifest, 
 	auto_answer beneath = {0};
 	auto_s3_page page = {0};
 	auto_s3_page inside = {0};
-	int r = list_page(store, store->path.path, 1, NULL, &answer, &page, err);
+	int r = list_first(store, store->path.path, &answer, &page, err);
 
 	if (r < 0)
 		return r;
@@ -289,7 +310,7 @@ static int list_single(struct bl_s3_store *store, struct bl_manifest *manifest, 
 	if (page.count == 0 || strcmp(page.objects[0].key, store->path.path) != 0)
 		return 0;
 	if (page.objects[0].size == 0) {
-		r = list_page(store, store->path.prefix, 1, NULL, &beneath, &inside, err);
+		r = list_first(store, store->path.prefix, &beneath, &inside, err);
 		if (r < 0 || inside.count > 0)
 			return r;
 	}
@@ -302,8 +323,10 @@ static int list_single(struct bl_s3_store *store, struct bl_manifest *manifest, 
 int bl_s3_list(void *state, struct bl_manifest *manifest, bool *credential, struct bl_err *err)
 {
 	struct bl_s3_store *store = state;
-	int r = *store->path.path ? list_single(store, manifest, err) : 0;
+	int r = bl_cloud_path_begin(&store->path, err);
 
+	if (r >= 0 && *store->path.path)
+		r = list_single(store, manifest, err);
 	*credential = true;
 	if (r == 0)
 		r = list_folder(store, manifest, err);

@@ -201,6 +201,26 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	cmp "$T/model/config.json" "$(answer '.weights[0].path')/config.json"
 }
 
+# Nothing says whether the second answer is of the same version: what came of the first is given up.
+@test "agent: an origin without ranges and without versions, whose answer breaks, gives no mixture" {
+	stop_agent
+	make_tls IP:127.0.0.1
+	mkdir "$T/www"
+	head -c 8M /dev/urandom >"$T/www/model.bin"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
+	agent_config '.allowed_origins += [$origin] | .ca_file = $ca' --arg origin "$ORIGIN" --arg ca "$T/ca.pem"
+	start_agent
+	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "no-range"},
+		{"match": "model", "kind": "headers", "headers": {"ETag": null, "Last-Modified": null}},
+		{"match": "model", "kind": "short", "at": 0.5, "after": 1, "times": 1},
+		{"match": "model", "kind": "replace", "after": 2}]'
+	put c1 default "$(items "$ORIGIN/model.bin")"
+	expect_code 200
+	python3 -c 'import sys; a, b = (open(p, "rb").read() for p in sys.argv[1:]); sys.exit(a != bytes(x ^ 255 for x in b))' \
+		"$(answer '.weights[0].path')" "$T/www/model.bin"
+}
+
 # A weak ETag promises nothing of bytes: what an earlier try has brought may be of another version.
 @test "agent: bytes of an earlier try are taken up only where the origin says which version they are of" {
 	make_tls

@@ -8,6 +8,15 @@ hub_config() {
 		"{endpoints: {hf: \$hub}, allowed_origins: [\$cdn]} | ${1:-.}" >"$T/fetch.json"
 }
 
+# https_origin: $T/www/model.bin, 8 MiB, at $ORIGIN by https, and $T/fetch.json for it.
+https_origin() {
+	make_tls IP:127.0.0.1
+	mkdir "$T/www"
+	head -c 8M /dev/urandom >"$T/www/model.bin"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	jq -n --arg ca "$T/ca.pem" --arg o "$ORIGIN" '{ca_file: $ca, allowed_origins: [$o]}' >"$T/fetch.json"
+}
+
 fetch() {
 	local command=$1
 	shift

@@ -72,11 +72,7 @@ refuses() {
 
 @test "without a strong ETag too: an object that is replaced while it is read is no mixture" {
 	local etag old new pid
-	make_tls IP:127.0.0.1
-	mkdir "$T/www"
-	head -c 8M /dev/urandom >"$T/www/model.bin"
-	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
-	jq -n --arg ca "$T/ca.pem" --arg o "$ORIGIN" '{ca_file: $ca, allowed_origins: [$o]}' >"$T/fetch.json"
+	https_origin
 	for etag in '"ETag": "W/\\"%d\\""' '"ETag": null, "Last-Modified": "Mon, 0%d Jan 2024 00:00:00 GMT"'; do
 		# shellcheck disable=SC2059
 		old=$(printf "$etag" 1) new=$(printf "$etag" 2)
@@ -95,6 +91,35 @@ refuses() {
 			"$T/mix/file" "$T/www/model.bin"
 		rm -r "$T/mix"
 	done
+}
+
+@test "without a digest: a location that moves to another host in mid-file is no mixture" {
+	local main first second pid
+	https_origin
+	main=$ORIGIN
+	mkdir "$T/other"
+	head -c 8M /dev/urandom >"$T/other/model.bin"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	first=$ORIGIN
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/other"
+	second=$ORIGIN
+	jq -n --arg ca "$T/ca.pem" --args '{ca_file: $ca, allowed_origins: $ARGS.positional}' "$main" "$first" "$second" >"$T/fetch.json"
+	origin_control "$main" faults "[{\"match\": \"model\", \"kind\": \"redirect\", \"to\": \"$first/model.bin\"}]"
+	origin_control "$first" faults '[{"match": "model", "kind": "headers", "headers": {"ETag": null, "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}},
+		{"match": "model", "kind": "short", "at": 0.5, "after": 1}, {"match": "model", "kind": "hold", "after": 9}]'
+	origin_control "$second" faults '[{"match": "model", "kind": "headers", "headers": {"ETag": null, "Last-Modified": "Tue, 02 Jan 2024 00:00:00 GMT"}}]'
+	fetch pull --quiet "$main/model.bin" "$T/mix" 3>&- &
+	pid=$!
+	origin_control "$first" "wait?reached=1"
+	origin_control "$main" faults "[{\"match\": \"model\", \"kind\": \"redirect\", \"to\": \"$second/model.bin\"}]"
+	origin_control "$first" faults '[{"match": "model", "kind": "status", "status": 403}]'
+	origin_control "$first" release
+	wait "$pid"
+	cmp "$T/other/model.bin" "$T/mix/file"
+}
+
+@test "a range behind the end: looked at again" {
+	mends '[{"match": "^GET /repos/", "kind": "status", "status": 416, "times": 1}]'
 }
 
 @test "a stall at 99 %: another connection brings the rest" {
@@ -127,11 +152,7 @@ refuses() {
 # A file is then one answer to one request: nothing but all of it may be asked for, also after half of it came.
 @test "an origin without ranges: one request brings all, with a length or without, and begins anew when it breaks" {
 	local more
-	make_tls IP:127.0.0.1
-	mkdir "$T/www"
-	head -c 8M /dev/urandom >"$T/www/model.bin"
-	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
-	jq -n --arg ca "$T/ca.pem" --arg o "$ORIGIN" '{ca_file: $ca, allowed_origins: [$o]}' >"$T/fetch.json"
+	https_origin
 	for more in '' ', {"match": "model", "kind": "headers", "after": 1, "headers": {"Content-Length": null, "Connection": "close"}}'; do
 		origin_control "$ORIGIN" reset
 		origin_control "$ORIGIN" faults '[{"match": "model", "kind": "no-range"},

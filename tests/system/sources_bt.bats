@@ -50,10 +50,12 @@ teardown() { clean_up; }
 }
 
 @test "bt: URLs that have ended are asked for again" {
-	origin_control "$BT" faults '[{"match":"GET /job2/checkpoint-1/a","kind":"status","status":403,"times":1}]'
-	job bt://my-project@job2/checkpoint-1
-	assert_done
-	assert_equal "$(head -c 14 "$T/files/a")" checkpoint-1/a
+	for status in 403 400; do
+		origin_control "$BT" faults '[{"match":"GET /job2/checkpoint-1/a","kind":"status","status":'$status',"times":1}]'
+		job bt://my-project@job2/checkpoint-1
+		assert_done
+		assert_equal "$(head -c 14 "$T/files/a")" checkpoint-1/a
+	done
 	assert_equal "$(find "$T/files" -type f ! -name .have | wc -l)" 2
 }
 

@@ -115,6 +115,22 @@ OIDC="{\"auth_method\":\"GCP_OIDC\",\"gcp_oidc_service_account\":\"reader@projec
 	assert_error config "no identity token"
 }
 
+@test "gs: one object: behind a page of no names, and looked at again" {
+	start_gs
+	put '{"bucket":"models","key":"llama/a.bin"}' '{"bucket":"models","key":"llama/b.bin"}'
+	origin_control "$GS" faults '[{"match":"maxResults=1&","kind":"status","status":200,"times":1,"body":"{\"nextPageToken\":\"A\"}"}]'
+	job gs://models/llama/a.bin
+	assert_done
+	assert_listed a.bin
+	mkdir -p "$T/secrets/default"
+	cp "$T/account.json" "$T/secrets/default/g"
+	echo "$CONFIG" >"$T/fetch.json"
+	origin_control "$GS" faults '[{"match":"alt=media","kind":"status","status":412,"times":1}]'
+	run "$BUILD/ballast-fetch" pull --config="$T/fetch.json" --secrets-dir="$T/secrets" --auth-secret-name=g gs://models/llama/a.bin "$T/out"
+	assert_status 0
+	assert_equal "$(ls "$T/out")" a.bin
+}
+
 @test "gs: what is wrong with a credential is said, with the next step" {
 	start_gs
 	put '{"bucket":"models","key":"l/a"}'

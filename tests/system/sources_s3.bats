@@ -302,6 +302,37 @@ teardown() { clean_up; }
 	[ "$(origin_stats "$S3" '.requests["/"]')" -ge 3 ]
 }
 
+@test "s3: AWS_OIDC: keys that are good still outlive the identity token" {
+	local expired='[{"match":"POST /","kind":"status","status":400,"after":1,"body":
+		"<ErrorResponse><Error><Code>ExpiredTokenException</Code></Error></ErrorResponse>"}]'
+	start_clouds --token-seconds 200
+	put '{"bucket":"models","key":"llama/a"}'
+	AUTH='{"auth_method":"AWS_OIDC","aws_oidc_role_arn":"arn:aws:iam::123456789012:role/reader","aws_oidc_region":"us-east-1"}'
+	SECRET='' TOKEN=CANARY-ID
+	origin_control "$S3" faults "$expired"
+	job s3://models/llama
+	assert_done
+	assert_equal "$(origin_stats "$S3" '.requests["/"]')" 2
+	# and where they are not, whoever begins again does so with a new one
+	start_clouds --token-seconds 0
+	put '{"bucket":"models","key":"llama/a"}'
+	AUTH='{"auth_method":"AWS_OIDC","aws_oidc_role_arn":"arn:aws:iam::123456789012:role/reader","aws_oidc_region":"us-east-1"}'
+	SECRET='' TOKEN=CANARY-ID
+	origin_control "$S3" faults "$expired"
+	job s3://models/llama
+	assert_error origin "identity token has expired" "is kept"
+}
+
+@test "s3: an object whose listing begins with a page of no names" {
+	start_clouds
+	put '{"bucket":"models","key":"llama/a"}'
+	origin_control "$S3" faults '[{"match":"list-type=2.*max-keys=1&","kind":"status","status":200,"times":1,"body":
+		"<ListBucketResult><IsTruncated>true</IsTruncated><KeyCount>0</KeyCount><NextContinuationToken>QQ==</NextContinuationToken></ListBucketResult>"}]'
+	job s3://models/llama/a
+	assert_done
+	assert_listed a
+}
+
 @test "s3: a Content-Encoding that an object was stored with is no encoding of the answer" {
 	start_clouds
 	put '{"bucket":"models","key":"l/a.gz","data":"as it is stored","headers":{"Content-Encoding":"gzip"}}' \

@@ -47,14 +47,14 @@ static void check_journal(const struct bl_entry *entry, const char *text, size_t
 	auto_ranges have = {0};
 	auto_ranges same = {0};
 
-	bl_shelf_journal_read(text, len, entry, &have);
+	bl_shelf_journal_read(text, len, "s", entry, &have);
 	for (size_t i = 0; i < have.count; i++) {
 		assert(have.at[i].from >= (i ? have.at[i - 1].to : 0));
 		assert(have.at[i].from < have.at[i].to && have.at[i].to <= entry->size);
 	}
-	if (bl_shelf_journal_write(entry, &have, &again, NULL) < 0)
+	if (bl_shelf_journal_write(entry, "s", &have, &again, NULL) < 0)
 		return;
-	bl_shelf_journal_read(bl_buf_str(&again), again.len, entry, &same);
+	bl_shelf_journal_read(bl_buf_str(&again), again.len, "s", entry, &same);
 	assert(same.count == have.count);
 	assert(have.count == 0 || memcmp(same.at, have.at, have.count * sizeof(*have.at)) == 0);
 }
@@ -63,14 +63,14 @@ static void check_record(struct bl_manifest *manifest, const char *line, size_t 
 {
 	auto_buf again = BL_BUF_INIT(BL_SHELF_LINE_MAX);
 	struct bl_digest found, same;
-	struct bl_entry *entry = bl_shelf_record_read(line, len, manifest, &found);
+	struct bl_entry *entry = bl_shelf_record_read(line, len, "s", manifest, &found);
 
 	if (!entry)
 		return;
 	assert(found.len == 32);
-	if (bl_shelf_record_write(entry, &found, &again, NULL) < 0)
+	if (bl_shelf_record_write(entry, "s", &found, &again, NULL) < 0)
 		abort();
-	assert(bl_shelf_record_read(again.data, again.len - 1, manifest, &same) == entry);
+	assert(bl_shelf_record_read(again.data, again.len - 1, "s", manifest, &same) == entry);
 	assert(bl_digest_equal(&same, &found));
 }
 

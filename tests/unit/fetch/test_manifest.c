@@ -115,9 +115,32 @@ static void test_the_same_promise(void **state)
 		assert_int_equal(bl_json_parse(cases[i].known, strlen(cases[i].known), &limits,
 					       &known, &err),
 				 0);
-		if (bl_manifest_same_promise(bl_manifest_at(manifest, 0), known) != cases[i].same)
+		if (bl_manifest_same_promise(bl_manifest_at(manifest, 0), known, true) !=
+		    cases[i].same)
 			fail_msg("%s", cases[i].known);
 	}
+}
+
+/* Two servers may give two files the same ETag. */
+static void test_another_source_is_known_by_digests_alone(void **state)
+{
+	static const char alike[] = "{\"size\":1,\"etag\":\"\\\"v1\\\"\",\"generation\":\"7\"}";
+	static const char digested[] = "{\"size\":1,\"etag\":\"\\\"v2\\\"\",\"md5\":"
+				       "\"04000000000000000000000000000000\"}";
+	const struct bl_json_limits limits = {.max_bytes = 1000};
+	const struct bl_digest md5 = {.len = 16, .bytes = {4}};
+	struct bl_entry entry = {.size = 1, .etag = "\"v1\"", .generation = "7"};
+	auto_json first = NULL;
+	auto_json second = NULL;
+
+	(void)state;
+	bl_manifest_promise(&entry, BL_DIGEST_MD5, &md5);
+	assert_int_equal(bl_json_parse(alike, strlen(alike), &limits, &first, NULL), 0);
+	assert_int_equal(bl_json_parse(digested, strlen(digested), &limits, &second, NULL), 0);
+	assert_true(bl_manifest_same_promise(&entry, first, true));
+	assert_false(bl_manifest_same_promise(&entry, first, false));
+	assert_false(bl_manifest_same_promise(&entry, second, true));
+	assert_true(bl_manifest_same_promise(&entry, second, false));
 }
 
 int main(void)
@@ -128,6 +151,7 @@ int main(void)
 		cmocka_unit_test(test_a_dropped_name_is_judged_too),
 		cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_the_same_promise),
+		cmocka_unit_test(test_another_source_is_known_by_digests_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
