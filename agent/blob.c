@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 #include <linux/fsverity.h>
 
@@ -17,8 +18,10 @@
 #include "common/err.h"
 #include "common/sys.h"
 
-#define PIECE	   (1024 * 1024)
-#define LINK_TRIES 8
+#define QUIET_TRIES 200		       /* looks for a writer, ... */
+#define QUIET_PAUSE (10 * 1000 * 1000) /* ... ns apart */
+#define PIECE	    (1024 * 1024)
+#define LINK_TRIES  8
 
 /* Where a blob is, below blobs/sha256. */
 static void blob_path(const struct bl_digest *digest, char path[BL_CACHEDIR_NAME])
@@ -143,7 +146,11 @@ static int make_quiet(struct bl_partial *partial, struct bl_err *err)
 
 	if (r < 0)
 		return bl_cachedir_err(err, -r, "mode of a download");
-	r = prove_quiet(partial->data);
+	/* A process that is just being started has what we have open until it has closed it, and nothing tells
+	 * when that is. */
+	for (int tries = 0; (r = prove_quiet(partial->data)) == -EBUSY && tries < QUIET_TRIES;
+	     tries++)
+		(void)nanosleep(&(struct timespec){.tv_nsec = QUIET_PAUSE}, NULL);
 	/* Without leases it is known all the same: only this process has ever written to it. */
 	if (r == -EBUSY)
 		return bl_err_set(err, BL_EX_RETRY, -r, "somebody still has it open for writing");

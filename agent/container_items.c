@@ -66,12 +66,41 @@ static bool all_ready(const struct bl_container *container)
 	return true;
 }
 
+/* What was found damaged meanwhile is to be brought again. */
+static bool forget_missing(struct bl_container *container)
+{
+	struct bl_store *store = container->containers->store;
+	bool any = false;
+
+	for (size_t i = 0; i < container->weights.count; i++) {
+		struct bl_container_item *item = &container->items[i];
+
+		if (!item->ready || bl_store_tree_is_there(store, &item->tree))
+			continue;
+		if (item->held)
+			bl_store_tree_unhold(store, &item->tree);
+		item->ready = item->held = container->leased = false;
+		any = true;
+	}
+	return any;
+}
+
+static int start_items(struct bl_container *container, struct bl_problem *problem);
+
 /* Everything is there: the lease gets the trees, then the waiters their answer. */
 static void become_ready(struct bl_container *container)
 {
 	struct bl_problem problem;
 	struct bl_err err = {0};
 
+	if (forget_missing(container)) {
+		int r = start_items(container, &problem);
+
+		if (r < 0)
+			fail_container(container, &problem);
+		if (r < 0 || !all_ready(container))
+			return;
+	}
 	if (!container->leased && bl_container_put_lease(container, &err) < 0) {
 		bl_problem_set(&problem, BL_JOB_INTERNAL,
 			       "the lease cannot be written: %s; look at the node's cache "
@@ -180,7 +209,8 @@ int bl_container_join(struct bl_container *container, struct bl_problem *problem
 {
 	int r;
 
-	if (container->state != BL_CONTAINER_FAILED)
+	if (container->state == BL_CONTAINER_READY ? !forget_missing(container)
+						   : container->state != BL_CONTAINER_FAILED)
 		return 0;
 	container->state = BL_CONTAINER_PENDING;
 	r = start_items(container, problem);

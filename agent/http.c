@@ -174,8 +174,9 @@ static void client_accept(struct bl_http *http, int listener, bool tcp)
 	/* client_connected() finds it by its descriptor: the head of the list. */
 	bl_http_expect(client, BL_HTTP_REQUEST_MS);
 	if (MHD_add_connection(http->daemon, TAKE_FD(fd), &address, sizeof(address)) != MHD_YES) {
-		/* It closed the descriptor; whether it told client_connected() shows here. */
-		if (!client->known)
+		/* It closed the descriptor. Where it had told client_connected(), it has told of the end too, and
+		 * the client is gone. */
+		if (http->clients == client && !client->known)
 			client_drop(client);
 	}
 	watch_local(http);

@@ -75,7 +75,7 @@ static void silent(struct bl_timer *timer)
 
 	if (job->has_end)
 		kill_process(job);
-	else if (job->answers || (job->listed && !job->going))
+	else if (!job->socket_writes && (job->answers || (job->listed && !job->going)))
 		/* It waits for us: the digest of a large file takes its time. */
 		bl_loop_after(job->loop, timer, BL_JOB_SILENCE_MS, silent, job);
 	else

@@ -337,19 +337,21 @@ static void child_overdue(struct bl_timer *timer)
 
 /*
  * The child's environment is empty. In a build with the seam of common/sys.h BL_LATE_FAULT has the
- * rules for the first child that is to attach something; those after it are as ever.
+ * rules for the first child that is to attach something, BL_LATE_GATE_FAULT those for the first that is
+ * to open a gate; those after it are as ever.
  */
 static void child_environment(const struct bl_late *late, char *envp[2])
 {
 	envp[0] = envp[1] = NULL;
 #ifdef BL_FAULTS
-	static bool used;
+	static bool used[2];
 	static char fault[256];
-	const char *rules = getenv("BL_LATE_FAULT");
+	bool attaching = late->order && late->gate >= 0;
+	const char *rules = getenv(attaching ? "BL_LATE_FAULT" : "BL_LATE_GATE_FAULT");
 
-	if (used || !rules || !late->order || late->gate < 0)
+	if (used[attaching] || !rules)
 		return;
-	used = true;
+	used[attaching] = true;
 	(void)snprintf(fault, sizeof(fault), "BL_FAULT=%s", rules);
 	envp[0] = fault;
 #else

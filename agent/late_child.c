@@ -234,7 +234,7 @@ static int carry_out(struct order *order, bl_json *answer, int *ret_gate, bool *
 	if (r < 0)
 		return r;
 	gate = open_gate(&place, err);
-	*ret_retry = gate == -ENOENT || gate == -ENOTDIR;
+	*ret_retry = gate == -ENOENT || gate == -ENOTDIR; /* the container has not started yet */
 	if (gate < 0)
 		return gate;
 	if (order->mounts) {
@@ -245,6 +245,13 @@ static int carry_out(struct order *order, bl_json *answer, int *ret_gate, bool *
 	if (r == 0)
 		*ret_gate = TAKE_FD(gate);
 	return r;
+}
+
+/* What another look may not meet. */
+static bool is_passing(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -EAGAIN ||
+	       r == -EBUSY || r == -EINTR;
 }
 
 int bl_late_child(void)
@@ -258,6 +265,9 @@ int bl_late_child(void)
 
 	if (r == 0)
 		r = carry_out(&order, answer, &gate, &retry, &err);
+	/* Nobody could tell the shim before its gate is open: until then nothing is given up. */
+	if (r < 0 && !order.mounts && is_passing(r))
+		retry = true;
 	if (r < 0 && answer &&
 	    (!bl_json_set_string(answer, "error", err.msg) ||
 	     !bl_json_set_bool(answer, "retry", retry)))

@@ -145,7 +145,7 @@ int bl_store_open(const struct bl_store_options *options, struct bl_store **ret,
 		return bl_err_nomem(err);
 	store->options = *options;
 	store->spare = -1;
-	if (store->options.partial_ttl <= 0)
+	if (store->options.partial_ttl == 0)
 		store->options.partial_ttl = 7 * 24 * 3600;
 	store->bucket_count = BUCKETS;
 	store->buckets = calloc(BUCKETS, sizeof(struct bl_store_entry *));
@@ -340,6 +340,13 @@ static bool is_fresh(const struct bl_store *store, const struct bl_store_entry *
 	return now.dev == entry->seen.dev && now.ino == entry->seen.ino &&
 	       now.changed.tv_sec == entry->seen.changed.tv_sec &&
 	       now.changed.tv_nsec == entry->seen.changed.tv_nsec;
+}
+
+bool bl_store_tree_is_on_disk(const struct bl_store *store, const struct bl_digest *name)
+{
+	struct bl_store_seen seen;
+
+	return look_at_root(store, name, &seen) == 0;
 }
 
 int bl_store_tree_use(struct bl_store *store, const struct bl_digest *name, struct bl_err *err)

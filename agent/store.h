@@ -83,6 +83,8 @@ struct bl_store_tree {
 int bl_store_tree_find(struct bl_store *store, const struct bl_digest *name,
 		       struct bl_store_tree *ret);
 bool bl_store_tree_is_there(const struct bl_store *store, const struct bl_digest *name);
+/* Whether its directory is there, known to the store or not. */
+bool bl_store_tree_is_on_disk(const struct bl_store *store, const struct bl_digest *name);
 size_t bl_store_tree_count(const struct bl_store *store);
 /* Every tree once, in no order: *position starts as 0. 1 and *ret, or 0 at the end. Sizes are as far as
  * they are known: see bl_store_sizes_begin(). */
@@ -233,12 +235,14 @@ void bl_store_refs_done(struct bl_store_refs *refs);
 
 /*
  * Before a reservation, where the tenant has a quota: whether trees of `bytes` more are within it.
- * What a tenant has are the trees on this node that its refs name. 0, 1 and -ENOSPC as above; only
+ * What a tenant has are the trees on this node that its refs name, but for `same` (or NULL), which is what is to
+ * be had. 0, 1 and -ENOSPC as above; only
  * trees that no other tenant has are evicted for it. -EAGAIN: a tree was added since the look at the
  * refs began: look again.
  */
 int bl_store_check_tenant(struct bl_store *store, const struct bl_store_refs *refs,
-			  const char *tenant, uint64_t quota, uint64_t bytes, struct bl_err *err);
+			  const char *tenant, const struct bl_digest *same, uint64_t quota,
+			  uint64_t bytes, struct bl_err *err);
 
 /*
  * A worker begins to allocate so many bytes of those reserved, and is done: between the two the

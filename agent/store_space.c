@@ -275,10 +275,13 @@ void bl_store_unreserve(struct bl_store *store, uint64_t bytes)
 void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret)
 {
 	int64_t now = bl_store_now(store, CLOCK_REALTIME) / 1000;
+	int64_t grace = store->options.lease_grace;
+	/* A whole file of an unfinished download has no tree yet: it is kept as a part of one is. */
+	int64_t kept = store->options.partial_ttl;
 
 	*ret = (struct bl_gc_options){
-		.orphans_before = now - store->options.lease_grace,
-		.partials_before = now - store->options.partial_ttl,
+		.orphans_before = now - (grace > kept ? grace : kept),
+		.partials_before = now - kept,
 		.quarantine_before = now - 30 * 24 * 3600,
 	};
 	store->collecting = store->retired;

@@ -105,7 +105,8 @@ static void mark_all(struct bl_store *store, const struct bl_store_refs *refs)
 }
 
 int bl_store_check_tenant(struct bl_store *store, const struct bl_store_refs *refs,
-			  const char *tenant, uint64_t quota, uint64_t bytes, struct bl_err *err)
+			  const char *tenant, const struct bl_digest *same, uint64_t quota,
+			  uint64_t bytes, struct bl_err *err)
 {
 	auto_free struct bl_store_entry **list = calloc(store->count + 1, sizeof(*list));
 	uint64_t used = bytes;
@@ -121,7 +122,8 @@ int bl_store_check_tenant(struct bl_store *store, const struct bl_store_refs *re
 	for (size_t i = 0; i < store->count; i++) {
 		struct bl_store_entry *entry = store->list[i];
 
-		if (!entry->present || entry->round != store->tenant_round)
+		if (!entry->present || entry->round != store->tenant_round ||
+		    (same && bl_digest_equal(same, &entry->name)))
 			continue;
 		used += entry->bytes;
 		if (entry->others || !bl_store_entry_may_go(entry))

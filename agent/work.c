@@ -46,6 +46,8 @@ static void free_work(struct bl_work *work)
 	free(work);
 }
 
+static void start_waiting(struct bl_works *works);
+
 static void unlink_claim(struct bl_claim *claim)
 {
 	struct bl_work *work = claim->work;
@@ -60,6 +62,7 @@ static void unlink_claim(struct bl_claim *claim)
 void bl_works_give_up(struct bl_claim *claim)
 {
 	struct bl_work *work = claim->work;
+	struct bl_works *works = work ? work->works : NULL;
 
 	if (!work)
 		return;
@@ -67,14 +70,15 @@ void bl_works_give_up(struct bl_claim *claim)
 	if (work->claims)
 		return;
 	work->cancelled = true;
-	if (work->stage == BL_WORK_WAITS)
+	if (work->stage == BL_WORK_WAITS) {
 		free_work(work);
-	else if (work->stage == BL_WORK_FETCHES && work->job)
+		/* It may have been its turn. */
+		if (!works->stopping)
+			start_waiting(works);
+	} else if (work->stage == BL_WORK_FETCHES && work->job)
 		bl_work_fail(work, BL_JOB_INTERNAL, "cancelled");
 	/* A tree that is being made is made: it is a matter of moments. */
 }
-
-static void start_waiting(struct bl_works *works);
 
 void bl_work_settle(struct bl_work *work, const struct bl_problem *problem)
 {

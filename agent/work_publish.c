@@ -90,7 +90,10 @@ static void publish_done(struct bl_task *task)
 	work->tasks--;
 	if (r == 0)
 		r = bl_store_tree_added(store, &tree, &err);
-	else
+	else if (bl_store_tree_is_on_disk(store, &tree))
+		/* What failed came after its name: the store knows of it, so that its room can be had. */
+		(void)bl_store_tree_added(store, &tree, NULL);
+	if (work->result < 0)
 		(void)bl_err_set(&err, BL_EX_INTERNAL, EIO, "%s", work->message);
 	if (r == 0)
 		r = bl_store_tree_use(store, &tree, &err);

@@ -297,6 +297,7 @@ static void refs_run(struct bl_task *task)
 	work->result = bl_store_refs_read(bl_store_dirs(work->works->store), work->tenant,
 					  &work->refs, &err);
 	(void)snprintf(work->message, sizeof(work->message), "%.500s", err.msg);
+	work->knows_tree = bl_manifest_digest(bl_job_manifest(work->job), &work->tree, NULL) == 0;
 }
 
 /* What the tenant would have in the cache with this and with what else is on its way for it. */
@@ -310,8 +311,8 @@ static int check_quota(struct bl_work *work, struct bl_err *err)
 	for (const struct bl_work *other = work->works->first; other; other = other->next)
 		if (other->admitted && strcmp(other->tenant, work->tenant) == 0)
 			bytes += bl_job_manifest(other->job)->bytes;
-	return bl_store_check_tenant(work->works->store, &work->refs, work->tenant, quota, bytes,
-				     err);
+	return bl_store_check_tenant(work->works->store, &work->refs, work->tenant,
+				     work->knows_tree ? &work->tree : NULL, quota, bytes, err);
 }
 
 static void refs_done(struct bl_task *task)

@@ -107,6 +107,7 @@ struct bl_work {
 	struct bl_task task; /* sparing, collecting, publishing */
 	int result;
 	struct bl_digest tree;
+	bool knows_tree; /* `tree` is the listing's: all of its files are there */
 	char message[512];
 };
 

@@ -459,6 +459,40 @@ $tree"
 	cmp "$T/model/model.safetensors" "$(answer '.weights[0].path')/model.safetensors"
 }
 
+@test "agent: a container's tree that is found damaged is brought again, whatever it waits for" {
+	local tree both
+	make_model "$T/other"
+	start_hub --repo org/model="$T/model" --repo org/other="$T/other"
+	stop_agent
+	agent_config
+	start_agent
+	both=$(jq -cn --argjson a "$(items hf://org/model)" --argjson b "$(items hf://org/other)" \
+		'$a + ($b | map(.mount_location = "/other"))')
+	put c1 default "$MODEL"
+	expect_code 200
+	tree=$(answer '.weights[0].path')
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 64}]'
+	new_process
+	put c2 default "$both" 0
+	expect_code 202
+	origin_control "$CDN" "wait?reached=1"
+	printf x | dd of="$tree/model.safetensors" bs=1 seek=5000 conv=notrunc status=none
+	agent POST /v1/cache/verify
+	assert_equal "$(answer '.damaged | length')" 1
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	put c2 default "$both"
+	expect_code 200
+	diff -r "$T/model" "$(answer '.weights[0].path')"
+	# one that was ready is asked for again
+	printf x | dd of="$tree/model.safetensors" bs=1 seek=5000 conv=notrunc status=none
+	agent POST /v1/cache/verify
+	put c2 default "$both"
+	expect_code 200
+	diff -r "$T/model" "$(answer '.weights[0].path')"
+	diff -r "$T/other" "$(answer '.weights[1].path')"
+}
+
 @test "agent: a pull that is deleted is cancelled" {
 	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold"}]'
 	agent POST /v1/pulls "$(jq -cn --argjson w "$MODEL" '{tenant: "default", weights: $w}')"

@@ -196,6 +196,17 @@ late_faults() {
 	done
 }
 
+@test "late: a gate that cannot be opened at once is looked at again" {
+	need_faults
+	stop_agent
+	late_bundle 'test -s /models/a/model.safetensors && echo whole; echo end'
+	BL_LATE_GATE_FAULT=openat2:ENOMEM:1 AGENT=$FAULTS/ballastd start_agent
+	start_container
+	let_come
+	"$FIXTURES/process.py" wait "$CONTAINER_PID"
+	grep -qx whole "$T/$CONTAINER.log" || fail "$(cat "$T/$CONTAINER.log")"
+}
+
 @test "late: whatever call of the attach fails, or wherever it is killed, no server runs without its weights" {
 	need_faults
 	local rule rules good=0 refused=0

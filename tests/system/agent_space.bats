@@ -101,6 +101,15 @@ trees() {
 	assert_equal "$(answer .state)" ready
 }
 
+@test "space: a refresh that finds nothing new needs no room in the quota" {
+	start_with '.quotas = {tenants: {small: 1500000}}'
+	start_container c1 1 small
+	expect_code 200
+	agent POST /v1/pulls "$(jq -cn --argjson w "$(items hf://org/m1)" '{tenant: "small", weights: $w, refresh: true}')"
+	agent GET "/v1/pulls/$(answer .id)?wait=30"
+	assert_equal "$(answer .state)" ready
+}
+
 @test "space: above the high mark the cache shrinks to the low one" {
 	start_with '.quotas = {cache: 4000000} | .watermarks = {high: 60, low: 30} | .lease_grace = "0s"'
 	for i in 1 2 3; do
@@ -432,6 +441,23 @@ sizes_at_gate() {
 	agent POST /v1/cache/gc
 	expect_code 200
 	assert_equal "$(trees)" 1
+}
+
+# What fails behind a tree's name: its directory's sync, its refs. Its bytes are there, so it is listed, and goes.
+@test "faults: a tree whose publication fails behind its name is one of the cache's" {
+	need_faults
+	local nth
+	AGENT=$FAULTS/ballastd
+	agent_config '.lease_grace = "0s"'
+	for nth in {3..8}; do
+		rm -rf "$T/cache"
+		BL_FAULT=renameat2:ENOSPC:$nth start_agent
+		start_container "c$nth" 1
+		agent GET /v1/cache
+		assert_equal "$(answer '.trees | length')" "$(trees)"
+		end_process "$PID"
+		stop_agent
+	done
 }
 
 @test "space: a gc that has to wait for another collect answers when what it evicts is gone" {

@@ -734,7 +734,7 @@ static void give_ref(struct cache *cache, unsigned number, const char *tenant,
 }
 
 /* Whether tenant "one" may have that much more within 300 KiB. */
-static int check_tenant(struct cache *cache, uint64_t bytes)
+static int check_tenant_with(struct cache *cache, const struct bl_digest *same, uint64_t bytes)
 {
 	struct bl_store_refs refs = {0};
 	int r;
@@ -742,9 +742,27 @@ static int check_tenant(struct cache *cache, uint64_t bytes)
 	bl_store_refs_begin(cache->store, &refs);
 	assert_ok(cache,
 		  bl_store_refs_read(bl_store_dirs(cache->store), "one", &refs, &cache->err));
-	r = bl_store_check_tenant(cache->store, &refs, "one", 300 * 1024, bytes, &cache->err);
+	r = bl_store_check_tenant(cache->store, &refs, "one", same, 300 * 1024, bytes, &cache->err);
 	bl_store_refs_done(&refs);
 	return r;
+}
+
+static int check_tenant(struct cache *cache, uint64_t bytes)
+{
+	return check_tenant_with(cache, NULL, bytes);
+}
+
+/* What an unfinished download has brought whole has no tree yet, and is kept as long as what it has of others. */
+static void orphans_are_kept_as_partials_are(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_gc_result nothing = {0};
+	struct bl_gc_options options;
+
+	bl_store_gc_options(cache->store, &options);
+	bl_store_collected(cache->store, &nothing);
+	assert_true(options.partials_before > 0);
+	assert_true(options.orphans_before == options.partials_before);
 }
 
 /* A tenant over its quota loses its own oldest, never what another has too. */
@@ -761,6 +779,8 @@ static void a_tenants_quota_is_its_own(void **state)
 	give_ref(cache, 4, "", &b);
 	give_ref(cache, 5, "two", &c);
 	assert_int_equal(check_tenant(cache, 100 * 1024), 0);
+	assert_int_equal(check_tenant_with(cache, &b, 200 * 1024), 0);
+	assert_true(is_there(cache, &b));
 	assert_int_equal(check_tenant(cache, 201 * 1024), -ENOSPC);
 	assert_non_null(strstr(cache->err.msg, "tenant 'one' (300 KiB): 1.0 KiB are missing"));
 	assert_true(is_there(cache, &b));
@@ -782,14 +802,14 @@ static void a_look_at_refs_that_is_out_of_date_is_none(void **state)
 		  bl_store_refs_read(bl_store_dirs(cache->store), "one", &refs, &cache->err));
 	a = publish_large(cache, 'a', 100);
 	give_ref(cache, 1, "one", &a);
-	assert_int_equal(bl_store_check_tenant(cache->store, &refs, "one", 150 * 1024, 100 * 1024,
-					       &cache->err),
+	assert_int_equal(bl_store_check_tenant(cache->store, &refs, "one", NULL, 150 * 1024,
+					       100 * 1024, &cache->err),
 			 -EAGAIN);
 	bl_store_refs_begin(cache->store, &refs);
 	assert_ok(cache,
 		  bl_store_refs_read(bl_store_dirs(cache->store), "one", &refs, &cache->err));
-	assert_int_equal(bl_store_check_tenant(cache->store, &refs, "one", 150 * 1024, 100 * 1024,
-					       &cache->err),
+	assert_int_equal(bl_store_check_tenant(cache->store, &refs, "one", NULL, 150 * 1024,
+					       100 * 1024, &cache->err),
 			 1);
 	assert_false(is_there(cache, &a));
 	bl_store_refs_done(&refs);
@@ -894,7 +914,7 @@ static void a_held_blob_stays(void **state)
 	assert_int_equal(blobs_in(cache), 1);
 	bl_cachedir_unhold(dirs, &blob);
 	bl_store_close(&cache->store);
-	cache->options.lease_grace = -10;
+	cache->options.lease_grace = cache->options.partial_ttl = -10;
 	cache_open(cache);
 	collect(cache);
 	assert_int_equal(blobs_in(cache), 0);
@@ -1016,6 +1036,7 @@ int main(void)
 		WITH_CACHE(a_label_used_again_keeps_the_former_ones_grace),
 		WITH_CACHE(a_reboot_ends_leases),
 		WITH_CACHE(the_oldest_unleased_goes_first),
+		WITH_CACHE(orphans_are_kept_as_partials_are),
 		WITH_CACHE(a_tenants_quota_is_its_own),
 		WITH_CACHE(a_look_at_refs_that_is_out_of_date_is_none),
 		WITH_CACHE(what_is_being_allocated_evicts_nothing),
