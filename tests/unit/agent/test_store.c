@@ -2,6 +2,8 @@
 #include "cache_fixture.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <sys/wait.h>
 
 static const struct text_file small[] = {
 	{"config.json", "{}"},
@@ -752,6 +754,37 @@ static int check_tenant(struct cache *cache, uint64_t bytes)
 	return check_tenant_with(cache, NULL, bytes);
 }
 
+/* A process that is being started has the agent's descriptors until it executes its program. */
+static void a_fork_keeps_no_blob_from_being_published(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_cachedir *dirs = bl_store_dirs(cache->store);
+	auto_partial partial = NULL;
+	auto_fd writer = -1;
+	struct bl_digest blob;
+	bool is_new = false;
+	int status;
+	pid_t child;
+
+	assert_ok(cache, bl_partial_open(dirs, "k", 5, &partial, &cache->err));
+	writer = bl_partial_writer(partial, &cache->err);
+	assert_int_equal(pwrite(writer, "hello", 5, 0), 5);
+	child = fork();
+	if (child == 0) {
+		struct stat st;
+
+		/* Publication has begun once nobody may write any more: only then this one goes. */
+		while (fstat(writer, &st) == 0 && (st.st_mode & 0222))
+			sched_yield();
+		_exit(0);
+	}
+	close(TAKE_FD(writer));
+	assert_ok(cache, bl_blob_publish(&partial, NULL, &blob, &is_new, &cache->err));
+	assert_true(is_new);
+	bl_cachedir_unhold(dirs, &blob);
+	assert_int_equal(waitpid(child, &status, 0), child);
+}
+
 /* What an unfinished download has brought whole has no tree yet, and is kept as long as what it has of others. */
 static void orphans_are_kept_as_partials_are(void **state)
 {
@@ -1036,6 +1069,7 @@ int main(void)
 		WITH_CACHE(a_label_used_again_keeps_the_former_ones_grace),
 		WITH_CACHE(a_reboot_ends_leases),
 		WITH_CACHE(the_oldest_unleased_goes_first),
+		WITH_CACHE(a_fork_keeps_no_blob_from_being_published),
 		WITH_CACHE(orphans_are_kept_as_partials_are),
 		WITH_CACHE(a_tenants_quota_is_its_own),
 		WITH_CACHE(a_look_at_refs_that_is_out_of_date_is_none),
