@@ -213,6 +213,7 @@ int bl_container_join(struct bl_container *container, struct bl_problem *problem
 						   : container->state != BL_CONTAINER_FAILED)
 		return 0;
 	container->state = BL_CONTAINER_PENDING;
+	container->since = bl_loop_now();
 	r = start_items(container, problem);
 	if (r < 0)
 		fail_container(container, problem);

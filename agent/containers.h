@@ -59,7 +59,7 @@ struct bl_container {
 	struct bl_waiters waiters;
 	struct bl_late *late;	 /* or NULL: its shim waits at the gate */
 	const bl_json *deferred; /* borrowed while it is restored: what `late` will be made of */
-	uint64_t since;		 /* when it was first asked for, ms of bl_loop_now() */
+	uint64_t since;		 /* when it was asked for, ms of bl_loop_now() */
 };
 
 /* How long containers waited, from their first request to ready. */

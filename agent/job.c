@@ -54,6 +54,10 @@ void bl_job_set_end(struct bl_job *job, const char *class, const char *detail)
 	(void)snprintf(job->end.class, sizeof(job->end.class), "%s", class);
 	(void)snprintf(job->end.detail, sizeof(job->end.detail), "%s", detail);
 	trim_utf8(job->end.detail);
+	/* It is one line of an answer and of the log. */
+	for (char *at = job->end.detail; *at; at++)
+		if ((unsigned char)*at < ' ')
+			*at = ' ';
 }
 
 static void kill_process(struct bl_job *job)

@@ -276,11 +276,12 @@ void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret)
 {
 	int64_t now = bl_store_now(store, CLOCK_REALTIME) / 1000;
 	int64_t grace = store->options.lease_grace;
-	/* A whole file of an unfinished download has no tree yet: it is kept as a part of one is. */
+	/* A whole file of an unfinished download has no tree yet: it is kept as a part of one is, but goes
+	 * before a tree does, for which a recount is wanted first. */
 	int64_t kept = store->options.partial_ttl;
 
 	*ret = (struct bl_gc_options){
-		.orphans_before = now - (grace > kept ? grace : kept),
+		.orphans_before = now - (grace > kept || store->recount ? grace : kept),
 		.partials_before = now - kept,
 		.quarantine_before = now - 30 * 24 * 3600,
 	};

@@ -99,6 +99,8 @@ static int start_from_bundle(const char *path, bl_json **ret, struct bl_err *err
 	int r = dir < 0 ? dir : bl_oci_config_read(dir, "config.json", &config, err);
 
 	if (r == 0)
+		r = bl_oci_config_restore_user(config, err);
+	if (r == 0)
 		r = bl_json_get_object(config, "root", &root, err);
 	if (r > 0)
 		r = bl_json_get_string(root, "path", &text, err);
@@ -145,6 +147,8 @@ static int start_from_rootfs(const char *path, bl_json **ret, struct bl_err *err
 	if (r == 0 && strcmp(strrchr(rootfs, '/'), "/rootfs") == 0 &&
 	    faccessat(dir, "../config.json", R_OK, 0) == 0) {
 		r = bl_oci_config_read(dir, "../config.json", &around, err);
+		if (r == 0)
+			r = bl_oci_config_restore_user(around, err);
 		if (r == 0)
 			r = bl_oci_config_take_process(config, around, err);
 	}
@@ -222,6 +226,7 @@ int bl_bundle_main(char **words, struct bl_err *err)
 {
 	struct bl_bundle bundle = {0};
 	const char *output = NULL;
+	bool named;
 	const struct bl_option options[] = {
 		BL_OPTION_TEXT("output", "DIR",
 			       "where to write config.json (default: --bundle's own\ndirectory, "
@@ -237,7 +242,10 @@ int bl_bundle_main(char **words, struct bl_err *err)
 		"annotations, the hook, the shim in front of the process. Run it with any "
 		"runtime:\n"
 		"runc run --bundle DIR NAME",
-		options, 1, 1};
+		options,
+		1,
+		1,
+		true};
 	struct bl_operands operands;
 	auto_truss_config truss = {0};
 	auto_json config = NULL;
@@ -255,11 +263,12 @@ int bl_bundle_main(char **words, struct bl_err *err)
 	r = bl_bundle_build(&bundle, &truss, operands.rest, &config, err);
 	if (r < 0)
 		return r;
+	named = output || bundle.bundle;
 	output = output ? output : bundle.bundle ? bundle.bundle : ".";
 	if (mkdir(output, 0755) < 0 && errno != EEXIST)
 		return bl_err_set(err, BL_EX_CONFIG, errno, "--output: '%s': %s", output,
 				  strerror(errno));
 	dir = open_dir(output, "output", err);
-	r = dir < 0 ? dir : check_output(dir, strcmp(output, ".") != 0, err);
+	r = dir < 0 ? dir : check_output(dir, named, err);
 	return r < 0 ? r : bl_bundle_write(dir, config, err);
 }

@@ -44,7 +44,7 @@ static int ask_for_work(char **words, const char *synopsis, const char *summary,
 		BL_OPTION_FLAG("json", "print the agent's answer, as JSON", json),
 		{0},
 	};
-	const struct bl_usage usage = {synopsis, summary, options, 0, 0};
+	const struct bl_usage usage = {synopsis, summary, options, 0, 0, false};
 	struct bl_operands operands;
 	int r = bl_options_parse(&usage, words, &operands, err);
 
@@ -129,6 +129,10 @@ static int find_tree(const char *agent, const char *given, char *name, struct bl
 				     "%.80s: a tree is named by its manifest's digits, %d of them "
 				     "or more; `ballast status` lists them",
 				     given, DIGITS_LEAST);
+	if (len == DIGITS) { /* also of a tree that is not there, whose pin is to go */
+		(void)snprintf(name, NAME_MAX_LEN, PREFIX "%s", digits);
+		return 0;
+	}
 	r = bl_node_ask(agent, "GET", "/v1/cache", NULL, BL_NODE_PATIENCE_MS, &answer, err);
 	if (r >= 0 && bl_json_get_array(answer.json, "trees", &list, NULL) <= 0)
 		return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "the agent's answer is malformed");
@@ -175,7 +179,10 @@ int bl_rm_main(char **words, struct bl_err *err)
 				       "Removes sets of weights from the cache; `ballast status` "
 				       "lists them. One that is in use or\n"
 				       "pinned is refused: 77.",
-				       options, 1, BL_OPERANDS_MAX};
+				       options,
+				       1,
+				       BL_OPERANDS_MAX,
+				       false};
 	struct bl_operands operands;
 	int r = bl_options_parse(&usage, words, &operands, err);
 
@@ -198,7 +205,10 @@ int bl_pin_main(char **words, struct bl_err *err)
 	const struct bl_usage usage = {"ballast pin [OPTION...] TREE...",
 				       "Keeps sets of weights in the cache though nobody uses "
 				       "them; `ballast status` lists them.",
-				       options, 1, BL_OPERANDS_MAX};
+				       options,
+				       1,
+				       BL_OPERANDS_MAX,
+				       false};
 	struct bl_operands operands;
 	int r = bl_options_parse(&usage, words, &operands, err);
 

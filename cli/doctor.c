@@ -71,7 +71,10 @@ int bl_doctor_main(char **words, struct bl_err *err)
 				       "registration with Podman, CRI-O\n"
 				       "and containerd, the secrets' modes and the agent. Exit "
 				       "status 1 where something is bad.",
-				       options, 0, 0};
+				       options,
+				       0,
+				       0,
+				       false};
 	struct bl_operands operands;
 	auto_json list = bl_json_new_array();
 	auto_buf text = BL_BUF_INIT(1024 * 1024);

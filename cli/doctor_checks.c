@@ -11,6 +11,7 @@
 
 #include "cli/doctor.h"
 #include "cli/node.h"
+#include "cli/truss_config.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
@@ -22,8 +23,8 @@
 
 #define FILE_MAX	   (1024 * 1024)
 #define PATH_ROOM	   4096
-#define KEY_PATTERN	   "\"*.ballast.dev\"" /* of containerd's pod_annotations */
-#define KEY_PATTERN_SCOPED "\"*.ballast.dev/*\""
+#define KEY_PATTERN	   "*.ballast.dev" /* of containerd's pod_annotations */
+#define KEY_PATTERN_SCOPED "*.ballast.dev/*"
 
 /* ---- Kernel ---- */
 
@@ -158,7 +159,7 @@ static void check_hook_file(struct bl_doctor *doctor, const char *dir, const cha
 	const char *named;
 
 	(void)snprintf(path, sizeof(path), "%.2000s/%.255s", dir, name);
-	if (bl_fs_read_file(AT_FDCWD, bl_doctor_path(doctor, path, room), &text, &err) < 0 ||
+	if (bl_truss_config_load(bl_doctor_path(doctor, path, room), &text, &err) < 0 ||
 	    bl_json_parse(bl_buf_str(&text), text.len, &limits, &json, &err) < 0 ||
 	    !bl_json_is_object(json) || bl_json_get_object(json, "hook", &hook, &err) <= 0) {
 		bl_doctor_find(doctor, BL_FINDING_BAD, path, "cannot be read as a hook: %s",
@@ -188,7 +189,10 @@ void bl_doctor_check_registration(struct bl_doctor *doctor)
 		const struct dirent *entry;
 
 		while (dir && (entry = readdir(dir))) {
-			if (!strstr(entry->d_name, "ballast") || !strstr(entry->d_name, ".json"))
+			const char *end = strrchr(entry->d_name, '.');
+
+			/* Runtimes read what ends so, and nothing else. */
+			if (!strstr(entry->d_name, "ballast") || !end || strcmp(end, ".json") != 0)
 				continue;
 			check_hook_file(doctor, dirs[i], entry->d_name);
 			found++;
@@ -215,6 +219,17 @@ static void drop_comments(char *text)
 	}
 }
 
+/* Whether a TOML text has this string, in quotes of either kind. */
+static bool has_string(const char *text, const char *string)
+{
+	size_t len = strlen(string);
+
+	for (const char *at = text; (at = strstr(at, string)); at++)
+		if (at > text && (at[-1] == '"' || at[-1] == '\'') && at[len] == at[-1])
+			return true;
+	return false;
+}
+
 /* Docker's package has containerd without the part that serves pods. */
 static bool serves_no_pods(const char *text)
 {
@@ -239,16 +254,16 @@ static bool containerd_runs(const struct bl_doctor *doctor)
 void bl_doctor_check_containerd(struct bl_doctor *doctor)
 {
 	static const char path[] = "/etc/containerd/config.toml";
-	static const char fix[] = "in the runtime's section write pod_annotations = [" KEY_PATTERN
-				  ", " KEY_PATTERN_SCOPED "]";
+	static const char fix[] = "in the runtime's section write pod_annotations = [\"" KEY_PATTERN
+				  "\", \"" KEY_PATTERN_SCOPED "\"]";
 	auto_buf text = BL_BUF_INIT(FILE_MAX);
 	char room[PATH_ROOM];
 
-	if (bl_fs_read_file(AT_FDCWD, bl_doctor_path(doctor, path, room), &text, NULL) < 0 ||
+	if (bl_truss_config_load(bl_doctor_path(doctor, path, room), &text, NULL) < 0 ||
 	    bl_buf_puts(&text, "\n", NULL) < 0) /* an empty file has its text too */
 		return;
 	drop_comments(text.data);
-	if (strstr(text.data, KEY_PATTERN) && strstr(text.data, KEY_PATTERN_SCOPED))
+	if (has_string(text.data, KEY_PATTERN) && has_string(text.data, KEY_PATTERN_SCOPED))
 		bl_doctor_find(doctor, BL_FINDING_GOOD, path, "passes our annotations on");
 	else if (serves_no_pods(text.data))
 		bl_doctor_find(

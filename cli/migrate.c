@@ -95,8 +95,8 @@ static void print_diff(const char *path, const char *before, const char *after, 
 		tail++;
 	from = head > CONTEXT ? head - CONTEXT : 0;
 	more = tail < CONTEXT ? tail : CONTEXT;
-	printf("--- %s\n+++ %s\n@@ -%zu,%zu +%zu,%zu @@\n", path, path, from + 1,
-	       a.count - tail + more - from, from + 1, b.count - tail + more - from);
+	bl_print("--- %s\n+++ %s\n@@ -%zu,%zu +%zu,%zu @@\n", path, path, from + 1,
+		 a.count - tail + more - from, from + 1, b.count - tail + more - from);
 	print_lines(&a, from, head, ' ', colour);
 	print_lines(&a, head, a.count - tail, '-', colour);
 	print_lines(&b, head, b.count - tail, '+', colour);
@@ -163,7 +163,7 @@ static int write_config(const char *path, const struct bl_buf *before, const str
 	if (r == 0)
 		r = bl_fs_write_file(dir, name, after->data, after->len, st.st_mode & 0777, err);
 	if (r == 0)
-		printf("%s is changed; as it was it is in %s\n", path, backup);
+		bl_print("%s is changed; as it was it is in %s\n", path, backup);
 	return r;
 }
 
@@ -209,7 +209,7 @@ static int migrate(const char *path, bool yes, bool dry_run, struct bl_err *err)
 		r = bl_model_cache_migrate(path, bl_buf_str(&before), before.len, &after, &notes,
 					   err);
 	if (r == 0)
-		printf("%s: nothing to migrate\n", path);
+		bl_print("%s: nothing to migrate\n", path);
 	if (r <= 0)
 		return r;
 	note_model_code(path, &notes);
@@ -245,7 +245,10 @@ int bl_migrate_main(char **words, struct bl_err *err)
 		"Shows the changes, asks, and keeps the file as it was beside it. Everything else "
 		"in the\n"
 		"file stays as it is, comments too. Exit status 1: you said no.",
-		options, 0, 1};
+		options,
+		0,
+		1,
+		false};
 	struct bl_operands operands;
 	char path[PATH_MAX];
 	struct stat st;

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,9 @@ int bl_oci_config_read(int dirfd, const char *path, bl_json **ret, struct bl_err
 {
 	auto_buf text = BL_BUF_INIT(BL_MAX_CONFIG);
 	auto_json config = NULL;
-	int r = bl_fs_read_file(dirfd, path, &text, err);
+	/* What a person has named may be a link. */
+	int r = dirfd == AT_FDCWD ? bl_truss_config_load(path, &text, err)
+				  : bl_fs_read_file(dirfd, path, &text, err);
 
 	if (r == 0) {
 		r = bl_json_parse(bl_buf_str(&text), text.len, &limits, &config, err);
@@ -103,6 +106,45 @@ static int set_string(bl_json *to, const char *key, const char *value, struct bl
 {
 	bl_json_remove(to, key);
 	return bl_json_set_string(to, key, value) ? 0 : bl_err_nomem(err);
+}
+
+/* ---- The user that was there before us ---- */
+
+#define KEY_USER "dev.ballast.bundle.user" /* an annotation: process.user, as JSON */
+#define USER_MAX (64 * 1024)		   /* bytes of it */
+
+static int keep_user(bl_json *config, const bl_json *user, struct bl_err *err)
+{
+	auto_buf text = BL_BUF_INIT(USER_MAX);
+	bl_json *annotations = NULL;
+	int r = bl_json_write(&text, user, err);
+
+	if (r == 0)
+		r = object_of(config, "annotations", &annotations, err);
+	return r < 0 ? r : set_string(annotations, KEY_USER, bl_buf_str(&text), err);
+}
+
+int bl_oci_config_restore_user(bl_json *config, struct bl_err *err)
+{
+	const struct bl_json_limits user_limits = {.max_bytes = USER_MAX, .fractions = true};
+	const bl_json *annotations = NULL;
+	const char *text = NULL;
+	auto_json user = NULL;
+	bl_json *process = NULL;
+	int r = bl_json_get_object(config, "annotations", &annotations, err);
+
+	if (r > 0)
+		r = bl_json_get_string(annotations, KEY_USER, &text, err);
+	if (r <= 0)
+		return r;
+	r = bl_json_parse(text, strlen(text), &user_limits, &user, err);
+	if (r < 0 || !bl_json_is_object(user))
+		return bl_err_config(err, "annotations: " KEY_USER " is no object in JSON");
+	r = object_of(config, "process", &process, err);
+	if (r == 0)
+		r = set_copy(process, "user", user, err);
+	bl_json_remove((bl_json *)annotations, KEY_USER);
+	return r;
 }
 
 /* ---- Where the process comes from ---- */
@@ -455,7 +497,8 @@ static int process_uid(const bl_json *process, int64_t *ret, struct bl_err *err)
  * takes to give the directories away and to drop everything; else it starts with nothing. The
  * server has no capability in either case.
  */
-static int set_privileges(bl_json *process, const struct bl_truss_config *truss, struct bl_err *err)
+static int set_privileges(bl_json *config, bl_json *process, const struct bl_truss_config *truss,
+			  struct bl_err *err)
 {
 	static const char *const sets[] = {"bounding", "effective", "permitted", NULL};
 	static const char *const names[] = {"CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_SETGID",
@@ -475,6 +518,11 @@ static int set_privileges(bl_json *process, const struct bl_truss_config *truss,
 	if (uid != 0 && (truss->run_as_user_id == 0 || truss->run_as_user_id == uid))
 		return 0;
 	if (uid != 0) {
+		r = object_of(process, "user", &user, err);
+		if (r == 0)
+			r = keep_user(config, user, err);
+		if (r < 0)
+			return r;
 		bl_json_remove(process, "user");
 		user = bl_json_set_object(process, "user");
 		if (!user || !bl_json_set_int(user, "uid", 0) || !bl_json_set_int(user, "gid", 0))
@@ -501,7 +549,7 @@ int bl_oci_config_add_ballast(bl_json *config, const struct bl_truss_config *tru
 	if (r == 0)
 		r = add_shim(process, truss->start_command != NULL, err);
 	if (r == 0)
-		r = set_privileges(process, truss, err);
+		r = set_privileges(config, process, truss, err);
 	if (r == 0)
 		r = add_annotations(config, truss->annotations, err);
 	return r < 0 ? r : add_hooks(config, hook, err);

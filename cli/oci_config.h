@@ -32,6 +32,9 @@ int bl_oci_config_base(bl_json **ret, struct bl_err *err);
 /* An existing config.json, the caller's. */
 int bl_oci_config_read(int dirfd, const char *path, bl_json **ret, struct bl_err *err);
 
+/* Of a config that bl_oci_config_add_ballast() has changed: process.user is again what it was before. */
+int bl_oci_config_restore_user(bl_json *config, struct bl_err *err);
+
 /* Takes args, env, cwd and user from another bundle's config.json. */
 int bl_oci_config_take_process(bl_json *config, const bl_json *from, struct bl_err *err);
 

@@ -80,21 +80,28 @@ static int parse_option(const struct bl_usage *usage, char **argv, size_t *i, st
 int bl_options_parse(const struct bl_usage *usage, char **argv, struct bl_operands *ret,
 		     struct bl_err *err)
 {
+	bool plain = false; /* behind "--" */
+
 	*ret = (struct bl_operands){0};
 	for (size_t i = 1; argv[i]; i++) {
+		bool dash = argv[i][0] == '-' && !plain;
 		int r = 0;
 
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+		if (dash && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
 			print_help(usage);
 			return 1;
 		}
-		if (strcmp(argv[i], "--") == 0) {
+		if (dash && strcmp(argv[i], "--") == 0 && usage->command) {
 			ret->rest = argv + i + 1;
 			break;
 		}
-		if (strncmp(argv[i], "--", 2) == 0)
+		if (dash && strcmp(argv[i], "--") == 0) {
+			plain = true;
+			continue;
+		}
+		if (dash && argv[i][1] == '-')
 			r = parse_option(usage, argv, &i, err);
-		else if (argv[i][0] == '-' && argv[i][1] != '\0')
+		else if (dash && argv[i][1] != '\0')
 			r = bl_err_config(err, "unknown option %.64s; try ballast %s --help",
 					  argv[i], argv[0]);
 		else if (ret->count < usage->most && ret->count < BL_OPERANDS_MAX)

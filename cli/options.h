@@ -43,14 +43,15 @@ struct bl_usage {
 	const char *summary;		 /* paragraphs */
 	const struct bl_option *options; /* ends with a NULL name */
 	size_t least, most;		 /* operands */
+	bool command;			 /* what follows "--" is one, not more operands */
 };
 
 #define BL_OPERANDS_MAX 64
 
 struct bl_operands {
-	char *words[BL_OPERANDS_MAX + 1]; /* before "--", NULL-terminated */
+	char *words[BL_OPERANDS_MAX + 1]; /* NULL-terminated */
 	size_t count;
-	char **rest; /* after "--", NULL where there is none */
+	char **rest; /* the command after "--", NULL where there is none */
 };
 
 /*

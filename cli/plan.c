@@ -135,7 +135,10 @@ int bl_plan_main(char **argv, struct bl_err *err)
 		"Lists what would be brought: every file with its size and what its origin "
 		"promises of it,\n"
 		"and what the patterns leave out. Nothing is downloaded, and no agent is asked.",
-		options, 1, 1};
+		options,
+		1,
+		1,
+		false};
 	struct bl_operands operands;
 	auto_weights weights = {0};
 	int r = bl_options_parse(&usage, argv, &operands, err);

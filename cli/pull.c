@@ -183,7 +183,10 @@ int bl_pull_main(char **words, struct bl_err *err)
 		"Has the agent bring the weights of a config.yaml, or one source "
 		"(hf://owner/repo@rev), and\n"
 		"waits until they are verified and on this node. Ended early, the agent goes on.",
-		options, 1, 1};
+		options,
+		1,
+		1,
+		false};
 	struct bl_operands operands;
 	auto_weights weights = {0};
 	int r = bl_options_parse(&usage, words, &operands, err);

@@ -163,7 +163,10 @@ int bl_run_main(char **words, struct bl_err *err)
 				       "the server's. Before it starts: 64 the config is wrong, 69 "
 				       "no agent, 75 the weights are\n"
 				       "not there in time or do not verify, 77 refused.",
-				       options, 1, 1};
+				       options,
+				       1,
+				       1,
+				       true};
 	struct bl_operands operands;
 	auto_truss_config truss = {0};
 	int r = bl_options_parse(&usage, words, &operands, err);

@@ -176,7 +176,10 @@ int bl_status_main(char **words, struct bl_err *err)
 	const struct bl_usage usage = {"ballast status [OPTION...]",
 				       "Shows whether the agent answers, which containers it "
 				       "serves, and what its cache holds.",
-				       options, 0, 0};
+				       options,
+				       0,
+				       0,
+				       false};
 	struct bl_operands operands;
 	auto_agent_answer version = BL_AGENT_ANSWER_INIT;
 	auto_agent_answer containers = BL_AGENT_ANSWER_INIT;

@@ -38,7 +38,10 @@ int bl_validate_main(char **words, struct bl_err *err)
 		"where something is wrong, 77 where no container may have it: one line says "
 		"where,\n"
 		"what, and what to write instead.",
-		options, 1, 1};
+		options,
+		1,
+		1,
+		false};
 	struct bl_operands operands;
 	auto_truss_config truss = {0};
 	int r = bl_options_parse(&usage, words, &operands, err);
@@ -52,7 +55,7 @@ int bl_validate_main(char **words, struct bl_err *err)
 	if (json)
 		return print_annotations(&truss, err);
 	if (!quiet)
-		printf("%s: valid, %zu set%s of weights\n", operands.words[0], truss.weights.count,
-		       truss.weights.count == 1 ? "" : "s");
+		bl_print("%s: valid, %zu set%s of weights\n", operands.words[0],
+			 truss.weights.count, truss.weights.count == 1 ? "" : "s");
 	return 0;
 }

@@ -49,7 +49,7 @@ static int of_source(const struct bl_weights_arg *arg, const char *source, struc
 
 bool bl_weights_arg_is_source(const char *operand)
 {
-	return strstr(operand, "://") || access(operand, F_OK) < 0;
+	return strcmp(operand, "-") != 0 && (strstr(operand, "://") || access(operand, F_OK) < 0);
 }
 
 int bl_weights_arg_read(const struct bl_weights_arg *arg, const char *operand,

@@ -259,6 +259,13 @@ int bl_transfer_opened(struct bl_transfer *transfer, const struct bl_entry *entr
 		if ((rc = bl_ranges_remove(&file->unasked, have->at[i].from, have->at[i].to, err)) <
 		    0)
 			return rc;
+	/* What is there is of the version that was listed: what an origin says of it is to be that. */
+	if (have->count > 0 && entry->etag) {
+		file->version = strdup(entry->etag);
+		file->version_origin = strdup("");
+		if (!file->version || !file->version_origin)
+			return bl_err_nomem(err);
+	}
 	file->arrived = *have;
 	*have = (struct bl_ranges){0};
 	transfer->left -= bl_ranges_total(&file->arrived);

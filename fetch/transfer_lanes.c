@@ -99,7 +99,8 @@ static int locate(struct bl_transfer *transfer, struct bl_arrival *file, struct 
 static int ask_for_all(struct bl_transfer *transfer, struct bl_arrival *file, struct bl_err *err)
 {
 	if (file->framed && bl_ranges_total(&file->arrived) > 0 &&
-	    !(file->version && *file->version) && !bl_manifest_is_digested(file->entry))
+	    !(file->version && *file->version) && !file->entry->generation &&
+	    !bl_manifest_is_digested(file->entry))
 		return bl_err_set(
 			err, BL_EX_RETRY, ESTALE,
 			"'%.150s': the origin broke off an answer, gives no ranges and does not "

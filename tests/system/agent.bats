@@ -221,6 +221,27 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 		"$(answer '.weights[0].path')" "$T/www/model.bin"
 }
 
+@test "agent: half of a file of an origin without ranges is no hindrance, where it says which version it is" {
+	stop_agent
+	make_tls IP:127.0.0.1
+	mkdir "$T/www"
+	head -c 8M /dev/urandom >"$T/www/model.bin"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
+	agent_config '.allowed_origins += [$origin] | .ca_file = $ca' --arg origin "$ORIGIN" --arg ca "$T/ca.pem"
+	start_agent
+	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "no-range"},
+		{"match": "model", "kind": "short", "at": 0.5, "after": 1, "times": 1},
+		{"match": "model", "kind": "status", "status": 404, "after": 2, "times": 1}]'
+	put c1 default "$(items "$ORIGIN/model.bin")"
+	[ "$status_code" -ge 400 ]
+	[ -n "$(find "$T/cache/partial" -name '*.ranges' -size +0c)" ]
+	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "no-range"}]'
+	put c1 default "$(items "$ORIGIN/model.bin")"
+	expect_code 200
+	cmp "$T/www/model.bin" "$(answer '.weights[0].path')"
+}
+
 # A weak ETag promises nothing of bytes: what an earlier try has brought may be of another version.
 @test "agent: bytes of an earlier try are taken up only where the origin says which version they are of" {
 	make_tls

@@ -73,6 +73,7 @@ evil_all() {
 	evil escapes
 	expect_code 422
 	[[ $(cat "$T/agent.log") != *$'\033'* ]]
+	assert_equal "$(answer .detail | wc -l)" 1
 	assert_equal "$(grep -c red "$T/agent.log")" 1
 }
 

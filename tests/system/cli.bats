@@ -253,6 +253,20 @@ complete_words() {
 	assert_output '{"model_type":"test"}'
 }
 
+@test "bundle: over its own bundle the image's user is what it was" {
+	need_built ballast-hook ballast-shim
+	local user='{"uid":500,"gid":500,"additionalGids":[7]}'
+	make_bundle image true
+	bundle_set '.process.user = '"$user"
+	server serve
+	ballast bundle --bundle="$BUNDLE" "$CONFIG"
+	assert_status 0
+	assert_equal "$(jq -cS .process.user "$BUNDLE/config.json")" '{"gid":0,"uid":0}'
+	sed -i '/run_as_user_id/d' "$CONFIG"
+	(cd "$BUNDLE" && "$BUILD/ballast" bundle --bundle=. "$CONFIG")
+	assert_equal "$(jq -cS .process.user "$BUNDLE/config.json")" "$(jq -cS . <<<"$user")"
+}
+
 @test "bundle: a config.json that is not its own stays, where nobody said where to write" {
 	need_built ballast-hook ballast-shim
 	mkdir rootfs
@@ -261,6 +275,11 @@ complete_words() {
 	ballast bundle --rootfs=rootfs "$CONFIG"
 	assert_status 64
 	assert_output "name another one with --output"
+	echo '{"config":{"User":"77"}}' >image.json
+	ln -s image.json link.json
+	ballast bundle --rootfs=rootfs --image-config=link.json --output=beside "$CONFIG"
+	assert_status 0
+	assert_equal "$(jq -r '.annotations["dev.ballast.bundle.user"] | fromjson.uid' beside/config.json)" 77
 	assert_equal "$(cat config.json)" '{"not": "ours"}'
 	rm config.json
 	ballast bundle --rootfs=rootfs "$CONFIG"
@@ -362,7 +381,7 @@ complete_words() {
 	start_agent
 	local at=--agent=unix:$T/agent.sock tree
 	server serve
-	ballast pull "$at" "$CONFIG"
+	ballast pull "$at" - <"$CONFIG"
 	assert_status 0
 	assert_output "hf://team/model  3 files, 1.0 MiB  sha256:"
 	ballast pull "$at" --json --allow='*.json' team/model
@@ -384,12 +403,15 @@ complete_words() {
 	assert_status 77
 	ballast pin "$at" --remove "$tree"
 	assert_status 0
+	# the pin of one that is not there any more goes, too
+	ballast pin "$at" --remove "$tree"
+	assert_status 0
 	ballast verify "$at"
 	assert_status 0
 	assert_output "2 trees read, 0 damaged"
 	ballast rm "$at" "$tree"
 	assert_status 0
-	ballast rm "$at" "$tree"
+	ballast rm "$at" -- "$tree"
 	assert_status 64
 	assert_output "no tree of that name"
 	ballast rm "$at" xyz
@@ -639,8 +661,17 @@ healthy_root() {
 	need_root
 	start_agent
 	healthy_root
-	local config=$T/root/etc/containerd/config.toml
+	local config=$T/root/etc/containerd/config.toml hooks=$T/root/usr/share/containers/oci/hooks.d
 	containerd_is 0 "ok  " "passes our annotations on"
+	mv "$hooks/50-ballast.json" "$hooks/50-ballast.json.disabled"
+	echo "pod_annotations = ['*.ballast.dev', '*.ballast.dev/*']" >"$T/toml"
+	ln -sf "$T/toml" "$config"
+	containerd_is 0 "ok  " "passes our annotations on"
+	assert_output "no registration with Podman or CRI-O"
+	ln -s 50-ballast.json.disabled "$hooks/50-ballast.json"
+	containerd_is 0 "ok  " "passes our annotations on"
+	assert_output "50-ballast.json: registers"
+	rm "$config"
 	echo '# pod_annotations = ["*.ballast.dev", "*.ballast.dev/*"]' >"$config"
 	containerd_is 0 note "skipped: containerd is not running; before it serves pods, in the runtime's section write"
 	mkdir -p "$T/root/run/containerd"
