@@ -57,6 +57,7 @@
 #define BL_MAX_SOURCE	    2048	 /* bytes of a source */
 #define BL_MAX_FIELD	    2048	 /* bytes of any other text field of an item */
 #define BL_MAX_SECRET	    (64 * 1024)	 /* bytes of a secret */
+#define BL_MAX_SECRETS	    1000	 /* secrets of one container */
 #define BL_MAX_SECRET_NAME  253		 /* bytes of a secret's name */
 #define BL_MAX_TENANT	    253		 /* bytes of a tenant's name */
 #define BL_MAX_CONTAINER_ID 255		 /* bytes of a container's id */

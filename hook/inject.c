@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hook/inject.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -242,6 +243,9 @@ static int copy_secret(int tenant, const char *directory, const struct bl_plan *
 	if (r == -ENOENT)
 		return bl_err_config(err, "tenant '%s' has no secret '%s': put it into %s/%s/%s",
 				     plan->tenant, name, directory, plan->tenant, name);
+	if (r == -EFBIG)
+		r = bl_err_config(err, "'%s' has more than %d bytes, and is no secret", name,
+				  BL_MAX_SECRET);
 	if (r == 0)
 		r = write_file(mount, name, &content, PRIVATE_MODE, owner, err);
 	if (content.data)

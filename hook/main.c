@@ -142,8 +142,11 @@ static int run_precreate(const struct bl_options *options, struct bl_err *err)
 {
 	auto_buf input = BL_BUF_INIT(BL_MAX_CONFIG);
 	auto_buf output = BL_BUF_INIT(BL_MAX_CONFIG + 65536);
-	int r = read_input(&input, options->timeout, err);
+	int r;
 
+	/* Whoever reads what is written below may stop doing so. */
+	(void)alarm((unsigned)(options->timeout / 1000) + ALARM_SPARE_S);
+	r = read_input(&input, options->timeout, err);
 	if (r == 0)
 		r = bl_precreate_run(bl_buf_str(&input), input.len, options, &output, err);
 	if (r < 0)

@@ -119,6 +119,8 @@ static int read_secrets(const char *text, struct bl_plan *plan, struct bl_err *e
 	if (!bl_json_is_array(plan->secrets))
 		return bl_err_config(err, "must be an array of secrets' names, not %s",
 				     bl_json_kind(plan->secrets));
+	if (bl_json_length(plan->secrets) > BL_MAX_SECRETS)
+		return bl_err_config(err, "has more than %d names", BL_MAX_SECRETS);
 	for (const bl_json *e = bl_json_first(plan->secrets); e; e = bl_json_next(e), i++) {
 		const char *name = bl_json_string(e);
 

@@ -94,10 +94,24 @@ static int put_shim_first(struct edits *edits, const char *text, struct bl_splic
 static int become_root(struct edits *edits, const char *text, struct bl_splice_span process,
 		       struct bl_err *err)
 {
+	static const char *const ids[] = {"uid", "gid"};
+	struct bl_splice_span user;
 	bool missing = false;
-	struct bl_buf *to = set_member(edits, text, process, "user", &missing, err);
+	struct bl_buf *to;
+	int r = 0;
 
-	return to ? bl_buf_putf(to, err, "{\"uid\":0,\"gid\":0}%s", missing ? "," : "") : -ENOMEM;
+	if (!bl_splice_find(text, process, "user", &user) || text[user.from] != '{' ||
+	    is_empty(text, user)) {
+		to = set_member(edits, text, process, "user", &missing, err);
+		return to ? bl_buf_putf(to, err, "{\"uid\":0,\"gid\":0}%s", missing ? "," : "")
+			  : -ENOMEM;
+	}
+	/* What else is there (the umask, --group-add) stays. */
+	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids) && r == 0; i++) {
+		to = set_member(edits, text, user, ids[i], &missing, err);
+		r = to ? bl_buf_putf(to, err, "0%s", missing ? "," : "") : -ENOMEM;
+	}
+	return r;
 }
 
 static bool has(const bl_json *set, const char *name)

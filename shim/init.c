@@ -101,8 +101,9 @@ static void reap(const struct bl_init *init, int options, struct end *end)
 			continue;
 		if (WIFSTOPPED(status)) {
 			/* The server was stopped: so is the job that it is, if it is somebody's job.
-			 * PID 1 has nobody who could continue it, and cannot be stopped. */
-			if (getpid() != 1)
+			 * PID 1 has nobody who could continue it, and cannot be stopped; a session's
+			 * leader, as every runtime makes one of it, has no shell that would. */
+			if (getpid() != 1 && getsid(0) != getpid())
 				(void)raise(SIGSTOP);
 			continue;
 		}

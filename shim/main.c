@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -235,6 +236,8 @@ static int run(struct shim *shim, char *const *argv, char *const *image_env, str
 	ret = bl_sys_sigmask(~0ULL);
 	if (ret < 0)
 		return bl_err_sys(err, -ret, "blocking signals");
+	/* Ignored, as whoever started us may have left it, it would never tell of a child's end. */
+	(void)signal(SIGCHLD, SIG_DFL);
 	ret = get_ready(shim, image_env, err);
 	if (ret < 0)
 		return ret;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,9 @@ struct bl_walk {
 	struct timespec began; /* by the clock that file systems take their times from */
 	bool linked;	       /* pass two: only what has several names */
 	bool alone;	       /* no helper, or none any more */
+	/* Without CAP_DAC_OVERRIDE a directory that is given away may be closed to us, as others' are
+	 * with mode 0750: pass two then gives the directories, each when it is left. */
+	bool from_below;
 	struct worker worker;
 	struct helper *helper; /* NULL: none was needed yet */
 };
@@ -83,12 +87,15 @@ struct bl_walk *bl_walk_new(const struct bl_walk_root *roots, size_t n, uid_t ui
 			    struct bl_err *err)
 {
 	struct bl_walk *walk = calloc(1, sizeof(*walk));
+	struct bl_sys_caps caps;
 
 	if (!walk) {
 		(void)bl_err_nomem(err);
 		return NULL;
 	}
 	bl_sys_coarse_time(&walk->began);
+	walk->from_below = bl_sys_capget(&caps) < 0 || !(caps.effective >> CAP_DAC_OVERRIDE & 1);
+	walk->alone = walk->from_below;
 	walk->uid = uid;
 	walk->gid = gid;
 	walk->root_count = n;
@@ -187,12 +194,23 @@ static bool has_changed(const struct bl_walk *walk, const struct stat *st)
 		       : st->st_ctim.tv_nsec >= walk->began.tv_nsec;
 }
 
+static void change_owner(const struct bl_walk *walk, struct worker *worker, int fd)
+{
+	int ret = bl_sys_fchownat(fd, "", walk->uid, walk->gid, AT_EMPTY_PATH);
+
+	if (ret < 0)
+		note_failure(worker, -ret);
+	else
+		worker->result.given++;
+}
+
 /* Gives what the handle is, if it is the kind of thing that is given in this pass. */
 static void give(struct bl_walk *walk, struct worker *worker, int fd, const struct stat *st)
 {
 	bool several = !S_ISDIR(st->st_mode) && st->st_nlink > 1;
-	int ret;
 
+	if (S_ISDIR(st->st_mode) && walk->from_below)
+		return;
 	if (st->st_uid == walk->uid && st->st_gid == walk->gid && !several)
 		return;
 	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
@@ -207,11 +225,7 @@ static void give(struct bl_walk *walk, struct worker *worker, int fd, const stru
 		worker->result.linked++;
 		return;
 	}
-	ret = bl_sys_fchownat(fd, "", walk->uid, walk->gid, AT_EMPTY_PATH);
-	if (ret < 0)
-		note_failure(worker, -ret);
-	else
-		worker->result.given++;
+	change_owner(walk, worker, fd);
 }
 
 static bool is_root(const struct bl_walk *walk, const struct stat *st)
@@ -262,10 +276,14 @@ static void enter(struct worker *worker, int handle)
 }
 
 /* Goes up again. */
-static void leave(struct worker *worker)
+static void leave(const struct bl_walk *walk, struct worker *worker)
 {
 	struct level *level = worker->level;
+	struct stat st;
 
+	if (walk->from_below && walk->linked && bl_sys_fstat(level->fd, &st) >= 0 &&
+	    (st.st_uid != walk->uid || st.st_gid != walk->gid))
+		change_owner(walk, worker, level->fd);
 	worker->level = level->above;
 	worker->depth--;
 	bl_cleanup_fd(&level->fd);
@@ -343,7 +361,7 @@ static void walk_levels(struct bl_walk *walk, struct worker *worker, size_t most
 		if (entry)
 			visit(walk, worker, level->fd, entry);
 		else
-			leave(worker);
+			leave(walk, worker);
 	}
 }
 
@@ -455,7 +473,8 @@ void bl_walk_give(struct bl_walk *walk, size_t root, struct bl_walk_result *ret)
 
 void bl_walk_give_linked(struct bl_walk *walk, size_t root, struct bl_walk_result *ret)
 {
-	bool any = walk->worker.names_used || (walk->helper && walk->helper->worker.names_used);
+	bool any = walk->from_below || walk->worker.names_used ||
+		   (walk->helper && walk->helper->worker.names_used);
 
 	if (!any || ret->first_error == EROFS)
 		return;

@@ -261,10 +261,10 @@ complete_words() {
 	server serve
 	ballast bundle --bundle="$BUNDLE" "$CONFIG"
 	assert_status 0
-	assert_equal "$(jq -cS .process.user "$BUNDLE/config.json")" '{"gid":0,"uid":0}'
+	assert_equal "$(jq -c '.process.user | [.uid, .gid, .additionalGids]' "$BUNDLE/config.json")" '[0,0,null]'
 	sed -i '/run_as_user_id/d' "$CONFIG"
 	(cd "$BUNDLE" && "$BUILD/ballast" bundle --bundle=. "$CONFIG")
-	assert_equal "$(jq -cS .process.user "$BUNDLE/config.json")" "$(jq -cS . <<<"$user")"
+	assert_equal "$(jq -c '.process.user | [.uid, .gid, .additionalGids]' "$BUNDLE/config.json")" '[500,500,[7]]'
 }
 
 @test "bundle: a config.json that is not its own stays, where nobody said where to write" {

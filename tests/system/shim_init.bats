@@ -199,6 +199,33 @@ CapBnd: 0000000000000000 CapAmb: 0000000000000000 NoNewPrivs: 1 Seccomp: 2 "
 	assert_status 0
 }
 
+@test "init: not PID 1 of a container, it goes on when its server is stopped: nobody would continue it" {
+	use_box --init probe wait
+	spec run_as=1000
+	bundle_set '.linux.namespaces |= map(select(.type != "pid"))'
+	run_in_background
+	wait_line '^up$'
+	pid=$(container_pid)
+	server=$(cat "/proc/$pid/task/$pid/children")
+	kill -STOP "${server% }"
+	await_state "${server% }" T
+	kill -CONT "${server% }"
+	await_state "${server% }" S
+	kill -TERM "$pid"
+	end_background
+	assert_status 0
+	assert_output "signal 15"
+}
+
+@test "init: started where SIGCHLD is ignored it sees the server's end all the same" {
+	use_box
+	spec init start='exit 7' run_as=1000
+	mount --bind "$BUNDLE/rootfs" "$BUNDLE/rootfs"
+	mount --bind "$T/given" "$BUNDLE/rootfs/run/ballast"
+	capture timeout -s KILL 20 env --ignore-signal=CHLD chroot "$BUNDLE/rootfs" /run/ballast/shim
+	assert_status 7
+}
+
 @test "init: a signal that comes while the shim is starting ends the server all the same" {
 	local i
 	use_box --init probe wait

@@ -280,3 +280,15 @@ of() {
 	assert_output "uid 60000 60000 60000"
 	assert_equal "$(of app/d/d/d)" 60000:60000
 }
+
+@test "owned: without CAP_DAC_OVERRIDE what lies in a closed directory is given too" {
+	mkdir -p "$BUNDLE/rootfs/app/sub"
+	touch "$BUNDLE/rootfs/app/f" "$BUNDLE/rootfs/app/sub/g"
+	ln "$BUNDLE/rootfs/app/f" "$BUNDLE/rootfs/app/sub/f"
+	chmod 0750 "$BUNDLE/rootfs/app" "$BUNDLE/rootfs/app/sub"
+	bundle_set '.process.capabilities |= with_entries(.value = ["CAP_CHOWN", "CAP_SETUID", "CAP_SETGID"])'
+	spec
+	run_on_runc
+	assert_equal "$(stat -c %u:%g "$BUNDLE/rootfs/app" "$BUNDLE/rootfs/app/f" "$BUNDLE/rootfs/app/sub" \
+		"$BUNDLE/rootfs/app/sub/g" | sort -u)" 60000:60000
+}
