@@ -144,6 +144,19 @@ $BUNDLE/rootfs/models/a"
 	assert_output "A is of the annotation and B is of the agent"
 }
 
+@test "secrets: too many, and one that is none, are said at once" {
+	simple_bundle true
+	annotate secrets.ballast.dev "$(jq -cn '[range(1001) | "s\(.)"]')"
+	start_fake
+	add_hook
+	run_container
+	assert_output "has more than 1000 names"
+	annotate secrets.ballast.dev '["big"]'
+	add_secret default big "$(head -c 70000 /dev/zero | tr '\0' x)"
+	run_container
+	assert_output "'big' has more than 65536 bytes, and is no secret"
+}
+
 @test "secrets come without the shim too, for the process's user" {
 	make_bundle b sh -c 'cat /secrets/token; grep " /secrets " /proc/self/mountinfo; echo x >/secrets/token'
 	bundle_user 1000

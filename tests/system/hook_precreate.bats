@@ -43,6 +43,9 @@ precreate() {
 	precreate
 	assert_status 0
 	assert_equal "$(jq -c '[.process.user.uid, .process.user.gid]' "$T/out")" '[0,0]'
+	bundle_set '.process.user += {umask: 63, additionalGids: [2000]}'
+	precreate
+	assert_equal "$(jq -c '.process.user | [.uid, .gid, .umask, .additionalGids]' "$T/out")" '[0,0,63,[2000]]'
 	assert_equal "$(jq -c .process.capabilities.effective "$T/out")" '["CAP_SETUID","CAP_SETGID","CAP_CHOWN"]'
 	assert_equal "$(jq -c .process.capabilities.permitted "$T/out")" '["CAP_SETUID","CAP_SETGID","CAP_CHOWN"]'
 	assert_equal "$(jq -c .process.capabilities.bounding "$T/out")" "$(jq -c .process.capabilities.bounding "$BUNDLE/config.json")"
