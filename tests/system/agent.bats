@@ -15,6 +15,19 @@ setup() {
 }
 teardown() { clean_up; }
 
+# with_https_origin: $T/www/model.bin, 8 MiB, at $ORIGIN, and an agent that may fetch it.
+with_https_origin() {
+	make_tls IP:127.0.0.1
+	mkdir "$T/www"
+	head -c 8M /dev/urandom >"$T/www/model.bin"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	# The process that fetches is nobody's: it must reach the authority's certificate.
+	chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
+	stop_agent
+	agent_config '.allowed_origins += [$origin] | .ca_file = $ca' --arg origin "$ORIGIN" --arg ca "$T/ca.pem"
+	start_agent
+}
+
 @test "agent: PUT fetches, publishes and answers; a second is warm and asks nobody" {
 	put c1 default "$MODEL"
 	expect_code 200
@@ -203,14 +216,7 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 
 # Nothing says whether the second answer is of the same version: what came of the first is given up.
 @test "agent: an origin without ranges and without versions, whose answer breaks, gives no mixture" {
-	stop_agent
-	make_tls IP:127.0.0.1
-	mkdir "$T/www"
-	head -c 8M /dev/urandom >"$T/www/model.bin"
-	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
-	chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
-	agent_config '.allowed_origins += [$origin] | .ca_file = $ca' --arg origin "$ORIGIN" --arg ca "$T/ca.pem"
-	start_agent
+	with_https_origin
 	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "no-range"},
 		{"match": "model", "kind": "headers", "headers": {"ETag": null, "Last-Modified": null}},
 		{"match": "model", "kind": "short", "at": 0.5, "after": 1, "times": 1},
@@ -222,14 +228,7 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 }
 
 @test "agent: half of a file of an origin without ranges is no hindrance, where it says which version it is" {
-	stop_agent
-	make_tls IP:127.0.0.1
-	mkdir "$T/www"
-	head -c 8M /dev/urandom >"$T/www/model.bin"
-	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
-	chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
-	agent_config '.allowed_origins += [$origin] | .ca_file = $ca' --arg origin "$ORIGIN" --arg ca "$T/ca.pem"
-	start_agent
+	with_https_origin
 	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "no-range"},
 		{"match": "model", "kind": "short", "at": 0.5, "after": 1, "times": 1},
 		{"match": "model", "kind": "status", "status": 404, "after": 2, "times": 1}]'
@@ -244,15 +243,7 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 
 # A weak ETag promises nothing of bytes: what an earlier try has brought may be of another version.
 @test "agent: bytes of an earlier try are taken up only where the origin says which version they are of" {
-	make_tls
-	mkdir "$T/www"
-	head -c 8M /dev/urandom >"$T/www/model.bin"
-	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
-	# The process that fetches is nobody's: it must reach the authority's certificate.
-	chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
-	stop_agent
-	agent_config '.allowed_origins += [$origin] | .ca_file = $ca' --arg origin "$ORIGIN" --arg ca "$T/ca.pem"
-	start_agent
+	with_https_origin
 	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "headers", "headers": {"ETag": "W/\"1\""}},
 		{"match": "model", "kind": "stall", "at": 0.5, "after": 1}]'
 	put c1 default "$(items "$ORIGIN/model.bin")" 0
