@@ -104,8 +104,11 @@ static int run_create(const struct bl_options *options, const struct bl_state *s
 	auto_bundle bundle = {0};
 	auto_plan plan = {0};
 	struct bl_create create = {options, state, &bundle, &plan, started, tell};
-	int r = bl_bundle_read(state, &bundle, err);
+	int r;
 
+	/* A bundle lies where a file system may not answer; from the plan on its own timeout counts. */
+	(void)alarm((unsigned)(options->timeout / 1000) + ALARM_SPARE_S);
+	r = bl_bundle_read(state, &bundle, err);
 	if (r == 0)
 		r = bl_annotations_read(bundle.annotations, options, &annotations, err);
 	if (r < 0)

@@ -59,6 +59,17 @@ static int read_run_as(struct bl_plan *plan, struct bl_err *err)
 	return 0;
 }
 
+/* As Truss writes what is not set. A user is never absent by accident: null there stays, and is wrong. */
+static void drop_nulls(bl_json *docker_server)
+{
+	static const char *const keys[] = {"start_command", "no_build", "init"};
+	const bl_json *value;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (bl_json_get(docker_server, keys[i], &value, NULL) > 0 && bl_json_is_null(value))
+			bl_json_remove(docker_server, keys[i]);
+}
+
 static int read_docker_server(const char *text, struct bl_plan *plan, struct bl_err *err)
 {
 	static const char *const known[] = {
@@ -77,6 +88,8 @@ static int read_docker_server(const char *text, struct bl_plan *plan, struct bl_
 
 	if (r == 0)
 		r = bl_json_only_keys(plan->docker_server, known, err);
+	if (r == 0)
+		drop_nulls(plan->docker_server);
 	if (r == 0)
 		r = read_start_command(plan, err);
 	if (r >= 0)

@@ -205,6 +205,21 @@ static void test_no_right_to_set_ids(void **state)
 	done(&made);
 }
 
+static void test_null_is_not_set(void **state)
+{
+	struct made made;
+
+	(void)state;
+	make(&made,
+	     with("\"x\"", 0,
+		  SERVER("{\\\"start_command\\\":null,\\\"no_build\\\":null,\\\"init\\\":null}")),
+	     NULL);
+	assert_int_equal(made.ret, 0);
+	assert_null(made.plan.start_command);
+	assert_false(made.plan.no_build || made.plan.init);
+	done(&made);
+}
+
 static void test_scopes(void **state)
 {
 	static const struct {
@@ -342,10 +357,15 @@ static void test_required(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused),	   cmocka_unit_test(test_users),
-		cmocka_unit_test(test_scopes),	   cmocka_unit_test(test_waiting),
-		cmocka_unit_test(test_superblock), cmocka_unit_test(test_home),
-		cmocka_unit_test(test_required),   cmocka_unit_test(test_no_right_to_set_ids),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_users),
+		cmocka_unit_test(test_null_is_not_set),
+		cmocka_unit_test(test_scopes),
+		cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_superblock),
+		cmocka_unit_test(test_home),
+		cmocka_unit_test(test_required),
+		cmocka_unit_test(test_no_right_to_set_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
