@@ -168,7 +168,8 @@ static void report(const char *path, const struct bl_walk_result *result,
 static void give(const struct named *named, const struct bl_user *user, bl_say_fn *say)
 {
 	struct bl_walk_result results[NAMED] = {0};
-	struct bl_walk *walk = bl_walk_new(named->roots, named->count, user->uid, user->gid, NULL);
+	struct bl_walk *walk = bl_walk_new(named->roots, named->count, user->uid, user->gid,
+					   user->overrides, NULL);
 
 	if (!walk) {
 		say("owners are left as they are: out of memory");

@@ -232,6 +232,7 @@ int bl_user_resolve(struct bl_user *ret, const struct bl_orders *orders, struct 
 	able = (caps.effective & needed) == needed;
 	as_given = choose(orders, &now, now.effective_uid == 0, ret);
 	gid = ret->gid;
+	ret->overrides = caps.effective >> CAP_DAC_OVERRIDE & 1;
 	ret->unchanged = ret->uid == now.real_uid && (!able || (as_given && gid == now.real_gid));
 	if (ret->uid != now.real_uid && !able)
 		return bl_err_config(

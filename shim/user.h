@@ -24,6 +24,7 @@ struct bl_user {
 	uid_t uid;
 	gid_t gid;
 	bool unchanged; /* the process is this user already, and keeps the groups it has */
+	bool overrides; /* the process has CAP_DAC_OVERRIDE: no directory is closed to it */
 	size_t group_count;
 	char name[BL_USER_NAME_MAX];	  /* "" where passwd knows none */
 	char home[BL_USER_HOME_MAX];	  /* passwd's; "" likewise */

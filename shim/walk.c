@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,18 +83,16 @@ struct bl_walk {
 };
 
 struct bl_walk *bl_walk_new(const struct bl_walk_root *roots, size_t n, uid_t uid, gid_t gid,
-			    struct bl_err *err)
+			    bool overrides, struct bl_err *err)
 {
 	struct bl_walk *walk = calloc(1, sizeof(*walk));
-	struct bl_sys_caps caps;
 
 	if (!walk) {
 		(void)bl_err_nomem(err);
 		return NULL;
 	}
 	bl_sys_coarse_time(&walk->began);
-	walk->from_below = bl_sys_capget(&caps) < 0 || !(caps.effective >> CAP_DAC_OVERRIDE & 1);
-	walk->alone = walk->from_below;
+	walk->from_below = walk->alone = !overrides;
 	walk->uid = uid;
 	walk->gid = gid;
 	walk->root_count = n;

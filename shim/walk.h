@@ -38,9 +38,9 @@ struct bl_walk_result {
 struct bl_walk;
 
 /* Trees of one user; n <= BL_WALK_ROOTS, and none of them twice. One root inside another is walked
- * once. Returns a walk that bl_walk_free() ends, or NULL with *err filled. */
+ * once. `overrides`: this process has CAP_DAC_OVERRIDE. Returns a walk that bl_walk_free() ends, or NULL with *err filled. */
 struct bl_walk *bl_walk_new(const struct bl_walk_root *roots, size_t n, uid_t uid, gid_t gid,
-			    struct bl_err *err);
+			    bool overrides, struct bl_err *err);
 
 /* Pass one over one root, with the root itself. Stops early where the filesystem is read-only. */
 void bl_walk_give(struct bl_walk *walk, size_t root, struct bl_walk_result *ret);
