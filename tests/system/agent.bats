@@ -460,7 +460,7 @@ $tree"
 	# A flipped bit is found.
 	blob=$(find "$T/cache/blobs" -type f -size +900k)
 	chmod 600 "$blob"
-	printf x | dd of="$blob" bs=1 seek=5000 conv=notrunc status=none
+	damage "$blob"
 	chmod 444 "$blob"
 	agent POST /v1/cache/verify
 	assert_equal "$(answer '.damaged[0]')" "$new"
@@ -488,7 +488,7 @@ $tree"
 	put c2 default "$both" 0
 	expect_code 202
 	origin_control "$CDN" "wait?reached=1"
-	printf x | dd of="$tree/model.safetensors" bs=1 seek=5000 conv=notrunc status=none
+	damage "$tree/model.safetensors"
 	agent POST /v1/cache/verify
 	assert_equal "$(answer '.damaged | length')" 1
 	origin_control "$CDN" faults '[]'
@@ -497,7 +497,7 @@ $tree"
 	expect_code 200
 	diff -r "$T/model" "$(answer '.weights[0].path')"
 	# one that was ready is asked for again
-	printf x | dd of="$tree/model.safetensors" bs=1 seek=5000 conv=notrunc status=none
+	damage "$tree/model.safetensors"
 	agent POST /v1/cache/verify
 	put c2 default "$both"
 	expect_code 200
@@ -691,7 +691,13 @@ $tree"
 	agent GET /v1/containers
 	assert_equal "$(answer '.containers | length')" 1
 	assert_equal "$(find "$T/cache/leases" -type f | wc -l)" 1
-	assert_equal "$(find "/proc/$AGENT_PID/fd" -mindepth 1 | wc -l)" "$fds"
+	# What its threads have open for a moment is closed again; what is not is a leak.
+	for _ in {1..200}; do
+		now=$(find "/proc/$AGENT_PID/fd" -mindepth 1 | wc -l)
+		[ "$now" -ne "$fds" ] || break
+		agent GET /healthz
+	done
+	assert_equal "$now" "$fds"
 	grown=$(($(awk '/^RssAnon/ {print $2}' "/proc/$AGENT_PID/status") - rss))
 	echo "grown by $grown KiB"
 	[[ $BUILD == */san* ]] || [ "$grown" -lt 512 ]

@@ -63,7 +63,7 @@ make_unit() {
 	stop_agent
 	local blob
 	blob=$(find "$T/cache/blobs" -type f -size +900k)
-	printf x | dd of="$blob" bs=1 seek=5000 conv=notrunc status=none
+	damage "$blob"
 	origin_control "$CDN" reset
 	agent_config '.scrub_rate = "1GiB"'
 	start_agent

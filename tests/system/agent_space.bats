@@ -359,7 +359,7 @@ use_process() {
 	tree=$(answer '.weights[0].path')
 	stop_agent
 	blob=$(find "$T/cache/blobs" -type f -size +900k)
-	printf x | dd of="$blob" bs=1 seek=5000 conv=notrunc status=none
+	damage "$blob"
 	new_process
 	spare=$PID
 	gate_agent blob-trees:WAIT:1 '.scrub_rate = "1GiB"'

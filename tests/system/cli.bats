@@ -525,7 +525,7 @@ complete_words() {
 	server 'exit 0'
 	run_config
 	assert_status 0
-	printf x | dd of="$(find "$T/cache/blobs" -type f -size +100k)" conv=notrunc status=none
+	damage "$(find "$T/cache/blobs" -type f -size +100k)"
 	ballast verify --agent="unix:$T/agent.sock"
 	assert_status 1
 	assert_output "1 tree read, 1 damaged"

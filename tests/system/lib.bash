@@ -246,6 +246,16 @@ stop_agent() {
 	kill -"${1:-TERM}" "$pid" && "$FIXTURES/process.py" wait "$pid"
 }
 
+# damage FILE: a bit of it is another.
+damage() {
+	/usr/bin/python3 -c 'import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(5000)
+    byte = file.read(1)[0]
+    file.seek(5000)
+    file.write(bytes([byte ^ 1]))' "$1"
+}
+
 # agent METHOD PATH [JSON]: one request; $output is the body, $status_code the HTTP status.
 agent() {
 	local body=()
