@@ -36,6 +36,16 @@ end_container() {
 	until agent GET "/v1/containers/$1" && [ "$status_code" = 404 ]; do :; done
 }
 
+# use_all_models: each by a container that has ended.
+use_all_models() {
+	local i
+	for i in 1 2 3; do
+		start_container "c$i" "$i"
+		expect_code 200
+		end_container "c$i" "$PID"
+	done
+}
+
 trees() {
 	find "$T/cache/trees" -mindepth 1 -maxdepth 1 | wc -l
 }
@@ -112,11 +122,7 @@ trees() {
 
 @test "space: above the high mark the cache shrinks to the low one" {
 	start_with '.quotas = {cache: 4000000} | .watermarks = {high: 60, low: 30} | .lease_grace = "0s"'
-	for i in 1 2 3; do
-		start_container "c$i" "$i"
-		expect_code 200
-		end_container "c$i" "$PID"
-	done
+	use_all_models
 	agent POST /v1/cache/gc
 	expect_code 200
 	assert_equal "$(trees)" 1
@@ -431,11 +437,7 @@ sizes_at_gate() {
 
 @test "space: an agent that was just started evicts at once for a gc above the high mark" {
 	start_with '.lease_grace = "0s"'
-	for i in 1 2 3; do
-		start_container "c$i" "$i"
-		expect_code 200
-		end_container "c$i" "$PID"
-	done
+	use_all_models
 	stop_agent
 	start_with '.quotas = {cache: 4000000} | .watermarks = {high: 60, low: 30} | .lease_grace = "0s"'
 	agent POST /v1/cache/gc
@@ -464,11 +466,7 @@ sizes_at_gate() {
 	need_faults
 	local old asker
 	start_with '.lease_grace = "0s"'
-	for i in 1 2 3; do
-		start_container "c$i" "$i"
-		expect_code 200
-		end_container "c$i" "$PID"
-	done
+	use_all_models
 	stop_agent
 	old=$T/cache/partial/spare.0000000000000000.1
 	touch "$old"

@@ -302,23 +302,23 @@ teardown() { clean_up; }
 	[ "$(origin_stats "$S3" '.requests["/"]')" -ge 3 ]
 }
 
-@test "s3: AWS_OIDC: keys that are good still outlive the identity token" {
-	local expired='[{"match":"POST /","kind":"status","status":400,"after":1,"body":
-		"<ErrorResponse><Error><Code>ExpiredTokenException</Code></Error></ErrorResponse>"}]'
-	start_clouds --token-seconds 200
+# start_with_sts_once SECONDS: STS gives keys for so long, once; then the identity token has expired.
+start_with_sts_once() {
+	start_clouds --token-seconds "$1"
 	put '{"bucket":"models","key":"llama/a"}'
 	AUTH='{"auth_method":"AWS_OIDC","aws_oidc_role_arn":"arn:aws:iam::123456789012:role/reader","aws_oidc_region":"us-east-1"}'
 	SECRET='' TOKEN=CANARY-ID
-	origin_control "$S3" faults "$expired"
+	origin_control "$S3" faults '[{"match":"POST /","kind":"status","status":400,"after":1,"body":
+		"<ErrorResponse><Error><Code>ExpiredTokenException</Code></Error></ErrorResponse>"}]'
+}
+
+@test "s3: AWS_OIDC: keys that are good still outlive the identity token" {
+	start_with_sts_once 200
 	job s3://models/llama
 	assert_done
 	assert_equal "$(origin_stats "$S3" '.requests["/"]')" 2
 	# and where they are not, whoever begins again does so with a new one
-	start_clouds --token-seconds 0
-	put '{"bucket":"models","key":"llama/a"}'
-	AUTH='{"auth_method":"AWS_OIDC","aws_oidc_role_arn":"arn:aws:iam::123456789012:role/reader","aws_oidc_region":"us-east-1"}'
-	SECRET='' TOKEN=CANARY-ID
-	origin_control "$S3" faults "$expired"
+	start_with_sts_once 0
 	job s3://models/llama
 	assert_error origin "identity token has expired" "is kept"
 }
