@@ -6,16 +6,27 @@
 #include "common/contract.h"
 #include "common/err.h"
 
-int bl_node_request(const char *address, const char *method, const char *path, const char *body,
-		    int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err)
+static int open_node(const char *address, int64_t patience_ms, struct bl_agent *ret,
+		     struct bl_err *err)
 {
 	struct bl_agent agent = {.deadline = bl_agent_now() + patience_ms};
 	int r = bl_agent_parse_address(address ? address : BL_PATH_SOCKET, &agent.socket, err);
 
-	if (r < 0) {
+	if (r < 0)
 		bl_err_wrap(err, "--agent: ");
+	else
+		*ret = agent;
+	return r;
+}
+
+int bl_node_request(const char *address, const char *method, const char *path, const char *body,
+		    int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err)
+{
+	struct bl_agent agent;
+	int r = open_node(address, patience_ms, &agent, err);
+
+	if (r < 0)
 		return r;
-	}
 	r = bl_agent_request(&agent, method, path, body, false, ret, err);
 	if (r == -EACCES && !agent.contacted)
 		return bl_err_set(
@@ -35,14 +46,32 @@ int bl_node_request(const char *address, const char *method, const char *path, c
 	return r;
 }
 
+static int check_object(const struct bl_agent_answer *answer, struct bl_err *err)
+{
+	if (answer->json && bl_json_is_object(answer->json))
+		return answer->status;
+	return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "the agent's answer is no object");
+}
+
 int bl_node_ask(const char *address, const char *method, const char *path, const char *body,
 		int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err)
 {
 	int r = bl_node_request(address, method, path, body, patience_ms, ret, err);
 
-	if (r >= 0 && (!ret->json || !bl_json_is_object(ret->json)))
-		return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "the agent's answer is no object");
-	return r;
+	return r < 0 ? r : check_object(ret, err);
+}
+
+int bl_node_ask_again(const char *address, const char *method, const char *path, const char *body,
+		      int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err)
+{
+	struct bl_agent agent;
+	int r = open_node(address, patience_ms, &agent, err);
+
+	if (r < 0)
+		return r;
+	agent.contacted = true;
+	r = bl_agent_request(&agent, method, path, body, true, ret, err);
+	return r < 0 ? r : check_object(ret, err);
 }
 
 int bl_node_problem(const bl_json *problem, struct bl_err *err)

@@ -103,21 +103,35 @@ static void heed_signals(void)
 	(void)sigaction(SIGTERM, &action, NULL);
 }
 
-/* Until the pull has ended; *answer is its last state. */
-static int follow(const struct pull *pull, struct bl_agent_answer *answer, struct bl_err *err)
+/* Its next state. An agent that was started anew knows nothing of it: then it is asked for once more. */
+static int look(const struct pull *pull, const char *body, struct bl_agent_answer *answer,
+		struct bl_err *err)
 {
-	struct bl_meter meter;
 	char path[BL_MAX_CONTAINER_ID];
-	int r = 0;
+	int r;
 
 	(void)snprintf(path, sizeof(path), "/v1/pulls/%.200s?wait=1",
 		       bl_node_text(answer->json, "id"));
+	r = bl_node_ask_again(pull->agent, "GET", path, NULL, BL_NODE_PATIENCE_MS, answer, err);
+	if (r >= 0 || answer->status != 404)
+		return r;
+	return bl_node_ask_again(pull->agent, "POST", "/v1/pulls", body, BL_NODE_PATIENCE_MS,
+				 answer, err);
+}
+
+/* Until the pull has ended; *answer is its last state. */
+static int follow(const struct pull *pull, const char *body, struct bl_agent_answer *answer,
+		  struct bl_err *err)
+{
+	struct bl_meter meter;
+	int r = 0;
+
 	bl_meter_init(&meter, "ballast", bl_agent_now());
 	while (r >= 0 && !stopped_by &&
 	       strcmp(bl_node_text(answer->json, "state"), "pending") == 0) {
 		if (!pull->quiet)
 			show(&meter, answer->json);
-		r = bl_node_ask(pull->agent, "GET", path, NULL, BL_NODE_PATIENCE_MS, answer, err);
+		r = look(pull, body, answer, err);
 	}
 	bl_meter_clear(&meter);
 	if (stopped_by && strcmp(bl_node_text(answer->json, "state"), "pending") == 0)
@@ -152,7 +166,7 @@ static int run(const struct pull *pull, const struct bl_weights *weights, struct
 		r = bl_node_ask(pull->agent, "POST", "/v1/pulls", bl_buf_str(&body),
 				BL_NODE_PATIENCE_MS, &answer, err);
 	if (r >= 0)
-		r = follow(pull, &answer, err);
+		r = follow(pull, bl_buf_str(&body), &answer, err);
 	if (r < 0)
 		return r;
 	if (pull->json)

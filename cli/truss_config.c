@@ -420,15 +420,15 @@ static int read_names(const struct reader *reader)
 /* Follows links, unlike bl_fs_read_file(): the file is named by the person who runs us. */
 int bl_truss_config_load(const char *path, struct bl_buf *buf, struct bl_err *err)
 {
-	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	/* A shell's <(...) is a pipe, and waited for as any other. */
+	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	struct stat st;
 	int r;
 
 	if (fd < 0)
 		return bl_err_set(err, BL_EX_CONFIG, errno, "%s: %s", path, strerror(errno));
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return bl_err_config(err, "%s: is no regular file; name the config.yaml in it",
-				     path);
+	if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode)))
+		return bl_err_config(err, "%s: is no file; name the config.yaml in it", path);
 	r = bl_buf_read(buf, fd, err);
 	if (r < 0) {
 		bl_err_wrap(err, "%s: ", path);

@@ -331,12 +331,16 @@ static void raise_limits(void)
 	}
 }
 
-static int out_of_time(const struct bl_plan *plan, struct bl_err *err)
+/* Names whichever of the two timeouts was the shorter one. */
+static int out_of_time(const struct bl_create *create, struct bl_err *err)
 {
+	bool own = create->plan->timeout < create->options->timeout;
+
 	return bl_err_retry(err,
 			    "the weights are not there after %lld s; the agent goes on, so try "
-			    "again, or give the hook a longer --timeout",
-			    (long long)((plan->timeout + 999) / 1000));
+			    "again, or give %s",
+			    (long long)((create->plan->timeout + 999) / 1000),
+			    own ? BL_KEY_WAIT " a longer timeout" : "the hook a longer --timeout");
 }
 
 /* The last request is made a little before the deadline, so that its answer comes in time. */
@@ -386,7 +390,7 @@ int bl_create_run(const struct bl_create *create, struct bl_err *err)
 		return r;
 	deferred = r == 0;
 	if (deferred && !plan->defer)
-		return out_of_time(plan, err);
+		return out_of_time(create, err);
 	r = build_all(create, &ready, deferred, &work, err);
 	if (r == 0)
 		r = enter(&target, err);

@@ -42,6 +42,7 @@
 #include "shim/privileges.h"
 #include "shim/user.h"
 
+#define USAGE		"usage: " BL_BOX_SHIM " [--init] [--] [COMMAND [ARG...]]"
 #define TERMINATION_LOG "/dev/termination-log"
 #define MESSAGE_MAX	2048
 #define PAGE		4096
@@ -130,6 +131,15 @@ static int check_directory(struct bl_err *err)
 	return bl_err_refuse(err, "the working directory is not inside the container, or is gone");
 }
 
+/* What a person asks for who has found the program on the host: 1, it was told. */
+static int tell_person(const char *text, struct bl_err *err)
+{
+	int ret = bl_sys_write_all(STDOUT_FILENO, text, strlen(text));
+
+	return ret < 0 ? bl_err_sys(err, -ret, "writing to standard output") : 1;
+}
+
+/* 1 where that was all there is to do. */
 static int parse_options(struct shim *shim, char *const *argv, struct bl_err *err)
 {
 	if (argv[0])
@@ -139,11 +149,12 @@ static int parse_options(struct shim *shim, char *const *argv, struct bl_err *er
 			argv++;
 			break;
 		}
+		if (strcmp(*argv, "--version") == 0)
+			return tell_person("ballast-shim " BL_VERSION "\n", err);
+		if (strcmp(*argv, "--help") == 0)
+			return tell_person(USAGE "\n", err);
 		if (strcmp(*argv, "--init") != 0)
-			return bl_err_config(err,
-					     "unknown option %s; usage: " BL_BOX_SHIM
-					     " [--init] [--] [COMMAND [ARG...]]",
-					     *argv);
+			return bl_err_config(err, "unknown option %s; " USAGE, *argv);
 		shim->init = true;
 	}
 	shim->rest = argv;
@@ -227,10 +238,11 @@ static int become_child(void *arg)
 static int run(struct shim *shim, char *const *argv, char *const *image_env, struct bl_err *err)
 {
 	struct bl_init init;
-	int ret = check_directory(err);
+	int ret = parse_options(shim, argv, err);
 
-	if (ret >= 0)
-		ret = parse_options(shim, argv, err);
+	if (ret != 0)
+		return ret < 0 ? ret : 0;
+	ret = check_directory(err);
 	if (ret < 0)
 		return ret;
 	ret = bl_sys_sigmask(~0ULL);

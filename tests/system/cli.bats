@@ -280,6 +280,12 @@ complete_words() {
 	ballast bundle --rootfs=rootfs --image-config=link.json --output=beside "$CONFIG"
 	assert_status 0
 	assert_equal "$(jq -r '.annotations["dev.ballast.bundle.user"] | fromjson.uid' beside/config.json)" 77
+	ballast bundle --rootfs=rootfs --image-config=<(echo '{"config":{"User":"78"}}') --output=piped <(cat "$CONFIG")
+	assert_status 0
+	assert_equal "$(jq -r '.annotations["dev.ballast.bundle.user"] | fromjson.uid' piped/config.json)" 78
+	ballast bundle --rootfs=rootfs --image-config=rootfs --output=other "$CONFIG"
+	assert_status 64
+	assert_output "--image-config: rootfs: is no file"
 	assert_equal "$(cat config.json)" '{"not": "ours"}'
 	rm config.json
 	ballast bundle --rootfs=rootfs "$CONFIG"
@@ -589,6 +595,24 @@ complete_words() {
 	ballast pull --agent="unix:$T/agent.sock" team/model
 	assert_status 0
 	assert_output "3 files"
+}
+
+@test "pull: the agent's restart is waited out, and the same pull goes on" {
+	need_root
+	make_model "$T/model" 8388608
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"stall","at":0.5}]'
+	"$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model >"$T/pull.log" 2>&1 3>&- &
+	local pid=$! status=0
+	origin_control "$CDN" 'wait?reached=1'
+	stop_agent
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	start_agent
+	wait "$pid" || status=$?
+	assert_equal "$status" 0
+	grep -q 'hf://team/model  3 files' "$T/pull.log" || fail "$(cat "$T/pull.log")"
 }
 
 @test "plan lists what would be brought, and downloads nothing" {

@@ -46,11 +46,13 @@ run_waiting() {
 	add_hook createRuntime
 	run_container
 	assert_output "not there after 1 s"
+	assert_output "give wait.ballast.dev a longer timeout"
 	annotate wait.ballast.dev '{"timeout":"1h"}'
 	bundle_set 'del(.hooks)'
 	add_hook createRuntime --timeout=1s
 	run_container
 	assert_output "not there after 1 s"
+	assert_output "longer --timeout"
 }
 
 @test "progress lines while it waits" {

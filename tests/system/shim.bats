@@ -37,6 +37,18 @@ teardown() { clean_up; }
 	assert_equal "$output" "uid 1000 1000 1000 gid 1000 1000 1000"
 }
 
+@test "shim: whoever finds it on the host is told what it is" {
+	run "$BUILD/ballast-shim" --version
+	assert_status 0
+	assert_equal "$output" "ballast-shim $("$BUILD/ballast" --version | cut -d' ' -f2)"
+	run "$BUILD/ballast-shim" --init --help
+	assert_status 0
+	assert_equal "$output" "usage: /run/ballast/shim [--init] [--] [COMMAND [ARG...]]"
+	run bash -c '"$1" --version >/dev/full' bash "$BUILD/ballast-shim"
+	assert_status 125
+	assert_output "writing to standard output"
+}
+
 @test "shim: start_command comes before a COMMAND" {
 	use_box probe exit=3
 	spec start='echo start_command' run_as=1000
