@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/secrets.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
@@ -83,7 +84,11 @@ static int want_strings(const bl_json *value, struct bl_err *err)
 
 	for (const bl_json *at = good ? bl_json_first(value) : NULL; at; at = bl_json_next(at))
 		good = good && bl_json_is_string(at);
-	return good ? 0 : bl_err_config(err, "expected an array of strings");
+	if (!good)
+		return bl_err_config(err, "expected an array of strings");
+	if (bl_json_length(value) > BL_MAX_CONFIG_LIST)
+		return bl_err_config(err, "more than %d entries", BL_MAX_CONFIG_LIST);
+	return 0;
 }
 
 static int want_path(const bl_json *value, struct bl_err *err)
@@ -206,7 +211,7 @@ static int take_proxy(struct bl_config *config, const bl_json *value, struct bl_
 {
 	static const char *const keys[] = {"url", "no_proxy", NULL};
 	const char *url = NULL;
-	const bl_json *none;
+	const bl_json *none = NULL;
 	int r;
 
 	(void)config;
@@ -217,7 +222,11 @@ static int take_proxy(struct bl_config *config, const bl_json *value, struct bl_
 		r = bl_json_get_string(value, "url", &url, err);
 	if (r >= 0 && !is_http_url(url))
 		return bl_err_config(err, "url: expected an http or https URL");
-	return r < 0 ? r : bl_json_get_strings(value, "no_proxy", &none, err);
+	if (r >= 0)
+		r = bl_json_get(value, "no_proxy", &none, err);
+	if (r > 0 && (r = want_strings(none, err)) < 0)
+		bl_err_wrap(err, "no_proxy: ");
+	return r;
 }
 
 static int take_identity_dir(struct bl_config *config, const bl_json *value, struct bl_err *err)
@@ -241,6 +250,17 @@ static int take_lease_grace(struct bl_config *config, const bl_json *value, stru
 	return take_duration(value, &config->lease_grace, err);
 }
 
+/* The size of that name in the object, where there is one. */
+static int take_quota(const bl_json *object, const char *name, uint64_t *ret, struct bl_err *err)
+{
+	const bl_json *at;
+	int r = bl_json_get(object, name, &at, err);
+
+	if (r > 0 && (r = take_size(at, ret, err)) < 0)
+		bl_err_wrap(err, "%s: ", name);
+	return r;
+}
+
 static int take_quotas(struct bl_config *config, const bl_json *value, struct bl_err *err)
 {
 	static const char *const keys[] = {"cache", "tenant", "tenants", NULL};
@@ -251,16 +271,18 @@ static int take_quotas(struct bl_config *config, const bl_json *value, struct bl
 	if (!bl_json_is_object(value))
 		return bl_err_config(err, "expected an object with cache, tenant and tenants");
 	r = bl_json_only_keys(value, keys, err);
-	if (r == 0 && (r = bl_json_get(value, "cache", &at, err)) > 0)
-		r = take_size(at, &config->cache_quota, err);
-	if (r >= 0 && (r = bl_json_get(value, "tenant", &at, err)) > 0)
-		r = take_size(at, &config->tenant_quota, err);
+	if (r == 0)
+		r = take_quota(value, "cache", &config->cache_quota, err);
+	if (r >= 0)
+		r = take_quota(value, "tenant", &config->tenant_quota, err);
 	if (r >= 0)
 		r = bl_json_get_object(value, "tenants", &config->tenant_quotas, err);
 	for (at = r > 0 ? bl_json_first(config->tenant_quotas) : NULL; r > 0 && at;
 	     at = bl_json_next(at))
-		if (take_size(at, &size, err) < 0)
+		if (take_size(at, &size, err) < 0) {
+			bl_err_wrap(err, "tenants.%.253s: ", bl_json_key(at));
 			return -EINVAL;
+		}
 	return r;
 }
 
@@ -310,32 +332,42 @@ static int take_environment(struct bl_config *config, const bl_json *value, stru
 	return 0;
 }
 
-static int take_prefetch(struct bl_config *config, const bl_json *value, struct bl_err *err)
+static int check_prefetch(const bl_json *entry, struct bl_err *err)
 {
 	static const char *const keys[] = {"tenant", "weights", NULL};
+	auto_weights weights = {0};
+	const bl_json *list = NULL;
+	const char *tenant = NULL;
+	int r;
+
+	if (!bl_json_is_object(entry))
+		return bl_err_config(err, "expected {\"tenant\",\"weights\"}");
+	r = bl_json_only_keys(entry, keys, err);
+	if (r >= 0)
+		r = bl_json_get_string(entry, "tenant", &tenant, err);
+	if (r >= 0 && tenant && !bl_secrets_is_tenant(tenant))
+		r = bl_err_config(err, "tenant: '%.253s' is no tenant's name", tenant);
+	if (r >= 0)
+		r = bl_json_get_array(entry, "weights", &list, err);
+	if (r >= 0 && !list)
+		r = bl_err_config(err, "weights: is missing");
+	return r < 0 ? r : bl_weights_from_json(list, &weights, err);
+}
+
+static int take_prefetch(struct bl_config *config, const bl_json *value, struct bl_err *err)
+{
+	size_t i = 0;
 
 	config->prefetch = value;
 	if (!bl_json_is_array(value))
 		return bl_err_config(err, "expected an array of {\"tenant\",\"weights\"}");
-	for (const bl_json *at = bl_json_first(value); at; at = bl_json_next(at)) {
-		auto_weights weights = {0};
-		const bl_json *list = NULL;
-		const char *tenant = NULL;
-		int r;
+	for (const bl_json *at = bl_json_first(value); at; at = bl_json_next(at), i++) {
+		int r = check_prefetch(at, err);
 
-		if (!bl_json_is_object(at))
-			return bl_err_config(err, "expected {\"tenant\",\"weights\"} entries");
-		r = bl_json_only_keys(at, keys, err);
-		if (r >= 0)
-			r = bl_json_get_string(at, "tenant", &tenant, err);
-		if (r >= 0)
-			r = bl_json_get_array(at, "weights", &list, err);
-		if (r >= 0 && !list)
-			r = bl_err_config(err, "an entry without weights");
-		if (r >= 0)
-			r = bl_weights_from_json(list, &weights, err);
-		if (r < 0)
+		if (r < 0) {
+			bl_err_wrap(err, "[%zu]: ", i);
 			return r;
+		}
 	}
 	return 0;
 }

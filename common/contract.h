@@ -65,6 +65,7 @@
 #define BL_MAX_API_ANSWER   (8 * 1024 * 1024) /* bytes of the agent's answer */
 #define BL_MAX_FILES	    1000000	      /* files of one source */
 #define BL_MAX_JOB_MESSAGE  (128 * 1024)      /* bytes of one message between agent and fetch */
+#define BL_MAX_CONFIG_LIST  1024	      /* elements of any one list of ballastd.json */
 
 #define BL_UID_MIN     1
 #define BL_UID_MAX     2147483647

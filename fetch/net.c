@@ -11,8 +11,6 @@
 #include "common/err.h"
 #include "fetch/address.h"
 
-#define MAX_ENTRIES 1024 /* elements of any one list of the configuration */
-
 #define MARK "placeholder--ballast" /* stands for {bucket} or {account} in a base URL */
 
 #define MAX_PLACEHOLDERS 2
@@ -98,8 +96,8 @@ static int read_list(const bl_json *config, const char *key, char ***ret, struct
 	if (rc <= 0)
 		return rc;
 	size_t n = bl_json_length(array);
-	if (n > MAX_ENTRIES)
-		return bl_err_config(err, "%s: more than %d entries", key, MAX_ENTRIES);
+	if (n > BL_MAX_CONFIG_LIST)
+		return bl_err_config(err, "%s: more than %d entries", key, BL_MAX_CONFIG_LIST);
 	char **list = calloc(n + 1, sizeof(*list));
 	if (!list)
 		return bl_err_nomem(err);

@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include "agent/config.h"
+#include "common/buf.h"
+#include "common/cleanup.h"
+#include "common/contract.h"
 #include "common/err.h"
 
 static void defaults_are_those_of_the_contract(void **state)
@@ -87,11 +90,15 @@ static void what_is_wrong_names_its_key(void **state)
 		{"{\"proxy\":{\"no_proxy\":[]}}", "proxy"},
 		{"{\"proxy\":{\"url\":\"http://p\",\"user\":\"x\"}}", "proxy"},
 		{"{\"quotas\":{\"cache\":1.5}}", "byte"},
-		{"{\"quotas\":{\"tenants\":{\"a\":\"x\"}}}", "quotas"},
+		{"{\"quotas\":{\"tenant\":\"5 GB\"}}", "quotas: tenant: expected a size"},
+		{"{\"quotas\":{\"tenants\":{\"a\":\"x\"}}}", "quotas: tenants.a: expected a size"},
 		{"{\"watermarks\":{\"low\":95}}", "watermarks"},
 		{"{\"max_jobs\":0}", "max_jobs"},
 		{"{\"environment\":{\"A=B\":\"x\"}}", "environment"},
-		{"{\"prefetch\":[{\"tenant\":\"a\"}]}", "prefetch"},
+		{"{\"proxy\":{\"url\":\"http://p\",\"no_proxy\":[1]}}", "proxy: no_proxy: "},
+		{"{\"prefetch\":[{\"tenant\":\"a\"}]}", "prefetch: [0]: weights: is missing"},
+		{"{\"prefetch\":[{\"weights\":[]},{\"tenant\":\"../a\",\"weights\":[]}]}",
+		 "prefetch: [1]: tenant: '../a' is no tenant's name"},
 		{"[]", "object"},
 	};
 
@@ -108,6 +115,30 @@ static void what_is_wrong_names_its_key(void **state)
 	}
 }
 
+/* fetch takes no longer list: every download would fail. */
+static void a_list_is_no_longer_than_fetch_takes(void **state)
+{
+	for (int more = 0; more < 2; more++) {
+		auto_buf text = BL_BUF_INIT(1024 * 1024);
+		struct bl_config config;
+		struct bl_err err = {0};
+
+		(void)state;
+		assert_int_equal(bl_buf_puts(&text, "{\"allowed_networks\":[\"::/0\"", NULL), 0);
+		for (int i = 1; i < BL_MAX_CONFIG_LIST + more; i++)
+			assert_int_equal(bl_buf_puts(&text, ",\"::/0\"", NULL), 0);
+		assert_int_equal(bl_buf_puts(&text, "]}", NULL), 0);
+		if (more) {
+			assert_true(bl_config_parse(bl_buf_str(&text), text.len, &config, &err) <
+				    0);
+			assert_string_equal(err.msg, "allowed_networks: more than 1024 entries");
+			continue;
+		}
+		assert_int_equal(bl_config_parse(bl_buf_str(&text), text.len, &config, &err), 0);
+		bl_config_done(&config);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -115,6 +146,7 @@ int main(void)
 		cmocka_unit_test(values_have_units),
 		cmocka_unit_test(a_job_gets_its_part_alone),
 		cmocka_unit_test(what_is_wrong_names_its_key),
+		cmocka_unit_test(a_list_is_no_longer_than_fetch_takes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
