@@ -71,6 +71,10 @@ static int lock_directory(const char *path, struct bl_err *err)
 	*slash = '\0';
 	r = bl_sys_mkdirat(AT_FDCWD, *copy ? copy : "/", 0755);
 	made = r >= 0;
+	if (r == -ENOENT)
+		return bl_err_config(
+			err, "--socket: '%s' is in no directory that is there: make it first",
+			copy);
 	if (r < 0 && r != -EEXIST)
 		return bl_err_sys(err, -r, "create '%s'", copy);
 	fd = bl_sys_openat(AT_FDCWD, *copy ? copy : "/", O_RDONLY | O_DIRECTORY, 0);
@@ -184,7 +188,10 @@ int bl_listen_tcp(const char *text, struct bl_err *err)
 		r = is_port(port) && getaddrinfo(name, port, &hints, &found) == 0 ? 0 : -EINVAL;
 	}
 	if (r < 0)
-		return bl_err_config(err, "--metrics-listen: '%s' is no ADDR:PORT", text);
+		return bl_err_config(err,
+				     "--metrics-listen: '%s' is no ADDR:PORT in numbers, such as "
+				     "127.0.0.1:9400 or [::1]:9400",
+				     text);
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
 	    bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)

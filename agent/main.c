@@ -314,6 +314,9 @@ int main(int argc, char **argv)
 	if (r > 0)
 		return BL_EX_OK;
 	bl_log_init("ballastd", options.log_format, options.log_level);
+	if (r == 0 && geteuid() != 0)
+		r = bl_err_refuse(&err, "ballastd must run as root: the cache is root's alone, and "
+					"weights are mounted by it; run it with sudo");
 	if (r == 0)
 		r = serve(&agent, &options, &err);
 	if (r < 0)

@@ -60,13 +60,16 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *jo
 	int r;
 
 	if (fd < 0)
-		return bl_err_sys(err, -fd, "open the fetch program '%s'", path);
+		return bl_err_set(err, BL_EX_CONFIG, -fd,
+				  "the fetch program '%s': %s; make install puts it there, "
+				  "--fetch=PROGRAM names another",
+				  path, strerror(-fd));
 	r = bl_sys_fstat(fd, &st);
 	if (r < 0 || !S_ISREG(st.st_mode) || (st.st_mode & 022))
 		return bl_err_config(
 			err,
 			"the fetch program '%s' is no regular file, or others than its "
-			"owner may write it",
+			"owner may write it; chmod 755 it, or name another with --fetch=PROGRAM",
 			path);
 	namespace = bl_sys_openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY, 0);
 	if (namespace < 0)

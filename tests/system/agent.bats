@@ -585,6 +585,15 @@ $tree"
 		assert_status 64
 		assert_output "is no ADDR:PORT"
 	done
+	run timeout 20 "$BUILD/ballastd" --socket="$T/none/none/agent.sock" "${options[@]}"
+	assert_status 64
+	assert_output "--socket: '$T/none/none' is in no directory that is there: make it first"
+	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}" --fetch="$T/none"
+	assert_status 64
+	assert_output "--fetch=PROGRAM names another"
+	run timeout 20 setpriv --reuid 65534 --clear-groups "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}"
+	assert_status 77
+	assert_output "run it with sudo"
 	echo '{' >"$T/cache/index.json"
 	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}"
 	assert_status 64
