@@ -57,6 +57,7 @@ static int ask_for_work(char **words, const char *synopsis, const char *summary,
 int bl_gc_main(char **words, struct bl_err *err)
 {
 	auto_agent_answer answer = BL_AGENT_ANSWER_INIT;
+	long long trees, files, downloads;
 	bool json = false;
 	int r = ask_for_work(
 		words, "ballast gc [OPTION...]",
@@ -67,14 +68,16 @@ int bl_gc_main(char **words, struct bl_err *err)
 
 	if (r <= 0)
 		return r;
+	trees = bl_node_int(answer.json, "trees");
+	files = bl_node_int(answer.json, "blobs");
+	downloads = bl_node_int(answer.json, "partials");
 	if (json)
 		bl_print_json(bl_buf_str(&answer.body));
 	else
-		bl_print("freed %s: %lld trees, %lld files, %lld unfinished downloads\n",
-			 bl_human_bytes(bl_node_int(answer.json, "freed")).text,
-			 (long long)bl_node_int(answer.json, "trees"),
-			 (long long)bl_node_int(answer.json, "blobs"),
-			 (long long)bl_node_int(answer.json, "partials"));
+		bl_print("freed %s: %lld tree%s, %lld file%s, %lld unfinished download%s\n",
+			 bl_human_bytes(bl_node_int(answer.json, "freed")).text, trees,
+			 trees == 1 ? "" : "s", files, files == 1 ? "" : "s", downloads,
+			 downloads == 1 ? "" : "s");
 	return 0;
 }
 

@@ -201,7 +201,10 @@ static int take_user(bl_json *process, const char *text, struct bl_err *err)
 		if (strcmp(text, "root") == 0)
 			return 0;
 		return bl_err_config(
-			err, "User: \"%.64s\" is a name; only numbers can be used here", text);
+			err,
+			"User: \"%.64s\" is a name; write its uid and gid there, as 1000:1000, or "
+			"give --bundle=DIR as `umoci unpack` makes it, which looks names up",
+			text);
 	}
 	bl_json_remove(process, "user");
 	user = bl_json_set_object(process, "user");
