@@ -148,8 +148,10 @@ static void answer_change(struct bl_request *request, int r, const struct bl_err
 	if (r == 0)
 		bl_http_answer(request, 204, NULL);
 	else if (r == -ENOENT)
-		bl_http_problem(request, 404, BL_JOB_NOT_FOUND, "No such tree",
-				"the cache has no tree of that name; GET /v1/cache lists them");
+		bl_http_problem(
+			request, 404, BL_JOB_NOT_FOUND, "No such tree",
+			"the cache has no tree of that name; GET /v1/cache (ballast status) "
+			"lists them");
 	else if (r == -EBUSY)
 		bl_http_problem(request, 409, "conflict", "Conflict",
 				*err->msg ? err->msg : "the tree is in use or pinned");

@@ -171,8 +171,9 @@ static int pull_all(struct pull *pull, struct bl_session *session, bool quiet, s
 static void say_end(const struct pull *pull, struct bl_session *session)
 {
 	const char *revision = bl_manifest_revision(session->manifest);
+	size_t count = bl_manifest_count(session->manifest);
 
-	printf("%zu files, %s, of which %s brought%s%s\n", bl_manifest_count(session->manifest),
+	printf("%zu file%s, %s, of which %s brought%s%s\n", count, count == 1 ? "" : "s",
 	       bl_human_bytes(bl_manifest_bytes(session->manifest)).text,
 	       bl_human_bytes(pull->bytes).text, revision ? ", revision " : "",
 	       revision ? revision : "");

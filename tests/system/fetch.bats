@@ -22,6 +22,8 @@ teardown() { clean_up; }
 	assert_status 0
 	assert_output "5 files"
 	assert_same "$T/model" "$T/out"
+	run fetch pull --allow=config.json hf://owner/model "$T/one"
+	assert_output "1 file, "
 }
 
 @test "pull: a second look brings only what changed" {
