@@ -377,20 +377,6 @@ static void verify_end(void)
 
 static void verify_next(void);
 
-/* As the scrub says it. */
-static void tell_damage(const struct bl_digest *tree)
-{
-	char line[768];
-	char hex[BL_DIGEST_HEX];
-
-	bl_digest_to_hex(tree, hex);
-	(void)snprintf(
-		line, sizeof(line),
-		"tree %s was damaged on disk (%.400s); it is fetched again when it is wanted", hex,
-		verify.err.msg);
-	verify.agent->collector.tell(line);
-}
-
 static void verify_done(struct bl_task *task)
 {
 	struct bl_node *agent = verify.agent;
@@ -399,9 +385,8 @@ static void verify_done(struct bl_task *task)
 	(void)task;
 	bl_store_tree_unhold(agent->store, tree);
 	if (verify.result == -EBADMSG) {
-		tell_damage(tree);
+		bl_collector_damaged(&agent->collector, tree, verify.err.msg);
 		verify.bad[verify.bad_count++] = *tree;
-		agent->collector.damaged++;
 		(void)bl_store_tree_condemn(agent->store, tree, NULL);
 	}
 	verify.at++;

@@ -215,6 +215,21 @@ static void scrub_run(struct bl_task *task)
 					  &collector->scrub_trees, &collector->scrub_err);
 }
 
+void bl_collector_damaged(struct bl_collector *collector, const struct bl_digest *tree,
+			  const char *why)
+{
+	char hex[BL_DIGEST_HEX];
+	char line[768];
+
+	collector->damaged++;
+	bl_digest_to_hex(tree, hex);
+	(void)snprintf(
+		line, sizeof(line),
+		"tree %s was damaged on disk (%.400s); it is fetched again when it is wanted", hex,
+		why);
+	collector->tell(line);
+}
+
 /* A damaged blob is in quarantine; so no tree that has it is handed out any more. */
 static void scrub_found(struct bl_collector *collector)
 {

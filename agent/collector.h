@@ -59,7 +59,7 @@ struct bl_collector {
 	struct bl_timer sync_timer;
 	bool syncing, sync_again;
 	bool stop;	  /* read by the threads with __atomic_load_n */
-	uint64_t damaged; /* blobs found wrong, since the start */
+	uint64_t damaged; /* blobs and trees found wrong, since the start */
 
 	/* Tells of something worth a line in the log. */
 	void (*tell)(const char *what);
@@ -77,6 +77,10 @@ void bl_collector_forget(struct bl_collector *collector, struct bl_collect *coll
 
 /* Something was taken out of the cache: its room is given back soon, and nobody waits for it. */
 void bl_collector_sweep(struct bl_collector *collector);
+
+/* A tree was found damaged, and is out of use: counts it, and tells of it as the scrub tells of a blob. */
+void bl_collector_damaged(struct bl_collector *collector, const struct bl_digest *tree,
+			  const char *why);
 
 /* Leases were written: they are synced soon. */
 void bl_collector_sync(struct bl_collector *collector);

@@ -126,7 +126,7 @@ void bl_api_metrics_get(struct bl_request *request, void *data)
 	add_works(&text, &agent->works);
 	add_waits(&text, &agent->containers.waits);
 	metric(&text, "ballast_damaged_blobs_total", "counter",
-	       "Files found damaged on disk and put aside.", agent->collector.damaged);
+	       "Files and trees found damaged on disk and put aside.", agent->collector.damaged);
 	metric(&text, "ballast_api_connections", "gauge", "Connections to the agent's sockets.",
 	       agent->http.count);
 	bl_http_answer_text(request, 200, CONTENT_TYPE, bl_buf_str(&text), text.len);

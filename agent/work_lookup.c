@@ -87,12 +87,16 @@ int bl_works_lookup(struct bl_works *works, const char *tenant, const struct bl_
 		    struct bl_digest *ret, struct bl_problem *problem)
 {
 	auto_ref ref = {0};
+	struct bl_err err = {0};
 	int r = load_ref(works, tenant, item, &ref);
 
 	if (r == 0 && authority_of(works, &ref) != BL_REF_VALID)
 		r = -EAGAIN;
-	if (r == 0)
-		r = bl_store_tree_use(works->store, &ref.manifest, NULL);
+	if (r == 0) {
+		r = bl_store_tree_use(works->store, &ref.manifest, &err);
+		if (r == -EBADMSG)
+			bl_collector_damaged(works->collector, &ref.manifest, err.msg);
+	}
 	if (r < 0) {
 		works->figures.misses++;
 		return -EAGAIN;

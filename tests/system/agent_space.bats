@@ -183,6 +183,9 @@ trees() {
 	cmp "$T/model1/model.safetensors" "$(answer '.weights[0].path')/model.safetensors"
 	assert_equal "$(find "$T/cache/quarantine" -mindepth 1 | wc -l)" 1
 	assert_equal "$(bytes_of 'config.json|vocab.txt')" 0
+	grep -q "was damaged on disk (.*does not have its size); it is fetched again" "$T/agent.log"
+	agent GET /metrics
+	grep -qx 'ballast_damaged_blobs_total 1' <<<"$output"
 }
 
 @test "damage: a planted file, link or owner in a tree is never handed out" {
