@@ -51,5 +51,6 @@ bool bl_problem_to_json(const struct bl_problem *problem, bl_json *json)
 {
 	return bl_json_set_string(json, "class", problem->class) &&
 	       bl_json_set_string(json, "detail", problem->detail) &&
-	       bl_json_set_int(json, "status", problem->status);
+	       bl_json_set_int(json, "status", problem->status) &&
+	       bl_json_set_string(json, "title", bl_problem_title(problem));
 }

@@ -38,6 +38,49 @@ teardown() { clean_up; }
 	assert_status 0
 }
 
+# described METHOD PATH NAME [BODY]: asks, and holds the answer against NAME in openapi.yaml.
+described() {
+	agent "$1" "$2" ${4+"$4"}
+	assert_equal "$("$FIXTURES/described.py" "$TESTS/../docs/openapi.yaml" "$1" "$3" "$status_code" <<<"$output" 2>&1)" ""
+}
+
+@test "conformance: each answer has the members that openapi.yaml describes, and no other" {
+	need_python yaml
+	make_model "$T/model"
+	start_hub --repo org/model="$T/model"
+	start_agent
+	new_process
+	described PUT "/v1/containers/a?wait=60" "/v1/containers/{id}" "$(body default "$(items hf://org/model)")"
+	expect_code 200
+	described GET /v1/containers/a "/v1/containers/{id}"
+	new_process
+	described PUT /v1/containers/b "/v1/containers/{id}" "$(body default "$(items hf://org/none)")"
+	expect_code 202
+	described POST /v1/containers/b/defer "/v1/containers/{id}/defer" \
+		'{"mounts":[{"mount_location":"/models/m","placeholder_dev":1,"placeholder_ino":1}]}'
+	expect_code 202
+	described GET "/v1/containers/b?wait=60" "/v1/containers/{id}"
+	assert_equal "$(answer '.state, .problem.status, .problem.title' | xargs)" "failed 401 The origin wants a credential"
+	described GET /v1/containers /v1/containers
+	described GET /v1/containers/none "/v1/containers/{id}"
+	described DELETE /v1/containers/none "/v1/containers/{id}"
+	described POST /v1/pulls /v1/pulls "$(jq -cn --argjson w "$(items hf://org/none)" '{tenant: "default", weights: $w}')"
+	described GET "/v1/pulls/$(answer .id)?wait=60" "/v1/pulls/{id}"
+	assert_equal "$(answer '.state, .problem.status' | xargs)" "failed 401"
+	described POST /v1/pulls /v1/pulls "$(jq -cn --argjson w "$(items hf://org/model)" '{tenant: "default", weights: $w, refresh: true}')"
+	described GET "/v1/pulls/$(answer .id)?wait=60" "/v1/pulls/{id}"
+	assert_equal "$(answer .state)" ready
+	described GET /v1/cache /v1/cache
+	described DELETE "/v1/cache/$(answer '.trees[0].manifest')" "/v1/cache/{tree}"
+	expect_code 409
+	described POST "/v1/cache/verify?wait=0" /v1/cache/verify
+	described POST /v1/cache/verify /v1/cache/verify
+	described POST /v1/cache/gc /v1/cache/gc
+	described GET /v1/version /v1/version
+	described GET "/v1/version?wait=1000000" /v1/version
+	expect_code 400
+}
+
 @test "conformance: every key of ballastd.json is in its schema, and no other" {
 	run bash -c "diff <(sed -n 's/^\t{\"\([a-z_]*\)\", take_.*/\1/p' '$TESTS/../agent/config.c' | sort) \
 		<(jq -r '.properties | keys[]' '$TESTS/../docs/ballastd.schema.json' | sort)"
