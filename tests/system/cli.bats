@@ -81,7 +81,7 @@ complete_words() {
 		"$BUILD/ballast" "$command" --help | grep -oE '^  --[a-z-]+' | cut -c3-
 	done | sort -u >"$T/options"
 	# --name and --option stand for any.
-	sed -nE 's/Fl -([a-z-]+)/\n--\1\n/gp' "$TESTS/../docs/man/ballast.1" | grep -E '^--[a-z]' | grep -v '^--name$' | sort -u >"$T/manual"
+	sed -nE 's/Fl -([a-z-]+)/\n--\1\n/gp' "$TESTS/../docs/man/ballast.1" | grep -E '^--[a-z]' | grep -v '^--name$\|^--version$' | sort -u >"$T/manual"
 	assert_equal "$(comm -3 "$T/options" "$T/manual")" ""
 	grep -oE -- '--[a-z][a-z-]*' "$TESTS/../packaging/completions/ballast" | grep -v '^--option$\|^--version$' | sort -u >"$T/completed"
 	assert_equal "$(comm -13 "$T/options" "$T/completed")" ""
