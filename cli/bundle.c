@@ -172,6 +172,9 @@ int bl_bundle_build(const struct bl_bundle *bundle, const struct bl_truss_config
 		if (r < 0)
 			bl_err_wrap(err, "--image-config: ");
 	}
+	if (args && truss->start_command)
+		bl_say("the command after -- does not run: docker_server.start_command of the "
+		       "config does");
 	if (r == 0 && args)
 		r = bl_oci_config_set_args(config, args, err);
 	if (r == 0)
@@ -239,9 +242,9 @@ int bl_bundle_main(char **words, struct bl_err *err)
 		"ballast bundle (--rootfs=DIR | --bundle=DIR) [OPTION...] CONFIG.yaml [-- COMMAND "
 		"[ARG...]]",
 		"Writes an OCI bundle's config.json for the server that CONFIG.yaml describes:\n"
-		"annotations, the hook, the shim in front of the process. Run it with any "
-		"runtime:\n"
-		"runc run --bundle DIR NAME",
+		"annotations, the hook, the shim in front of the process. COMMAND is for a config "
+		"without a\n"
+		"start_command. Run it with any runtime: runc run --bundle DIR NAME",
 		options,
 		1,
 		1,

@@ -162,7 +162,8 @@ int bl_run_main(char **words, struct bl_err *err)
 				       "the server; the exit status is\n"
 				       "the server's. Before it starts: 64 the config is wrong, 69 "
 				       "no agent, 75 the weights are\n"
-				       "not there in time or do not verify, 77 refused.",
+				       "not there in time or do not verify, 77 refused. COMMAND is "
+				       "for a config without a\nstart_command.",
 				       options,
 				       1,
 				       1,

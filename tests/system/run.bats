@@ -117,6 +117,12 @@ teardown() { clean_up; }
 	ballast "${options[@]}" --rootfs="$BUNDLE/rootfs" "$CONFIG" -- echo 'given here'
 	assert_status 0
 	assert_equal "$output" "given here"
+
+	# Beside a start_command it does not run, and that is said.
+	server 'echo of the config'
+	ballast "${options[@]}" --rootfs="$BUNDLE/rootfs" "$CONFIG" -- echo 'given here'
+	assert_output "of the config"
+	assert_output "ballast: the command after -- does not run: docker_server.start_command of the config does"
 }
 
 @test "an image's configuration gives entrypoint, environment and user" {
