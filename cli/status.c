@@ -56,6 +56,19 @@ static int shown_length(const char *id)
 	return len == 64 && strspn(id, "0123456789abcdef") == len ? 12 : (int)len;
 }
 
+static void describe_progress(const bl_json *progress, char *to, size_t size)
+{
+	int64_t total = bl_node_int(progress, "bytes_total");
+
+	if (total <= 0)
+		(void)snprintf(to, size, "  asking the origin");
+	else
+		(void)snprintf(to, size, "  %s of %s, %s/s",
+			       bl_human_bytes(bl_node_int(progress, "bytes_done")).text,
+			       bl_human_bytes(total).text,
+			       bl_human_bytes(bl_node_int(progress, "bytes_per_second")).text);
+}
+
 static void print_container(const bl_json *container)
 {
 	const char *id = bl_node_text(container, "id");
@@ -65,10 +78,7 @@ static void print_container(const bl_json *container)
 
 	if (strcmp(state, "pending") == 0 &&
 	    bl_json_get_object(container, "progress", &more, NULL) > 0)
-		(void)snprintf(rest, sizeof(rest), "  %s of %s, %s/s",
-			       bl_human_bytes(bl_node_int(more, "bytes_done")).text,
-			       bl_human_bytes(bl_node_int(more, "bytes_total")).text,
-			       bl_human_bytes(bl_node_int(more, "bytes_per_second")).text);
+		describe_progress(more, rest, sizeof(rest));
 	else if (bl_json_get_object(container, "problem", &more, NULL) > 0)
 		(void)snprintf(rest, sizeof(rest), "  %.250s", bl_node_text(more, "detail"));
 	else if (bl_json_get_array(container, "weights", &more, NULL) > 0)

@@ -208,10 +208,11 @@ static void tell_progress(const struct bl_ask *ask, const struct bl_ready *pendi
 	(void)bl_json_get_int(progress, "bytes_done", 0, BL_JSON_INT_MAX, &done, NULL);
 	(void)bl_json_get_int(progress, "bytes_total", 0, BL_JSON_INT_MAX, &total, NULL);
 	(void)bl_json_get_int(progress, "bytes_per_second", 0, BL_JSON_INT_MAX, &rate, NULL);
-	(void)snprintf(text, sizeof(text), "waiting for the weights: %s of %s, %s/s",
-		       bl_human_bytes(done).text, bl_human_bytes(total).text,
-		       bl_human_bytes(rate).text);
-	ask->progress(text);
+	if (total > 0)
+		(void)snprintf(text, sizeof(text), "waiting for the weights: %s of %s, %s/s",
+			       bl_human_bytes(done).text, bl_human_bytes(total).text,
+			       bl_human_bytes(rate).text);
+	ask->progress(total > 0 ? text : "waiting for the weights: asking the origin");
 }
 
 /* One request that waits until `until` at most, by whole seconds. */

@@ -165,8 +165,11 @@ static void on_progress(struct gate *gate, const struct bl_gate_line *line)
 	if (gate->said && now.tv_sec - gate->said < SAY_EVERY)
 		return;
 	gate->said = now.tv_sec ? now.tv_sec : 1;
-	gate->say("weights: %llu of %llu MiB", (unsigned long long)(line->first / MIB),
-		  (unsigned long long)(line->second / MIB));
+	if (line->second == 0)
+		gate->say("weights: asking the origin");
+	else
+		gate->say("weights: %llu of %llu MiB", (unsigned long long)(line->first / MIB),
+			  (unsigned long long)(line->second / MIB));
 }
 
 /* 1: ready; 0: go on. */

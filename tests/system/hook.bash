@@ -30,7 +30,7 @@ answer() {
 }
 
 answer_pending() {
-	echo '{"state":"pending","progress":{"bytes_done":5,"bytes_total":10,"bytes_per_second":1000000}}' \
+	echo '{"state":"pending","progress":{"bytes_done":5,"bytes_total":'"${1:-10}"',"bytes_per_second":1000000}}' \
 		>"$T/answer.new"
 	mv "$T/answer.new" "$T/answer"
 }

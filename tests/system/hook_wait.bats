@@ -63,6 +63,9 @@ run_waiting() {
 	run hook_alone --timeout=2s
 	assert_status 75
 	assert_output "waiting for the weights: 5 B of 10 B, 977 KiB/s"
+	answer_pending 0
+	run hook_alone --timeout=2s
+	assert_output "waiting for the weights: asking the origin"
 }
 
 @test "defer: placeholders, the gate, the agent told which; the shim waits and obeys SIGTERM" {

@@ -163,6 +163,17 @@ static void test_ready(void **state)
 	assert_non_null(strstr(said, "weights: 1 of 2 MiB"));
 }
 
+/* Nobody knows yet how much it is. */
+static void test_no_total(void **state)
+{
+	char *texts[] = {"progress 0 0\nready\n", NULL};
+	struct bl_err err;
+
+	(void)state;
+	assert_int_equal(wait_for(texts, NULL, 0, &err), 0);
+	assert_non_null(strstr(said, "weights: asking the origin"));
+}
+
 static void test_failed(void **state)
 {
 	char *texts[] = {"failed hf://a/b: 404\n", NULL};
@@ -272,6 +283,7 @@ int main(void)
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_bad_lines),
 		cmocka_unit_test(test_ready),
+		cmocka_unit_test(test_no_total),
 		cmocka_unit_test(test_failed),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_void_line),
