@@ -192,7 +192,7 @@ check:
 # come after it, and go before it.
 man_pages := $(wildcard docs/man/*.[1-8])
 completions := $(wildcard packaging/completions/*)
-documents := README.md CHANGELOG.md LICENSE $(wildcard docs/*.md docs/*.json docs/*.yaml docs/runtimes/*.md)
+documents := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE $(wildcard docs/*.md docs/*.json docs/*.yaml docs/runtimes/*.md)
 document_at = $(DATADIR)/doc/ballast/$(patsubst docs/%,%,$(1))
 put = install -d $(DESTDIR)$(dir $(2)) && install -m $(3) $(1) $(DESTDIR)$(2).new && mv -f $(DESTDIR)$(2).new $(DESTDIR)$(2)
 fill = rm -f $(BUILD)/$(notdir $(1:.in=)) && sed -e 's|@hooksdir@|$(HOOKSDIR)|g; s|@libexecdir@|$(LIBEXECDIR)|g; s|@sbindir@|$(SBINDIR)|g' $(1) >$(BUILD)/$(notdir $(1:.in=))
@@ -217,6 +217,7 @@ install: $(binaries)
 	$(Q)$(call put,$(BUILD)/40-ballast-precreate.json,$(DATADIR)/ballast/podman-hooks.d/40-ballast-precreate.json,644)
 	$(Q)$(call put,$(BUILD)/ballastd.service,$(UNITDIR)/ballastd.service,644)
 	$(Q)$(foreach d,$(documents),$(call put,$(d),$(call document_at,$(d)),644) &&) true
+	$(Q)sed -i 's|](docs/|](|g' $(foreach d,README.md CONTRIBUTING.md SECURITY.md,$(DESTDIR)$(call document_at,$(d)))
 	$(Q)$(foreach m,$(man_pages),$(call put,$(m),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)),644) &&) true
 	$(Q)$(foreach c,$(completions),$(call put,$(c),$(COMPLETIONSDIR)/$(notdir $(c)),644) &&) true
 

@@ -52,6 +52,19 @@ installed() { (cd "$1" && find . \( -type f -o -type l \) -printf '%m %p\n' | so
 		[ -s "$T/root/usr/share/man/man${page##*.}/$(basename "$page")" ] || fail "$page is not installed"
 	done
 
+	# What a document links to is there.
+	run /usr/bin/python3 - "$T/root/usr/share/doc/ballast" "$TOP" <<-'PYTHON'
+		import glob, os, re, sys
+		for top in sys.argv[1:]:
+		    for page in glob.glob(top + "/*.md") + glob.glob(top + "/**/*.md", recursive=True):
+		        if "/build/" in page:
+		            continue
+		        for to in re.findall(r"\]\(([^)#]+)", open(page, encoding="utf-8").read()):
+		            if "://" not in to and not os.path.exists(os.path.join(os.path.dirname(page), to)):
+		                print(f"{page}: {to} is not there")
+	PYTHON
+	assert_equal "$output" ""
+
 	make -s -C "$TOP" uninstall DESTDIR="$T/root"
 	assert_equal "$(installed "$T/root")" ""
 	assert_equal "$(find "$T/root" -ipath '*ballast*')" "$T/root/etc/ballast
