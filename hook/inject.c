@@ -180,7 +180,11 @@ static int read_owned(int directory, const char *name, uid_t also, struct bl_buf
 		return bl_err_sys(err, -r, "stat '%s'", name);
 	if (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != also) ||
 	    (st.st_mode & (S_IWGRP | S_IWOTH)))
-		return bl_err_refuse(err, "'%s' is no file that root alone can write", name);
+		return bl_err_refuse(
+			err,
+			"'%s' is no file that root alone can write: let it be a regular "
+			"file, chown root and chmod go-w it",
+			name);
 	return bl_buf_read(content, fd, err);
 }
 

@@ -155,6 +155,11 @@ $BUNDLE/rootfs/models/a"
 	add_secret default big "$(head -c 70000 /dev/zero | tr '\0' x)"
 	run_container
 	assert_output "'big' has more than 65536 bytes, and is no secret"
+	add_secret default big hush
+	chmod g+w "$T/secrets/default/big"
+	run_container
+	assert_output "exit status 77"
+	assert_output "'big' is no file that root alone can write: let it be a regular file, chown root and chmod go-w it"
 }
 
 @test "secrets come without the shim too, for the process's user" {
