@@ -283,7 +283,7 @@ help:
 	@echo "make demo       as root: the main job with real parts, start to end, in build/demo"
 	@echo "make unit       build and run the unit tests (no root)"
 	@echo "make system     build and run the system tests (root)"
-	@echo "make deps       as root: install the Debian packages of packaging/debian-packages"
+	@echo "make deps       as root: install the Debian packages for build, check and lint"
 	@echo "make fuzz       as root: libFuzzer on every parser, FUZZ_SECONDS=60 each"
 	@echo "make bench      as root: ratios against other tools, into docs/performance.md; ROWS=warm-start"
 	@echo "make lint       clang-tidy, cppcheck, shellcheck, and the rules of docs/architecture.md"

@@ -335,8 +335,9 @@ void bl_doctor_check_secrets(struct bl_doctor *doctor)
 		tenants++;
 		secrets += check_tenant(doctor, dirfd(dir), entry->d_name);
 	}
-	bl_doctor_find(doctor, BL_FINDING_GOOD, "secrets", "%s: %zu of %zu tenants",
-		       BL_PATH_SECRETS, secrets, tenants);
+	bl_doctor_find(doctor, BL_FINDING_GOOD, "secrets", "%s: %zu secret%s of %zu tenant%s",
+		       BL_PATH_SECRETS, secrets, secrets == 1 ? "" : "s", tenants,
+		       tenants == 1 ? "" : "s");
 }
 
 /* ---- Agent ---- */

@@ -664,6 +664,7 @@ healthy_root() {
 	ballast doctor "$at" --root="$T/root"
 	assert_status 0
 	refute_output BAD
+	assert_output "secrets: /etc/ballast/secrets: 1 secret of 1 tenant"
 	chmod 644 "$T/root/etc/ballast/secrets/default/token"
 	ballast doctor "$at" --root="$T/root"
 	assert_status 1
