@@ -247,6 +247,9 @@ static int read_credentials(struct bl_options *options, struct bl_err *err)
 	if (!list || !bl_json_set_copy(list, NULL, options->item))
 		return bl_err_nomem(err);
 	int rc = bl_weights_from_json(list, &weights, err);
+	/* There is one item, and no list that the person knows of. */
+	if (rc < 0 && err && strncmp(err->msg, "$[0].", 5) == 0)
+		memmove(err->msg, err->msg + 5, strlen(err->msg + 5) + 1);
 	if (rc < 0)
 		return rc;
 	const struct bl_weights_item *item = &weights.items[0];

@@ -380,6 +380,9 @@ SLOW='[{"match": "model", "kind": "slow", "rate": 400000}]'
 	run fetch plan "file://$T/root/model"
 	assert_status 64
 	assert_output "neither a file nor a directory"
+	run fetch plan http://host/file
+	assert_status 64
+	assert_output "error: source: Unsupported source scheme 'http://'"
 }
 
 @test "job: the agent's messages, in order; skip, resolve" {
