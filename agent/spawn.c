@@ -266,7 +266,11 @@ int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct 
 					   their_socket, their_bytes});
 	if (pid < 0)
 		return bl_err_sys(err, -pid, "start the fetch process");
-	*ret = (struct bl_process){.pid = pid, .pidfd = bl_sys_pidfd_open(pid)};
+	*ret = (struct bl_process){.pid = pid,
+				   .pidfd = bl_sys_pidfd_open(pid),
+				   .input = -1,
+				   .socket = -1,
+				   .bytes = -1};
 	if (ret->pidfd < 0) {
 		int r = ret->pidfd;
 

@@ -488,3 +488,16 @@ sizes_at_gate() {
 	assert_equal "$(answer .trees)" 2
 	assert_equal "$(trees)" 1
 }
+
+# A process whose pidfd cannot be had is given up, and with it what was made for it, and nothing else.
+@test "faults: a fetch process that cannot be watched costs the agent no descriptor of its own" {
+	need_faults
+	AGENT=$FAULTS/ballastd
+	agent_config
+	BL_FAULT=pidfd_open:EMFILE:1 start_agent
+	agent POST /v1/pulls '{"tenant":"default","weights":[{"source":"hf://org/m1","mount_location":"/m"}]}'
+	expect_code 202
+	agent GET "/v1/pulls/$(answer .id)?wait=60"
+	assert_equal "$(answer .state)" failed
+	assert_equal "$(readlink "/proc/$AGENT_PID/fd/0")" /dev/null
+}
