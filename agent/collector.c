@@ -254,6 +254,17 @@ static void scrub_found(struct bl_collector *collector)
 	bl_collector_want(collector, &collector->own, false, own_done, collector);
 }
 
+/* What the round could not look at: it is over, and the next one begins after a while. */
+static void scrub_blind(struct bl_collector *collector)
+{
+	char line[160];
+
+	(void)snprintf(line, sizeof(line),
+		       "the scrub could not read a directory of blobs: %s; look at the cache's disk",
+		       strerror(-collector->scrub.failed));
+	collector->tell(line);
+}
+
 static void scrub_next(struct bl_timer *timer);
 
 static void scrub_done(struct bl_task *task)
@@ -262,6 +273,8 @@ static void scrub_done(struct bl_task *task)
 
 	if (collector->scrub_result == -EBADMSG && !collector->stopping)
 		scrub_found(collector);
+	else if (collector->scrub_result == 0 && collector->scrub.failed < 0)
+		scrub_blind(collector);
 	bl_store_trees_done(&collector->scrub_trees);
 	if (collector->stopping)
 		return;

@@ -54,8 +54,11 @@ static int next(struct bl_scrub *scrub, struct bl_cachedir *dirs, struct bl_dige
 
 		(void)snprintf(fan, sizeof(fan), "%02x", i);
 		r = next_in(dirs, fan, last, ret, err);
-		if (r != 0)
+		if (r > 0)
 			return r;
+		/* The others are looked at all the same. */
+		if (r < 0)
+			scrub->failed = r;
 	}
 	return 0;
 }
@@ -79,10 +82,11 @@ int bl_scrub_step(struct bl_scrub *scrub, struct bl_cachedir *dirs,
 {
 	struct bl_digest blob;
 	uint64_t size;
-	int r = next(scrub, dirs, &blob, err);
+	int r;
 
-	if (r < 0)
-		return r;
+	if (!scrub->started)
+		scrub->failed = 0;
+	r = next(scrub, dirs, &blob, err);
 	if (r == 0) {
 		scrub->started = false;
 		scrub->rounds++;

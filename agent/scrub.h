@@ -18,6 +18,7 @@ struct bl_cachedir;
 struct bl_scrub {
 	struct bl_digest last; /* the blob that was looked at last */
 	bool started;
+	int failed; /* a directory of this round could not be read: -errno of the last such; else 0 */
 	uint64_t blobs, bytes, bad, rounds; /* since bl_scrub_init() */
 };
 

@@ -520,6 +520,37 @@ static void the_scrub_finds_a_flipped_bit(void **state)
 	assert_ok(cache, bl_tree_verify(dirs, &first, NULL, &cache->err));
 }
 
+/* A directory of blobs that cannot be read, here since it is gone, is said once a round. */
+static void the_scrub_goes_on_behind_what_it_cannot_read(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_cachedir *dirs = bl_store_dirs(cache->store);
+	struct bl_digest blob = digest_of("weights");
+	struct bl_digest found;
+	struct bl_digest name;
+	struct bl_scrub scrub;
+	char path[256];
+	int bad = 0;
+	int r = 1;
+
+	assert_ok(cache, publish_tree(cache->store, small, 4, &name, &cache->err));
+	blob_path_of(cache, &blob, path);
+	flip_a_bit(path);
+	for (unsigned i = 0; i < 256; i++) {
+		snprintf(path, sizeof(path), "%s/blobs/sha256/%02x", cache->path, i);
+		(void)rmdir(path);
+	}
+	bl_scrub_init(&scrub);
+	for (int steps = 0; steps < 8 && r != 0; steps++) {
+		r = bl_scrub_step(&scrub, dirs, NULL, &found, &cache->err);
+		bad += r == -EBADMSG;
+	}
+	assert_int_equal(r, 0);
+	assert_int_equal(bad, 1);
+	assert_int_equal(scrub.blobs, 3);
+	assert_int_equal(scrub.failed, -ENOENT);
+}
+
 static void verify_finds_a_flipped_bit(void **state)
 {
 	struct cache *cache = *state;
@@ -1064,6 +1095,7 @@ int main(void)
 		WITH_CACHE(a_truncated_file_is_found_before_use),
 		WITH_CACHE(a_planted_file_is_found_before_use),
 		WITH_CACHE(the_scrub_finds_a_flipped_bit),
+		WITH_CACHE(the_scrub_goes_on_behind_what_it_cannot_read),
 		WITH_CACHE(verify_finds_a_flipped_bit),
 		WITH_CACHE(a_lease_survives_a_restart_and_its_grace),
 		WITH_CACHE(a_label_used_again_keeps_the_former_ones_grace),
