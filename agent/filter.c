@@ -48,6 +48,8 @@ static const char *const denied[] = {
 	"memfd_create",
 	"memfd_secret",
 	"shmget",
+	"msgget",
+	"semget",
 	"keyctl",
 	"add_key",
 	"request_key",
@@ -94,6 +96,11 @@ static int add_rules(scmp_filter_ctx filter)
 	for (size_t i = 0; r == 0 && i < sizeof(denied_families) / sizeof(*denied_families); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
 				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)denied_families[i], 0));
+	/* Shared memory without a file is none of its data, which is what its limit counts. */
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(mmap), 1,
+				     SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_SHARED | MAP_ANONYMOUS,
+					     MAP_SHARED | MAP_ANONYMOUS));
 #ifndef __SANITIZE_ADDRESS__
 	/* Threads, but no processes. A filter cannot look into clone3's argument: the C library
 	 * goes back to clone where the kernel seems not to have it. */

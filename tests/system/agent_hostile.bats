@@ -97,6 +97,12 @@ evil_all() {
 	expect_code 200
 }
 
+@test "hostile fetch: it has no memory that its limit does not count, and leaves none behind" {
+	start_agent --fetch="$T/bin/evil"
+	evil hoard
+	expect_code 200
+}
+
 @test "hostile fetch: where it is only to ask, it brings nothing" {
 	agent_config '.authorisation_ttl = "0s" | .authorisation_grace = "0s"'
 	start_agent --fetch="$T/bin/evil"
