@@ -41,7 +41,13 @@ static int check_owner(int fd, mode_t type, mode_t forbidden, struct bl_err *err
 	return 0;
 }
 
-/* The tenant's directory below dir. */
+/* What another try may not meet: it says nothing of the file, or of who named it. */
+static bool is_passing(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EIO;
+}
+
+/* The tenant's directory below dir; what is said of it in *err is not that there is none. */
 static int open_tenant(const char *dir, const char *tenant, struct bl_err *err)
 {
 	auto_fd base = bl_sys_openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY, 0);
@@ -51,11 +57,11 @@ static int open_tenant(const char *dir, const char *tenant, struct bl_err *err)
 	if (!bl_secrets_is_tenant(tenant))
 		return bl_err_config(err, "'%s' is no tenant's name", tenant);
 	if (base < 0)
-		return base;
+		return is_passing(base) ? bl_err_sys(err, -base, "open '%s'", dir) : base;
 	fd = bl_sys_openat2(base, tenant, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0,
 			    BL_RESOLVE_BENEATH | BL_RESOLVE_NO_SYMLINKS);
 	if (fd < 0)
-		return fd;
+		return is_passing(fd) ? bl_err_sys(err, -fd, "open '%s/%s'", dir, tenant) : fd;
 	r = check_owner(fd, S_IFDIR, 022, err);
 	if (r < 0) {
 		bl_err_wrap(err, "'%s/%s' ", dir, tenant);
@@ -87,6 +93,8 @@ static int read_below(const char *dir, const char *tenant, const char *name, uin
 		r = bl_err_config(err, "holds a NUL byte");
 	if (r < 0) {
 		bl_err_wrap(err, "'%s/%s/%s' ", dir, tenant, name);
+		if (is_passing(r))
+			return r;
 		if (err)
 			err->code = BL_EX_CONFIG;
 		return -EINVAL;

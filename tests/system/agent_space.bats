@@ -501,3 +501,21 @@ sizes_at_gate() {
 	assert_equal "$(answer .state)" failed
 	assert_equal "$(readlink "/proc/$AGENT_PID/fd/0")" /dev/null
 }
+
+# What keeps a credential from being read for a moment is said, and is no fault of the item's.
+@test "faults: a credential that cannot be opened for a moment is an error that passes" {
+	need_faults
+	local nth
+	AGENT=$FAULTS/ballastd
+	agent_config
+	add_secret default token hf_x
+	for nth in 1 2; do # the tenant's directory, the file
+		rm -rf "$T/cache"
+		BL_FAULT=openat2:EMFILE:$nth start_agent
+		new_process
+		put "c$nth" default "$(items hf://org/m1 '{"auth_secret_name": "token"}')"
+		expect_code 500
+		assert_output "Too many open files"
+		stop_agent
+	done
+}
