@@ -13,12 +13,15 @@
 #include "agent/store_impl.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
+#include "common/contract.h"
 #include "common/err.h"
 #include "common/fs.h"
 #include "common/sys.h"
 
 #define SCHEMA	  1
 #define LEASE_MAX (8U * 1024 * 1024)
+/* A request's, and those of the hand-over, each of as many as one may have; and our own. */
+#define LEASE_VALUES (3U * BL_MAX_JSON_VALUES)
 
 void bl_store_lease_free(struct bl_store_lease **to_free)
 {
@@ -281,7 +284,8 @@ static int from_json(const bl_json *json, struct bl_store_lease **ret)
 int bl_store_lease_read(const struct bl_store *store, const char *name, struct bl_store_lease **ret,
 			struct bl_err *err)
 {
-	const struct bl_json_limits limits = {.max_bytes = LEASE_MAX, .fractions = true};
+	const struct bl_json_limits limits = {
+		.max_bytes = LEASE_MAX, .max_values = LEASE_VALUES, .fractions = true};
 	auto_buf text = BL_BUF_INIT(LEASE_MAX);
 	auto_json json = NULL;
 	int r = bl_fs_read_file(store->dirs->leases, name, &text, err);

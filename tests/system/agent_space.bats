@@ -519,3 +519,20 @@ sizes_at_gate() {
 		stop_agent
 	done
 }
+
+# What a lease holds is a request of as many values as a request may have, and more.
+@test "restart: a container with as much in its request as there may be keeps its lease" {
+	local many
+	many=$(jq -cn '[range(64) as $i | {source: "hf://org/m1", mount_location: "/m/\($i)",
+		allow_patterns: [range(1019) | "*"]}]')
+	start_agent
+	new_process
+	jq -n --argjson pid "$PID" --argjson start "$START" --slurpfile weights <(echo "$many") \
+		'{tenant: "default", pid: $pid, start_time: $start, weights: $weights[0]}' >"$T/body"
+	curl --silent --fail --unix-socket "$T/agent.sock" --request PUT --data-binary "@$T/body" \
+		"http://agent/v1/containers/c1?wait=60" >"$T/answer"
+	stop_agent
+	start_agent
+	wait_state c1 ready
+	assert_equal "$(find "$T/cache/quarantine" -type f | wc -l)" 0
+}
