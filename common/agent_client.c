@@ -378,8 +378,8 @@ static int read_head(const struct bl_agent *agent, int fd, struct bl_agent_head 
 static int read_answer(const struct bl_agent *agent, int fd, struct bl_agent_answer *ret,
 		       struct bl_err *err)
 {
-	static const struct bl_json_limits limits = {.max_bytes = BL_MAX_API_ANSWER,
-						     .fractions = true};
+	const struct bl_json_limits limits = {
+		.max_bytes = BL_MAX_API_ANSWER, .max_values = agent->max_values, .fractions = true};
 	struct bl_agent_head head = {0};
 	int r = read_head(agent, fd, &head, &ret->body, err);
 

@@ -120,3 +120,21 @@ make_unit() {
 	PYTHON
 	assert_status 0
 }
+
+# ---- Many trees
+
+@test "status: ten thousand trees are shown" {
+	start_agent
+	stop_agent
+	/usr/bin/python3 - "$T/cache" <<-'END'
+		import hashlib, os, sys
+		for i in range(10000):
+		    name = hashlib.sha256(str(i).encode()).hexdigest()
+		    os.mkdir(f"{sys.argv[1]}/trees/{name}", 0o555)
+		    open(f"{sys.argv[1]}/manifests/{name}.json", "w").close()
+	END
+	start_agent
+	run "$BUILD/ballast" status --agent="unix:$T/agent.sock"
+	assert_status 0
+	assert_equal "$(grep -c -E '[0-9a-f]{12}' <<<"$output")" 10000
+}
