@@ -181,14 +181,17 @@ static struct bl_partial *new_partial(struct bl_cachedir *dirs, uint64_t size)
 	return partial;
 }
 
-static void remove_names(const struct bl_partial *partial)
+/* Whether its data is gone: 0, or why it is not. */
+static int remove_names(const struct bl_partial *partial)
 {
 	char name[BL_CACHEDIR_NAME];
+	int r;
 
 	part_name(partial, DATA, name);
-	(void)bl_sys_unlinkat(partial->dirs->partial, name, 0);
+	r = bl_sys_unlinkat(partial->dirs->partial, name, 0);
 	part_name(partial, RANGES, name);
 	(void)bl_sys_unlinkat(partial->dirs->partial, name, 0);
+	return r == -ENOENT ? 0 : r;
 }
 
 static void release(struct bl_partial **to_free)
@@ -212,7 +215,7 @@ void bl_partial_close(struct bl_partial **partial)
 	if (!*partial)
 		return;
 	if ((*partial)->spoilt)
-		remove_names(*partial);
+		(void)remove_names(*partial);
 	release(partial);
 }
 
@@ -220,7 +223,7 @@ void bl_partial_discard(struct bl_partial **partial)
 {
 	if (!*partial)
 		return;
-	remove_names(*partial);
+	(void)remove_names(*partial);
 	release(partial);
 }
 
@@ -282,7 +285,7 @@ static struct bl_partial *take_up(struct bl_cachedir *dirs, const char *file, ui
 	if (r == 0)
 		return partial;
 	if (r == -ESTALE)
-		remove_names(partial);
+		(void)remove_names(partial);
 	release(&partial);
 	return NULL;
 }
@@ -417,6 +420,21 @@ int bl_partial_find(struct bl_cachedir *dirs, const struct bl_digest *key, uint6
 	bl_digest_to_hex(key, hex);
 	*ret = NULL;
 	return take_up_best(dirs, hex, size, ret, err);
+}
+
+int bl_partial_forget(struct bl_cachedir *dirs, const struct bl_digest *key, uint64_t size,
+		      struct bl_err *err)
+{
+	struct bl_partial *partial = NULL;
+	int r = bl_partial_find(dirs, key, size, &partial, err);
+
+	while (r == 0 && partial) {
+		r = remove_names(partial);
+		bl_partial_close(&partial);
+		r = r < 0 ? bl_cachedir_err(err, -r, "removal of an earlier download")
+			  : bl_partial_find(dirs, key, size, &partial, err);
+	}
+	return r;
 }
 
 static int compare_keys(const void *a, const void *b)

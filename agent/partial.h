@@ -61,6 +61,10 @@ int bl_partial_open_key(struct bl_cachedir *dirs, const struct bl_digest *key, u
 int bl_partial_find(struct bl_cachedir *dirs, const struct bl_digest *key, uint64_t size,
 		    struct bl_partial **ret, struct bl_err *err);
 
+/* Removes those of that key and size that nobody has open. */
+int bl_partial_forget(struct bl_cachedir *dirs, const struct bl_digest *key, uint64_t size,
+		      struct bl_err *err);
+
 /* The keys of all that are there, open or not, sorted; the caller's to free. */
 int bl_partial_keys(const struct bl_cachedir *dirs, struct bl_digest **ret, size_t *ret_count,
 		    struct bl_err *err);

@@ -159,30 +159,21 @@ static void allocated(struct bl_work *work, const struct bl_flight *flight)
 		bl_store_grew(work->works->store, flight->partial->size);
 }
 
-/* Bytes of an earlier try may be of another version. */
-static void forget_earlier(struct bl_flight *flight)
-{
-	struct bl_partial *partial = NULL;
-
-	while (bl_partial_find(bl_store_dirs(flight->work->works->store), &flight->key,
-			       flight->file->size, &partial, NULL) == 0 &&
-	       partial)
-		bl_partial_discard(&partial);
-}
-
 /* Looks for what is there of it, or allocates all of it: a disk may take its time for both. */
 static void open_run(struct bl_task *task)
 {
 	struct bl_flight *flight = task->data;
 	struct bl_err err = {0};
 
+	struct bl_cachedir *dirs = bl_store_dirs(flight->work->works->store);
+
 	flight->result = 0;
+	/* Bytes of an earlier try may be of another version. */
 	if (!flight->partial && !flight->pinned)
-		forget_earlier(flight);
-	if (!flight->partial)
-		flight->result =
-			bl_partial_open_key(bl_store_dirs(flight->work->works->store), &flight->key,
-					    flight->file->size, &flight->partial, &err);
+		flight->result = bl_partial_forget(dirs, &flight->key, flight->file->size, &err);
+	if (flight->result == 0 && !flight->partial)
+		flight->result = bl_partial_open_key(dirs, &flight->key, flight->file->size,
+						     &flight->partial, &err);
 	if (flight->result == 0) {
 		flight->writer = bl_partial_writer(flight->partial, &err);
 		flight->result = flight->writer < 0 ? flight->writer : 0;

@@ -259,6 +259,24 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 		"$(answer '.weights[0].path')" "$T/www/model.bin"
 }
 
+# As btrfs does when it is full.
+@test "agent: where an earlier try's bytes cannot be removed, that is said, and none of them is taken up" {
+	need_faults
+	with_https_origin
+	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "headers", "headers": {"ETag": "W/\"1\""}},
+		{"match": "model", "kind": "stall", "at": 0.5, "after": 1}]'
+	put c1 default "$(items "$ORIGIN/model.bin")" 0
+	expect_code 202
+	origin_control "$ORIGIN" "wait?reached=8"
+	until [ "$(answer .progress.bytes_done)" -gt 0 ]; do agent GET "/v1/containers/c1?wait=0.1"; done
+	stop_agent
+	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "headers", "headers": {"ETag": "W/\"1\""}}]'
+	BL_FAULT=unlinkat:ENOSPC AGENT=$FAULTS/ballastd start_agent
+	wait_state c1 failed
+	assert_output "removal of an earlier download"
+	stop_agent
+}
+
 @test "agent: started where SIGCHLD is ignored it sees its downloads end all the same" {
 	stop_agent
 	printf '#!/usr/bin/python3\nimport os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nos.execv("%s", sys.argv)\n' \
