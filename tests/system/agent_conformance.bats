@@ -81,11 +81,17 @@ described() {
 	expect_code 400
 }
 
-@test "conformance: every key of ballastd.json is in its schema, and no other" {
+@test "conformance: every key of ballastd.json is in its schema, and no other; the pages have them" {
 	run bash -c "diff <(sed -n 's/^\t{\"\([a-z_]*\)\", take_.*/\1/p' '$TESTS/../agent/config.c' | sort) \
 		<(jq -r '.properties | keys[]' '$TESTS/../docs/ballastd.schema.json' | sort)"
 	assert_status 0
 	assert_equal "$output" ""
+	local key
+	for key in $(jq -r '.properties | keys[]' "$TESTS/../docs/ballastd.schema.json"); do
+		grep -qE "^\| (\`[a-z_]*\`, )?\`$key\`" "$TESTS/../docs/operations.md" || fail "$key is not in operations.md"
+		sed '/^\.SH CONFIGURATION/,/^\.SH FILES/!d' "$TESTS/../docs/man/ballastd.8" | grep -qw "$key" ||
+			fail "$key is not in ballastd(8)"
+	done
 }
 
 @test "conformance: the metrics are as Prometheus wants them, and all in operations.md" {
