@@ -5,13 +5,21 @@
 
 VERSION := 0.1.0
 
-PREFIX ?= /usr
-BINDIR ?= $(PREFIX)/bin
-SBINDIR ?= $(PREFIX)/sbin
-LIBEXECDIR ?= $(PREFIX)/libexec
-DATADIR ?= $(PREFIX)/share
-MANDIR ?= $(DATADIR)/man
-SYSCONFDIR ?= /etc
+# GNU's names for directories (make install prefix=/opt/x bindir=...), and ours, in capitals.
+prefix ?= /usr
+PREFIX ?= $(prefix)
+bindir ?= $(PREFIX)/bin
+sbindir ?= $(PREFIX)/sbin
+libexecdir ?= $(PREFIX)/libexec
+datadir ?= $(PREFIX)/share
+mandir ?= $(DATADIR)/man
+sysconfdir ?= /etc
+BINDIR ?= $(bindir)
+SBINDIR ?= $(sbindir)
+LIBEXECDIR ?= $(libexecdir)
+DATADIR ?= $(datadir)
+MANDIR ?= $(mandir)
+SYSCONFDIR ?= $(sysconfdir)
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 HOOKSDIR ?= $(LIBEXECDIR)/oci/hooks.d
 COMPLETIONSDIR ?= $(DATADIR)/bash-completion/completions

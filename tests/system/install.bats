@@ -90,6 +90,16 @@ $T/root/etc/ballast/secrets"
 		"$T/root/opt/ballast/lib"
 }
 
+@test "install: GNU's names of directories count, in small letters and in capitals" {
+	need_built ballast ballastd ballast-hook ballast-shim ballast-fetch
+	make_install DESTDIR="$T/root" prefix=/opt/b bindir=/opt/bin SBINDIR=/opt/sbin libexecdir=/opt/lib
+	for file in /opt/bin/ballast /opt/sbin/ballastd /opt/lib/ballast/ballast-shim /opt/lib/oci/hooks.d/ballast-hook \
+		/opt/b/share/containers/oci/hooks.d/50-ballast.json; do
+		[ -e "$T/root$file" ] || fail "$file is not there"
+	done
+	[ ! -e "$T/root/usr" ] || fail "$(find "$T/root/usr")"
+}
+
 @test "install: hooks.d's key matches our annotations, scoped or not, and no others" {
 	local key
 	key=$(jq -r '.when.annotations | keys[0]' "$TOP/packaging/50-ballast.json.in")
