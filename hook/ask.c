@@ -14,7 +14,7 @@
 
 #define WAIT_MOST_S	10
 #define TARGET_MAX	1024
-#define DEFER_MS	10000
+#define DEFER_LEAST_MS	2000
 #define MAX_ENVIRONMENT 4096
 
 void bl_ready_done(struct bl_ready *ready)
@@ -308,7 +308,9 @@ int bl_ask_defer(struct bl_agent *agent, const struct bl_ask *ask, const struct 
 		r = container_target(&target, ask->id, "/defer", err);
 	if (r < 0)
 		return r;
-	agent->deadline = bl_agent_now() + DEFER_MS;
+	/* Within the timeout as a rule: a runtime that gives the hook little more kills it then. */
+	if (agent->deadline < bl_agent_now() + DEFER_LEAST_MS)
+		agent->deadline = bl_agent_now() + DEFER_LEAST_MS;
 	r = bl_agent_request(agent, "POST", bl_buf_str(&target), bl_buf_str(&body), true, &answer,
 			     err);
 	if (r < 0)

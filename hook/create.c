@@ -23,6 +23,7 @@
 #include "hook/state.h"
 
 #define SPARE_MS 300
+#define HAND_MS	 5000 /* of the timeout, for handing the waiting over in it */
 #define FRESH_MS 1000 /* how old a mount table may be */
 
 /* ---- The container and who runs it ---- */
@@ -347,8 +348,9 @@ static int out_of_time(const struct bl_create *create, struct bl_err *err)
 static int64_t last_request(const struct bl_create *create)
 {
 	int64_t spare = create->plan->timeout / 4;
+	int64_t most = create->plan->defer ? HAND_MS : SPARE_MS;
 
-	return create->started + create->plan->timeout - (spare < SPARE_MS ? spare : SPARE_MS);
+	return create->started + create->plan->timeout - (spare < most ? spare : most);
 }
 
 int bl_create_run(const struct bl_create *create, struct bl_err *err)

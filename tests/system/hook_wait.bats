@@ -91,6 +91,21 @@ run_waiting() {
 	"$FIXTURES/process.py" wait "$CONTAINER_PID"
 }
 
+@test "defer: an agent that hangs while the waiting is handed over does not hold the hook beyond its time" {
+	simple_bundle true
+	answer_pending
+	start_fake hangdefer
+	annotate docker-server.ballast.dev '{"no_build":true}'
+	annotate wait.ballast.dev '{"on_timeout":"defer"}'
+	use_shim
+	spawn box unshare --mount --propagation private sh -c 'mount --bind "$1" "$1" && echo ready && exec sleep 1000' -- "$BUNDLE/rootfs"
+	STATE=$(hook_state x "$(cat "$T/box.pid")")
+	run timeout --signal=KILL 9 "$BUILD/ballast-hook" --agent="unix:$T/agent.sock" --shim="$BUILD/ballast-shim" \
+		--secrets-dir="$T/secrets" --timeout=1s <<<"$STATE"
+	assert_status 75
+	assert_output "hand the waiting over"
+}
+
 @test "defer, registered under two stages: the placeholders of the first stand" {
 	waiting_bundle true
 	annotate docker-server.ballast.dev '{"no_build":true}'
