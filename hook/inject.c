@@ -165,9 +165,9 @@ static uid_t program_owner(void)
 	return bl_sys_fstatat(AT_FDCWD, "/proc/self/exe", &st, 0) < 0 ? 0 : st.st_uid;
 }
 
-/* Reads a file of the operator's, which must be root's, or `also`'s, and nobody else's to write. */
-static int read_owned(int directory, const char *name, uid_t also, struct bl_buf *content,
-		      struct bl_err *err)
+/* Reads a file of the operator's, which must be root's, or `also`'s, and have none of `forbidden`. */
+static int read_owned(int directory, const char *name, uid_t also, mode_t forbidden,
+		      struct bl_buf *content, struct bl_err *err)
 {
 	auto_fd fd = bl_sys_openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	struct stat st;
@@ -179,12 +179,15 @@ static int read_owned(int directory, const char *name, uid_t also, struct bl_buf
 	if (r < 0)
 		return bl_err_sys(err, -r, "stat '%s'", name);
 	if (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != also) ||
-	    (st.st_mode & (S_IWGRP | S_IWOTH)))
+	    (st.st_mode & forbidden & (S_IWGRP | S_IWOTH)))
 		return bl_err_refuse(
 			err,
 			"'%s' is no file that root alone can write: let it be a regular "
 			"file, chown root and chmod go-w it",
 			name);
+	if (st.st_mode & forbidden)
+		return bl_err_config(err, "'%s' has mode %04o; chmod it to 0600", name,
+				     (unsigned)(st.st_mode & 07777));
 	return bl_buf_read(content, fd, err);
 }
 
@@ -205,7 +208,7 @@ int bl_inject_box(const char *shim, const struct bl_buf *spec, bool gate,
 	static const struct bl_inject_owner root = {0, 0};
 	auto_buf program = BL_BUF_INIT(SHIM_MAX);
 	auto_fd mount = -1;
-	int r = read_owned(AT_FDCWD, shim, program_owner(), &program, err);
+	int r = read_owned(AT_FDCWD, shim, program_owner(), 022, &program, err);
 
 	if (r < 0) {
 		bl_err_wrap(err, "the shim (--shim): ");
@@ -242,7 +245,7 @@ static int copy_secret(int tenant, const char *directory, const struct bl_plan *
 		       struct bl_err *err)
 {
 	auto_buf content = BL_BUF_INIT(BL_MAX_SECRET);
-	int r = tenant < 0 ? -ENOENT : read_owned(tenant, name, 0, &content, err);
+	int r = tenant < 0 ? -ENOENT : read_owned(tenant, name, 0, 077, &content, err);
 
 	if (r == -ENOENT)
 		return bl_err_config(err, "tenant '%s' has no secret '%s': put it into %s/%s/%s",

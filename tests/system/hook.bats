@@ -162,6 +162,51 @@ $BUNDLE/rootfs/models/a"
 	assert_output "'big' is no file that root alone can write: let it be a regular file, chown root and chmod go-w it"
 }
 
+@test "a secret that others may read is refused, as the agent refuses it" {
+	simple_bundle cat /secrets/token
+	add_secret default token hush
+	chmod 644 "$T/secrets/default/token"
+	annotate secrets.ballast.dev '["token"]'
+	start_fake
+	add_hook
+	run_container
+	assert_output "exit status 64"
+	assert_output "'token' has mode 0644; chmod it to 0600"
+}
+
+@test "--keep-capabilities and --seccomp=off reach the server" {
+	simple_bundle sh -c 'grep -E "^(CapEff|CapBnd|Seccomp):" /proc/self/status; grep " /run/ballast " /proc/self/mountinfo'
+	annotate docker-server.ballast.dev '{"run_as_user_id":1000}'
+	use_shim
+	start_fake
+	add_hook createRuntime --keep-capabilities=cap_net_bind_service,cap_sys_admin --seccomp=off
+	run_container
+	assert_status 0
+	assert_output $'CapEff:\t0000000000000400'
+	assert_output $'CapBnd:\t0000000000000400'
+	assert_output $'Seccomp:\t0'
+	# What the shim lies on: tight but for noexec.
+	assert_output "/run/ballast ro,nosuid,nodev,relatime"
+}
+
+@test "linux.mountLabel is the label of what is made for the container" {
+	simple_bundle cat /secrets/token
+	add_secret default token hush
+	annotate secrets.ballast.dev '["token"]'
+	bundle_set '.linux.mountLabel = "system_u:object_r:container_file_t:s0:c1,c2"'
+	start_fake
+	spawn box unshare --mount --propagation private sh -c 'mount --bind "$1" "$1" && echo ready && exec sleep 1000' -- "$BUNDLE/rootfs"
+	STATE=$(hook_state x "$(cat "$T/box.pid")")
+	run hook_alone
+	if [ -d /sys/fs/selinux ]; then
+		assert_equal "$(stat -c %C "/proc/$(cat "$T/box.pid")/root$BUNDLE/rootfs/secrets/token")" \
+			system_u:object_r:container_file_t:s0:c1,c2
+	else # a kernel without labels says so
+		assert_status 70
+		assert_output "fsconfig tmpfs: Invalid argument"
+	fi
+}
+
 @test "secrets come without the shim too, for the process's user" {
 	make_bundle b sh -c 'cat /secrets/token; grep " /secrets " /proc/self/mountinfo; echo x >/secrets/token'
 	bundle_user 1000
