@@ -210,13 +210,14 @@ static int plan_with_shim(const struct bl_annotations *annotations, const struct
 static int edit(const struct bl_bundle *bundle, const char *text, bool root, struct edits *edits,
 		struct bl_err *err)
 {
+	bool there = bundle->command && strcmp(bundle->command, BL_BOX_SHIM) == 0;
 	struct bl_splice_span process;
 	int r;
 
 	if (!bl_splice_find(text, bl_splice_value(text, 0), "process", &process) ||
 	    text[process.from] != '{')
 		return bl_err_config(err, "config.json: process: is missing");
-	r = put_shim_first(edits, text, process, err);
+	r = there ? 0 : put_shim_first(edits, text, process, err);
 	if (r == 0 && root)
 		r = become_root(edits, text, process, err);
 	if (r == 0 && root)
@@ -256,8 +257,7 @@ int bl_precreate_run(const char *text, size_t len, const struct bl_options *opti
 		r = bl_annotations_read(bundle.annotations, options, &annotations, err);
 	if (r < 0)
 		return r;
-	if (annotations.sandbox || !needs_shim(&annotations) ||
-	    (bundle.command && strcmp(bundle.command, BL_BOX_SHIM) == 0))
+	if (annotations.sandbox || !needs_shim(&annotations))
 		return bl_buf_append(to, text, len, err);
 	r = plan_with_shim(&annotations, &bundle, options, &root, err);
 	if (r == 0)

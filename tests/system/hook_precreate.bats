@@ -67,6 +67,27 @@ precreate() {
 	assert_equal "$(jq -c .process.args "$T/out")" '["/run/ballast/shim","sleep","1"]'
 }
 
+@test "the shim is there already, and the server is to be another user: root with what it needs all the same" {
+	use_shim
+	bundle_user 1000
+	bundle_set '.process.capabilities = {bounding: ["CAP_SETUID","CAP_SETGID"], effective: []}'
+	annotate docker-server.ballast.dev '{"run_as_user_id":1234}'
+	precreate
+	assert_status 0
+	assert_equal "$(jq -c '[.process.args[0], .process.user.uid, .process.capabilities.effective]' "$T/out")" \
+		'["/run/ballast/shim",0,["CAP_SETUID","CAP_SETGID"]]'
+}
+
+@test "environment variables, and a wait that is deferred, want the shim too" {
+	annotate environment-variables.ballast.dev '{"A":"b"}'
+	precreate
+	assert_equal "$(jq -c '.process.args[0]' "$T/out")" '"/run/ballast/shim"'
+	bundle_set 'del(.annotations)'
+	annotate wait.ballast.dev '{"on_timeout":"defer"}'
+	precreate
+	assert_equal "$(jq -c '.process.args[0]' "$T/out")" '"/run/ballast/shim"'
+}
+
 @test "no arguments at all, and an empty list" {
 	annotate docker-server.ballast.dev '{"start_command":"serve"}'
 	bundle_set 'del(.process.args)'
