@@ -113,10 +113,10 @@ int bl_secrets_read(const char *dir, const char *tenant, const char *name, struc
 		return bl_err_config(err, "'%s' is no secret's name", name);
 	r = read_below(dir, tenant, name, BL_RESOLVE_NO_SYMLINKS, 077, buf, err);
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
-		return bl_err_config(err,
-				     "secret '%s' is not on this node; an operator puts it in "
-				     "'%s/%s/%s', root's and mode 0600",
-				     name, dir, tenant, name);
+		return bl_err_set(err, BL_EX_CONFIG, ENOENT,
+				  "secret '%s' is not on this node; an operator puts it in "
+				  "'%s/%s/%s', root's and mode 0600",
+				  name, dir, tenant, name);
 	return r;
 }
 

@@ -32,6 +32,20 @@ static int write_rest(const struct bl_work *work, const char *revision, struct b
 	return r;
 }
 
+/* The secret that the item names; of a bucket's that is missing as the platform says it. */
+static int read_secret(const struct bl_work *work, struct bl_buf *credential, struct bl_err *err)
+{
+	const struct bl_weights_item *item = bl_work_item(work);
+	enum bl_scheme scheme = item->source.scheme;
+	int r = bl_secrets_read(work->works->secrets_dir, work->tenant, item->auth_secret_name,
+				credential, err);
+
+	if (r == -ENOENT && (scheme == BL_SCHEME_S3 || scheme == BL_SCHEME_R2 ||
+			     scheme == BL_SCHEME_CW || scheme == BL_SCHEME_AZURE))
+		bl_err_wrap(err, "secret_id is required: ");
+	return r;
+}
+
 /* The credential that the item names, and under which key the job gets it (NULL: none). */
 static int read_credential(const struct bl_work *work, struct bl_buf *credential,
 			   const char **ret_key, struct bl_err *err)
@@ -49,8 +63,7 @@ static int read_credential(const struct bl_work *work, struct bl_buf *credential
 			item->auth_method == BL_AUTH_AWS_OIDC ? "aws" : "gcp", credential, err);
 	case BL_AUTH_CUSTOM_SECRET:
 		*ret_key = "secret";
-		return bl_secrets_read(works->secrets_dir, work->tenant, item->auth_secret_name,
-				       credential, err);
+		return read_secret(work, credential, err);
 	case BL_AUTH_NONE:
 		break;
 	}
@@ -62,8 +75,7 @@ static int read_credential(const struct bl_work *work, struct bl_buf *credential
 	if (!item->auth_secret_name)
 		return 0;
 	*ret_key = "secret";
-	return bl_secrets_read(works->secrets_dir, work->tenant, item->auth_secret_name, credential,
-			       err);
+	return read_secret(work, credential, err);
 }
 
 int bl_work_input(const struct bl_work *work, const char *revision, struct bl_buf *input,

@@ -117,6 +117,7 @@ refute_leaks() {
 	assert_ready
 	pull other s3://models/llama "$CUSTOM"
 	[ "$(jq -r .state <<<"$output")" != ready ] || fail "given away"
+	[[ $output == *"secret_id is required: secret 's' is not on this node"* ]] || fail "$output"
 	pull other s3://models/llama null
 	[ "$(jq -r .state <<<"$output")" != ready ] || fail "given away"
 	[[ $output == *"secret_id is required"* ]] || fail "$output"
