@@ -350,6 +350,7 @@ static int check_auth_of_source(const struct bl_weights_item *item, struct bl_er
 	case BL_SCHEME_S3:
 	case BL_SCHEME_R2:
 	case BL_SCHEME_CW:
+	case BL_SCHEME_AZURE:
 		if (none)
 			return bl_err_config(err,
 					     "auth: secret_id is required: %s:// needs "
