@@ -380,6 +380,12 @@ static int check_others(const struct reader *reader)
 			return bad(reader, node, moved[i],
 				   "is not mounted; `ballast migrate` turns it into weights");
 	}
+	if (reader->config->start_command && reader->config->weights.count > 0 &&
+	    strstr(reader->config->start_command, "truss-transfer-cli"))
+		r = warn(reader,
+			 bl_yaml_get(bl_yaml_get(reader->root, "docker_server"), "start_command"),
+			 "docker_server.start_command: remove truss-transfer-cli; the weights are "
+			 "there before the server starts");
 	for (size_t i = 0; build_keys[i] && r == 0; i++) {
 		const struct bl_yaml *node = bl_yaml_get(reader->root, build_keys[i]);
 		char text[128];

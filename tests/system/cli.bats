@@ -342,7 +342,7 @@ complete_words() {
 	assert_status 0
 	assert_output "remove truss-transfer-cli"
 	cmp config.yaml.bak before.yaml
-	ballast validate --json config.yaml
+	run --separate-stderr "$BUILD/ballast" validate --json config.yaml
 	assert_status 0
 	assert_equal "$(jq -r '."weights.ballast.dev"' <<<"$output" | jq -c '.[0] | [.source, .mount_location, .auth.auth_secret_name, .allow_patterns]')" \
 		'["hf://meta-llama/Llama-3.1-8B@main","/app/model_cache/llama","hf_access_token",["*.safetensors","config.json"]]'
@@ -353,6 +353,31 @@ complete_words() {
 	assert_status 0
 	assert_output "nothing to migrate"
 	[ ! -e config.yaml.bak.1 ]
+}
+
+@test "migrate: a directory; what the code must know; colours on a terminal alone" {
+	mkdir -p truss/model
+	printf 'model_cache:\n- {repo_id: a/b}\n- {repo_id: "bucket/p", kind: s3, use_volume: true, volume_folder: p}\n' >truss/config.yaml
+	echo 'self._lazy_data_resolver.block_until_download_complete()' >truss/model/model.py
+	ballast migrate --dry-run truss
+	assert_status 0
+	assert_output "a/b used to lie in the cache directory of its client; load it from /app/model_cache/b now"
+	assert_output "bucket/p names no secret, so it gets model_cache's default, hf_access_token"
+	refute_output "bucket/p used to lie"
+	assert_output "truss/model/model.py speaks of the old cache: let it load from the mount locations"
+	refute_output $'\e'
+	need script
+	run script --quiet --return --command "'$BUILD/ballast' migrate --dry-run truss" /dev/null
+	assert_output $'\e[32m+  - source: "hf://a/b"'
+	run script --quiet --return --command "NO_COLOR=1 '$BUILD/ballast' migrate --dry-run truss" /dev/null
+	refute_output $'\e'
+}
+
+@test "validate: truss-transfer-cli in front of a server that has weights" {
+	server 'truss-transfer-cli && serve'
+	ballast validate "$CONFIG"
+	assert_status 0
+	assert_output "remove truss-transfer-cli"
 }
 
 @test "migrate: buckets, external data, and a key that is there already" {
