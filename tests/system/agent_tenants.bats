@@ -211,8 +211,23 @@ restart_with() {
 	expect_code 403
 	as "$group" DELETE /v1/containers/x
 	expect_code 403
-	as "$group" POST /v1/cache/gc
-	expect_code 403
+	as "$group" GET /v1/cache
+	expect_code 200
+	local tree
+	tree=sha256:$(printf '0%.0s' {1..64})
+	for route in "POST /v1/cache/gc" "POST /v1/cache/verify" "DELETE /v1/cache/$tree" "PUT /v1/cache/$tree/pin" \
+		"DELETE /v1/cache/$tree/pin"; do
+		as "$group" ${route% *} "${route#* }"
+		expect_code 403
+	done
+	# A pull of another tenant is as if it were not there.
+	agent POST /v1/pulls "$(jq -cn --argjson w "$(items hf://org/model)" '{tenant: "team-a", weights: $w}')"
+	local id
+	id=$(answer .id)
+	as "$group" GET "/v1/pulls/$id"
+	expect_code 404
+	as "$group" DELETE "/v1/pulls/$id"
+	expect_code 404
 	as "$group" POST /v1/pulls "$(jq -cn --argjson w "$(items hf://org/model)" '{tenant: "team-a", weights: $w}')"
 	expect_code 403
 	as "$group" POST /v1/pulls "$(jq -cn --argjson w "$(items hf://org/model)" '{tenant: "team-g", weights: $w}')"

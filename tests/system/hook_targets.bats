@@ -126,7 +126,7 @@ refused() {
 @test "forbidden places, as written" {
 	local location
 	for location in / /run /etc /proc /proc/1 /sys/fs /dev/shm/x /run/ballast /run/ballast/x /secrets /secrets/x \
-		/etc/passwd /etc/hosts /etc/resolv.conf; do
+		/etc/passwd /etc/group /etc/hosts /etc/hostname /etc/resolv.conf /etc/mtab /etc/localtime; do
 		at "$location"
 		refused 77
 		kill "$(cat "$T/fake.pid")"

@@ -98,6 +98,19 @@ static void test_pauses_are_bounded(void **state)
 	assert_int_equal(bl_retry_pause(1, &asked), BL_RETRY_MAX_ASKED * 1000);
 }
 
+/* The Hub's way to say it: draft-ietf-httpapi-ratelimit-headers. */
+static void test_ratelimit_is_heeded(void **state)
+{
+	auto_headers asked = {0};
+	auto_headers much = {0};
+
+	(void)state;
+	assert_int_equal(bl_http_headers_add(&asked, "ratelimit", "\"api\";r=0;t=7", NULL), 0);
+	assert_int_equal(bl_retry_pause(1, &asked), 7000);
+	assert_int_equal(bl_http_headers_add(&much, "RateLimit", "\"api\";r=0;t=100000", NULL), 0);
+	assert_int_equal(bl_retry_pause(1, &much), BL_RETRY_MAX_ASKED * 1000);
+}
+
 static void test_lists(void **state)
 {
 	auto_headers headers = {0};
@@ -156,6 +169,7 @@ int main(void)
 		cmocka_unit_test(test_next_link),
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_pauses_are_bounded),
+		cmocka_unit_test(test_ratelimit_is_heeded),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_small_ones),
 	};
