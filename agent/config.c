@@ -345,7 +345,7 @@ static int check_prefetch(const bl_json *entry, struct bl_err *err)
 	r = bl_json_only_keys(entry, keys, err);
 	if (r >= 0)
 		r = bl_json_get_string(entry, "tenant", &tenant, err);
-	if (r >= 0 && tenant && !bl_secrets_is_tenant(tenant))
+	if (r >= 0 && tenant && !bl_weights_is_tenant(tenant))
 		r = bl_err_config(err, "tenant: '%.253s' is no tenant's name", tenant);
 	if (r >= 0)
 		r = bl_json_get_array(entry, "weights", &list, err);

@@ -21,6 +21,7 @@
 #include "common/err.h"
 #include "common/job.h"
 #include "common/sys.h"
+#include "common/weights.h"
 
 const char *bl_containers_state_name(enum bl_container_state state)
 {
@@ -283,7 +284,7 @@ static int check_request(const struct bl_container_request *request, struct bl_p
 
 	if (!bl_container_is_id(request->id))
 		what = "the container's id must be letters, digits and any of _.-+,:@, at most 255";
-	else if (!bl_secrets_is_tenant(request->tenant))
+	else if (!bl_weights_is_tenant(request->tenant))
 		what = "tenant must be letters, digits, '_', '.' and '-', at most 253";
 	else if (request->pid < 1)
 		what = "pid must be a process's number";

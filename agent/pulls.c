@@ -203,13 +203,13 @@ int bl_pulls_start(struct bl_pulls *pulls, const struct bl_pull_request *request
 	struct bl_pull *pull;
 	int r = 0;
 
-	if (!bl_secrets_is_tenant(request->tenant)) {
+	if (!bl_weights_is_tenant(request->tenant)) {
 		bl_problem_set(problem, BL_JOB_CONFIG, "'%s' is no tenant's name", request->tenant);
 		return -EINVAL;
 	}
 	if (!may_begin(pulls, request)) {
 		bl_problem_set(problem, BL_JOB_SPACE, "too many pulls at once; wait for some");
-		problem->status = 429;
+		problem->status = 503;
 		return -EAGAIN;
 	}
 	pull = new_pull(pulls, request, &err);

@@ -69,8 +69,8 @@ struct bl_pull_request {
 };
 
 /*
- * Begins to bring the list's items. Problems: 422, 5xx, 429 (too many pulls). Root may have as many as
- * there may be; of others a user, and all of them for one tenant, have a share only, so that nobody
+ * Begins to bring the list's items. Problems: 422, 5xx, of them 503 where there are too many pulls. Root may
+ * have as many as there may be; of others a user, and all of them for one tenant, have a share only, so that nobody
  * keeps the rest out by pulls that never end.
  */
 int bl_pulls_start(struct bl_pulls *pulls, const struct bl_pull_request *request,

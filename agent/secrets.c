@@ -12,16 +12,6 @@
 #include "common/sys.h"
 #include "common/weights.h"
 
-bool bl_secrets_is_tenant(const char *text)
-{
-	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-		"._-";
-	size_t len = strlen(text);
-
-	return len > 0 && len <= BL_MAX_TENANT && strspn(text, allowed) == len && *text != '.';
-}
-
 /* A directory or file that only root can have made, and that others cannot change. */
 static int check_owner(int fd, mode_t type, mode_t forbidden, struct bl_err *err)
 {
@@ -54,7 +44,7 @@ static int open_tenant(const char *dir, const char *tenant, struct bl_err *err)
 	auto_fd fd = -1;
 	int r;
 
-	if (!bl_secrets_is_tenant(tenant))
+	if (!bl_weights_is_tenant(tenant))
 		return bl_err_config(err, "'%s' is no tenant's name", tenant);
 	if (base < 0)
 		return is_passing(base) ? bl_err_sys(err, -base, "open '%s'", dir) : base;

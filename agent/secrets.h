@@ -7,13 +7,8 @@
 #ifndef BL_AGENT_SECRETS_H
 #define BL_AGENT_SECRETS_H
 
-#include <stdbool.h>
-
 struct bl_buf;
 struct bl_err;
-
-/* Whether text can be a tenant's name: one file name of letters, digits, '.', '_' and '-'. */
-bool bl_secrets_is_tenant(const char *text);
 
 /*
  * Appends the secret to buf (its maximum bounds it), without the newline that an editor leaves at

@@ -56,6 +56,11 @@ bool bl_weights_is_secret_name(const char *text)
 	return true;
 }
 
+bool bl_weights_is_tenant(const char *text)
+{
+	return strlen(text) <= BL_MAX_TENANT && bl_weights_is_secret_name(text);
+}
+
 /* ---- Fields ---- */
 
 /* As bl_json_get_string(), but null counts as absent (as it does for Truss), and bounded. */

@@ -88,4 +88,7 @@ const char *bl_weights_scheme_name(enum bl_scheme scheme);
 /* Whether text is a secret's name: ^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$, bounded. */
 bool bl_weights_is_secret_name(const char *text);
 
+/* Whether text is a tenant's name: that of a directory below the secrets, so the rule is theirs. */
+bool bl_weights_is_tenant(const char *text);
+
 #endif

@@ -159,7 +159,7 @@ static int read_credential(const struct bl_options *options, const char *what, c
 	auto_buf text = BL_BUF_INIT(BL_MAX_SECRET);
 	auto_free char *path = NULL;
 
-	if (!bl_weights_is_secret_name(name) || !bl_weights_is_secret_name(options->tenant))
+	if (!bl_weights_is_secret_name(name) || !bl_weights_is_tenant(options->tenant))
 		return bl_err_config(err,
 				     "'%.100s' of tenant '%.100s' is not a secret's name: "
 				     "letters, digits, '.', '_' and '-'",

@@ -6,6 +6,7 @@
 
 #include "common/contract.h"
 #include "common/err.h"
+#include "common/weights.h"
 
 static const char *const keys[BL_ANNOTATION_COUNT] = {
 	[BL_ANNOTATION_WEIGHTS] = BL_KEY_WEIGHTS,
@@ -91,7 +92,7 @@ static int read_family(const bl_json *annotations, const struct family *family,
 	r = bl_json_get_string(annotations, family->tenant, &tenant, err);
 	if (r < 0)
 		return r;
-	if (!tenant || !bl_options_is_tenant(tenant))
+	if (!tenant || !bl_weights_is_tenant(tenant))
 		return bl_err_refuse(err,
 				     "the pod has no namespace in %s, so nobody can tell whose "
 				     "secrets and weights it may have",

@@ -68,12 +68,6 @@ int bl_options_on_timeout(const char *text, enum bl_on_timeout *ret, struct bl_e
 	return 0;
 }
 
-bool bl_options_is_tenant(const char *text)
-{
-	/* A tenant is a directory below the secrets, so its rules are those of a secret's name. */
-	return strlen(text) <= BL_MAX_TENANT && bl_weights_is_secret_name(text);
-}
-
 /* ---- The options ---- */
 
 static int set_agent(struct bl_options *options, const char *value, struct bl_err *err)
@@ -129,7 +123,7 @@ static int set_runtime(struct bl_options *options, const char *value, struct bl_
 
 static int set_tenant(struct bl_options *options, const char *value, struct bl_err *err)
 {
-	if (!bl_options_is_tenant(value))
+	if (!bl_weights_is_tenant(value))
 		return bl_err_config(err, "'%s' is no tenant's name", value);
 	options->tenant = value;
 	return 0;

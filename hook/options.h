@@ -48,7 +48,4 @@ int bl_options_duration(const char *text, int64_t *ret, struct bl_err *err);
 /* "fail" or "defer". BL_EX_CONFIG. */
 int bl_options_on_timeout(const char *text, enum bl_on_timeout *ret, struct bl_err *err);
 
-/* Whether text can be a tenant's name: letters, digits, ".", "_", "-", inside and bounded. */
-bool bl_options_is_tenant(const char *text);
-
 #endif

@@ -17,6 +17,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/fs.h"
+#include "common/weights.h"
 
 static char base[64];
 
@@ -96,7 +97,7 @@ static void nothing_of_another_can_be_named(void **state)
 	for (size_t i = 0; i < sizeof(tenants) / sizeof(*tenants); i++) {
 		auto_buf text = BL_BUF_INIT(64);
 
-		assert_false(bl_secrets_is_tenant(tenants[i]));
+		assert_false(bl_weights_is_tenant(tenants[i]));
 		assert_true(read_secret(tenants[i], "token", &text, NULL) < 0);
 		assert_int_equal(text.len, 0);
 	}

@@ -289,6 +289,11 @@ static void secret_names(void **state)
 	assert_false(bl_weights_is_secret_name(text));
 	text[BL_MAX_SECRET_NAME] = '\0';
 	assert_true(bl_weights_is_secret_name(text));
+	assert_true(bl_weights_is_tenant(text));
+	assert_true(bl_weights_is_tenant("team-a"));
+	assert_false(bl_weights_is_tenant("-a"));
+	assert_false(bl_weights_is_tenant("_a"));
+	assert_false(bl_weights_is_tenant("a."));
 }
 
 static void a_url_in_an_error_keeps_its_query(void **state)
