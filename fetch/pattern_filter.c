@@ -175,8 +175,27 @@ int bl_pattern_verdict_text(const struct bl_pattern_verdict *verdict, struct bl_
 
 /* ---- What became of the patterns ---- */
 
-/* How many patterns of a list an error names; the rest are counted. */
+/* How many patterns of a list an error names, and how much of each; the rest are counted. */
 #define PATTERNS_TOLD 3
+#define PATTERN_TOLD  24
+
+struct told {
+	char text[PATTERN_TOLD + sizeof("...")];
+};
+
+static bool is_told_whole(const char *pattern)
+{
+	return strlen(pattern) <= PATTERN_TOLD;
+}
+
+static struct told told(const char *pattern)
+{
+	struct told told;
+
+	(void)snprintf(told.text, sizeof(told.text), "%.*s%s", PATTERN_TOLD, pattern,
+		       is_told_whole(pattern) ? "" : "...");
+	return told;
+}
 
 static size_t tell_list(char *to, size_t size, const char *key, const struct bl_pattern_use *list,
 			size_t n)
@@ -185,8 +204,8 @@ static size_t tell_list(char *to, size_t size, const char *key, const struct bl_
 
 	to[0] = '\0';
 	for (size_t i = 0; i < n && i < PATTERNS_TOLD && at < size; i++)
-		at += (size_t)snprintf(to + at, size - at, "%s\"%.24s\" matches %zu",
-				       i ? ", " : key, list[i].text, list[i].matched);
+		at += (size_t)snprintf(to + at, size - at, "%s\"%s\" matches %zu",
+				       i ? ", " : key, told(list[i].text).text, list[i].matched);
 	if (n > PATTERNS_TOLD && at < size)
 		at += (size_t)snprintf(to + at, size - at, ", and %zu more", n - PATTERNS_TOLD);
 	return at;
@@ -214,11 +233,16 @@ int bl_pattern_filter_check(const struct bl_pattern_filter *filter, struct bl_er
 	tell_list(allow, sizeof(allow), "; allow_patterns: ", filter->allow, filter->n_allow);
 	tell_list(ignore, sizeof(ignore), "; ignore_patterns: ", filter->ignore, filter->n_ignore);
 	r = bl_err_set(err, BL_EX_CONFIG, ENOENT, "; change the patterns");
-	if (misread)
+	if (misread && is_told_whole(misread->text))
 		r = bl_err_set(err, BL_EX_CONFIG, ENOENT,
-			       "; '*' does not cross '/': write \"**/%.32s\" for files in "
+			       "; '*' does not cross '/': write \"**/%s\" for files in "
 			       "subdirectories (%zu of them)",
 			       misread->text, misread->fnmatch_only);
+	else if (misread)
+		r = bl_err_set(err, BL_EX_CONFIG, ENOENT,
+			       "; '*' does not cross '/': put \"**/\" before \"%s\" for files in "
+			       "subdirectories (%zu of them)",
+			       told(misread->text).text, misread->fnmatch_only);
 	bl_err_wrap(err, "the patterns leave nothing of the source's %zu files%s%s", filter->seen,
 		    allow, ignore);
 	return r;

@@ -236,6 +236,24 @@ static void nothing_left_names_patterns_and_counts(void **state)
 			    "\"**/*.safetensors\" for files in subdirectories (1 of them)");
 }
 
+/* What is cut is never advice to be followed as it stands. */
+static void a_long_pattern_is_told_as_cut(void **state)
+{
+	const char *allow[] = {"*-00001-of-00004.quantised.safetensors", NULL};
+	auto_pattern_filter filter = {0};
+	struct bl_err err;
+
+	(void)state;
+	assert_int_equal(bl_pattern_filter_init(&filter, allow, NULL, &err), 0);
+	judge(&filter, "a/x-00001-of-00004.quantised.safetensors", false, "no allow pattern matches");
+	assert_int_equal(bl_pattern_filter_check(&filter, &err), -ENOENT);
+	assert_string_equal(err.msg,
+			    "the patterns leave nothing of the source's 1 files; allow_patterns: "
+			    "\"*-00001-of-00004.quantis...\" matches 0; '*' does not cross '/': put "
+			    "\"**/\" before \"*-00001-of-00004.quantis...\" for files in "
+			    "subdirectories (1 of them)");
+}
+
 static void a_thousand_patterns_fit_a_message(void **state)
 {
 	static char texts[1000][1000];
@@ -285,6 +303,7 @@ int main(void)
 		cmocka_unit_test(ignore_wins_and_verdicts_tell),
 		cmocka_unit_test(without_patterns_all_is_taken),
 		cmocka_unit_test(nothing_left_names_patterns_and_counts),
+		cmocka_unit_test(a_long_pattern_is_told_as_cut),
 		cmocka_unit_test(a_thousand_patterns_fit_a_message),
 		cmocka_unit_test(work_is_bounded),
 	};
