@@ -149,8 +149,8 @@ static int read_secrets(const char *text, struct bl_plan *plan, struct bl_err *e
 	return 0;
 }
 
-static int read_wait(const char *text, const struct bl_options *options, struct bl_plan *plan,
-		     struct bl_err *err)
+static int read_wait(const char *text, const struct bl_bundle *bundle,
+		     const struct bl_options *options, struct bl_plan *plan, struct bl_err *err)
 {
 	static const char *const known[] = {"timeout", "on_timeout", NULL};
 	enum bl_on_timeout on_timeout = BL_ON_TIMEOUT_DEFAULT;
@@ -174,6 +174,9 @@ static int read_wait(const char *text, const struct bl_options *options, struct 
 	if (r < 0 || on_timeout == BL_ON_TIMEOUT_DEFAULT)
 		return r < 0 ? r : 0;
 	plan->defer = on_timeout == BL_ON_TIMEOUT_DEFER;
+	if (plan->defer && !bundle->json)
+		return bl_err_refuse(err, "on_timeout: the runtime names no bundle, so that the "
+					  "shim would wait is not known");
 	if (plan->defer && !plan->shim)
 		return bl_err_config(err,
 				     "on_timeout: \"defer\" needs the shim, which waits for the "
@@ -295,7 +298,7 @@ static int read_value(enum bl_annotation which, const char *text, const struct b
 	case BL_ANNOTATION_SECRETS:
 		return read_secrets(text, plan, err);
 	default:
-		return read_wait(text, options, plan, err);
+		return read_wait(text, bundle, options, plan, err);
 	}
 }
 
