@@ -178,15 +178,26 @@ static bool ask(void)
 		strcmp(answer, "Y\n") == 0);
 }
 
-/* The model's own code may name the old paths. */
-static void note_model_code(const char *path, struct bl_buf *notes)
+static const char *text_or(const struct bl_yaml *root, const char *key, const char *otherwise)
+{
+	const struct bl_yaml *node = bl_yaml_get(root, key);
+
+	return node && *node->text ? node->text : otherwise;
+}
+
+/* The model's own code, where the config has it, may name the old paths. */
+static void note_model_code(const char *path, const struct bl_buf *config, struct bl_buf *notes)
 {
 	char file[PATH_MAX];
 	const char *slash = strrchr(path, '/');
 	auto_buf code = BL_BUF_INIT(BL_YAML_MAX_BYTES);
+	auto_yaml document = NULL;
 
-	(void)snprintf(file, sizeof(file), "%.*smodel/model.py",
-		       slash ? (int)(slash - path + 1) : 0, path);
+	if (bl_yaml_parse(path, bl_buf_str(config), config->len, &document, NULL) < 0)
+		return;
+	(void)snprintf(file, sizeof(file), "%.*s%s/%s", slash ? (int)(slash - path + 1) : 0, path,
+		       text_or(bl_yaml_root(document), "model_module_dir", "model"),
+		       text_or(bl_yaml_root(document), "model_class_filename", "model.py"));
 	if (bl_fs_read_file(AT_FDCWD, file, &code, NULL) < 0)
 		return;
 	if (strstr(bl_buf_str(&code), "lazy_data_resolver") ||
@@ -212,7 +223,7 @@ static int migrate(const char *path, bool yes, bool dry_run, struct bl_err *err)
 		bl_print("%s: nothing to migrate\n", path);
 	if (r <= 0)
 		return r;
-	note_model_code(path, &notes);
+	note_model_code(path, &before, &notes);
 	print_diff(path, bl_buf_str(&before), bl_buf_str(&after), terminal);
 	bl_say_lines(bl_buf_str(&notes));
 	r = bl_truss_config_parse(path, bl_buf_str(&after), after.len, &check, err);

@@ -366,6 +366,11 @@ complete_words() {
 	refute_output "bucket/p used to lie"
 	assert_output "truss/model/model.py speaks of the old cache: let it load from the mount locations"
 	refute_output $'\e'
+	mv truss/model truss/src
+	mv truss/src/model.py truss/src/other.py
+	printf 'model_module_dir: src\nmodel_class_filename: other.py\n' >>truss/config.yaml
+	ballast migrate --dry-run truss
+	assert_output "truss/src/other.py speaks of the old cache: let it load from the mount locations"
 	need script
 	run script --quiet --return --command "'$BUILD/ballast' migrate --dry-run truss" /dev/null
 	assert_output $'\e[32m+  - source: "hf://a/b"'
