@@ -229,15 +229,25 @@ int bl_inject_box(const char *shim, const struct bl_buf *spec, bool gate,
 
 /* ---- /secrets ---- */
 
-/* The tenant's directory, or -ENOENT. */
+/* The tenant's directory, or -ENOENT. Whoever can write it could put another's secret there. */
 static int open_tenant(const char *directory, const char *tenant, struct bl_err *err)
 {
 	auto_fd all = bl_sys_openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY, 0);
+	auto_fd fd = -1;
+	struct stat st;
 
 	if (all < 0)
 		return bl_err_set(err, BL_EX_CONFIG, -all, "secrets directory '%s': %s", directory,
 				  strerror(-all));
-	return bl_fs_open_beneath(all, tenant, O_PATH | O_DIRECTORY, err);
+	fd = bl_fs_open_beneath(all, tenant, O_PATH | O_DIRECTORY, err);
+	if (fd < 0)
+		return fd;
+	if (bl_sys_fstat(fd, &st) < 0 || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return bl_err_refuse(err,
+				     "others than root may write '%s/%s': chown root and chmod "
+				     "go-w it",
+				     directory, tenant);
+	return TAKE_FD(fd);
 }
 
 static int copy_secret(int tenant, const char *directory, const struct bl_plan *plan,

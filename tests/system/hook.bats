@@ -172,6 +172,11 @@ $BUNDLE/rootfs/models/a"
 	run_container
 	assert_output "exit status 64"
 	assert_output "'token' has mode 0644; chmod it to 0600"
+	chmod 600 "$T/secrets/default/token"
+	chmod 775 "$T/secrets/default"
+	run_container
+	assert_output "exit status 77"
+	assert_output "others than root may write '$T/secrets/default': chown root and chmod go-w it"
 }
 
 @test "--keep-capabilities and --seccomp=off reach the server" {
