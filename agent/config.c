@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/secrets.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
@@ -134,6 +133,12 @@ static bool is_http_url(const char *text)
 	       (strncmp(text, "https://", 8) == 0 || strncmp(text, "http://", 7) == 0);
 }
 
+/* A name or password in it is refused, and shown to nobody. */
+static bool has_user(const char *text)
+{
+	return text && strchr(text, '@');
+}
+
 static int take_endpoints(struct bl_config *config, const bl_json *value, struct bl_err *err)
 {
 	static const char *const schemes[] = {"hf", "s3", "gs",	 "azure", "r2",
@@ -142,8 +147,10 @@ static int take_endpoints(struct bl_config *config, const bl_json *value, struct
 	if (!bl_json_is_object(value))
 		return bl_err_config(err, "expected an object of scheme to base URL");
 	for (const bl_json *at = bl_json_first(value); at; at = bl_json_next(at))
-		if (!is_http_url(bl_json_string(at)) || !is_base(bl_json_string(at)))
-			return bl_err_config(err, "%s: expected an http or https URL",
+		if (!is_http_url(bl_json_string(at)) || !is_base(bl_json_string(at)) ||
+		    has_user(bl_json_string(at)))
+			return bl_err_config(err, "%s: expected an http or https URL, without a name "
+					     "or password",
 					     bl_json_key(at));
 	(void)config;
 	return bl_json_only_keys(value, schemes, err);
@@ -155,7 +162,9 @@ static int take_origins(struct bl_config *config, const bl_json *value, struct b
 
 	(void)config;
 	for (const bl_json *at = r < 0 ? NULL : bl_json_first(value); at; at = bl_json_next(at))
-		if (!is_http_url(bl_json_string(at)) || !is_origin(bl_json_string(at)))
+		if (has_user(bl_json_string(at)))
+			return bl_err_config(err, "a name or password in an origin");
+		else if (!is_http_url(bl_json_string(at)) || !is_origin(bl_json_string(at)))
 			return bl_err_config(err, "'%.100s' is not scheme://host:port",
 					     bl_json_string(at));
 	return r;

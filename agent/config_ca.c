@@ -5,11 +5,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/config.h"
+#include "agent/spawn.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/err.h"
@@ -37,6 +40,41 @@ static bool has_certificate(const char *text, size_t len)
 		line = next ? next + 1 : NULL;
 	}
 	return false;
+}
+
+/* In a process of its own, as downloads are: what they may open, with all that lies on the way. */
+static int open_as(uid_t uid, gid_t gid, const char *path)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
+		    setresuid(uid, uid, uid) < 0)
+			_exit(0); /* no download will start either, and says why */
+		_exit(open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) < 0 ? errno : 0);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return pid > 0 && WIFEXITED(status) ? -WEXITSTATUS(status) : 0;
+}
+
+static int check_reader(const char *path, struct bl_err *err)
+{
+	uid_t uid;
+	gid_t gid;
+	int r;
+
+	if (geteuid() != 0)
+		return 0;
+	bl_spawn_user(&uid, &gid);
+	r = open_as(uid, gid, path);
+	return r < 0 ? bl_err_config(err,
+				     "'%s' cannot be opened by uid %u, as whom downloads run: %s; "
+				     "let it be "
+				     "readable, and the directories above it open, to all",
+				     path, (unsigned)uid, strerror(-r))
+		     : 0;
 }
 
 /* Fetch processes are not root's. */
@@ -76,5 +114,5 @@ int bl_config_check_ca(const char *path, struct bl_err *err)
 				     "-----BEGIN CERTIFICATE-----; one in DER is converted by "
 				     "openssl x509 -inform der",
 				     path);
-	return 0;
+	return check_reader(path, err);
 }

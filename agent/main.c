@@ -46,6 +46,7 @@ static void settle_process(void)
 	}
 	(void)umask(077);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a limit is an error of the write, as a full disk is */
 	/* Whoever ignores it has its children reaped by the kernel, and waits for them for ever. */
 	(void)signal(SIGCHLD, SIG_DFL);
 }

@@ -45,6 +45,14 @@
 #define MAX_MEMORY (2ULL << 30) /* bytes of data */
 #define PIPE_SIZE  (1024 * 1024)
 
+void bl_spawn_user(uid_t *ret_uid, gid_t *ret_gid)
+{
+	const struct passwd *user = getpwnam(FETCH_USER);
+
+	*ret_uid = user ? user->pw_uid : NOBODY;
+	*ret_gid = user ? user->pw_gid : NOBODY;
+}
+
 int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *job, bool noisy,
 		  struct bl_err *err)
 {
@@ -52,7 +60,6 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *jo
 	const char *path =
 		program ? program : bl_program_find("ballast-fetch", BL_PATH_FETCH, room);
 	auto_fd fd = bl_sys_openat(AT_FDCWD, path, O_PATH, 0);
-	const struct passwd *user = getpwnam(FETCH_USER);
 	struct sock_fprog filter;
 	auto_fd namespace = -1;
 	auto_fd rules = -1;
@@ -83,10 +90,10 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *jo
 	*spawn = (struct bl_spawn){.filter = filter,
 				   .namespace = TAKE_FD(namespace),
 				   .rules = TAKE_FD(rules),
+				   .job = job,
 				   .program = TAKE_FD(fd),
-				   .uid = user ? user->pw_uid : NOBODY,
-				   .gid = user ? user->pw_gid : NOBODY,
 				   .noisy = noisy};
+	bl_spawn_user(&spawn->uid, &spawn->gid);
 	return 0;
 }
 
@@ -191,9 +198,14 @@ static _Noreturn void child(const struct child *from)
 	char *argv[] = {name, verb, NULL};
 	char *envp[] = {NULL};
 
-	/* Root needs no no_new_privs for it; what is open already stays so. */
-	if (spawn->rules >= 0 && bl_sys_landlock_restrict(spawn->rules) < 0)
-		_exit(125);
+	/* Root needs no no_new_privs for it; what is open already stays so. The rules are made anew, for they
+	 * hold what lay at a path then: file roots are mounted later, ca_file is replaced. */
+	if (spawn->rules >= 0) {
+		int rules = bl_confine_build(spawn->program, spawn->job, NULL);
+
+		if (rules < 0 || bl_sys_landlock_restrict(rules) < 0)
+			_exit(125);
+	}
 	if (lay_out(from->input, from->output, from->socket, from->bytes, spawn->program) < 0)
 		_exit(125);
 	(void)setsid();

@@ -24,10 +24,14 @@ struct bl_spawn {
 	uid_t uid;
 	gid_t gid;
 	int namespace; /* our own process namespace, to come back to */
-	int rules; /* what it can open (agent/confine.h); -1 where the kernel has no such rules */
+	int rules; /* a sample of what each can open (agent/confine.h); -1 where the kernel has no such rules */
+	const bl_json *job;	  /* borrowed: the configuration of jobs */
 	struct sock_fprog filter; /* the system calls that it does without */
 	bool noisy; /* its stderr is ours (for people who look for a fault), else /dev/null */
 };
+
+/* As whom fetch processes run. */
+void bl_spawn_user(uid_t *ret_uid, gid_t *ret_gid);
 
 /* Opens the program (NULL: where common/program.h finds it) and finds the user. job: the
  * configuration of jobs. */

@@ -70,7 +70,8 @@ static int seal(void)
 	if (term && setenv("TERM", term, 1) < 0)
 		return -1;
 	signal(SIGPIPE, SIG_IGN);
-#ifndef __SANITIZE_ADDRESS__ /* whose leak check looks into the process itself */
+	signal(SIGXFSZ, SIG_IGN); /* a limit is an error of the write, as a full disk is */
+#ifndef __SANITIZE_ADDRESS__	  /* whose leak check looks into the process itself */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return -1;
 #endif

@@ -39,11 +39,14 @@ void bl_url_done(struct bl_url *url)
 	errno = saved;
 }
 
-/* Where a message may show a URL at all, it ends before the query. */
+/* Where a message may show a URL at all, it ends before the query, and before a password. */
 static int shown_length(const char *text)
 {
+	const char *host = strstr(text, "://");
 	size_t len = strcspn(text, "?#");
 
+	if (memchr(text, '@', len))
+		len = host ? (size_t)(host - text) + 3 : 0;
 	return len > 200 ? 200 : (int)len;
 }
 

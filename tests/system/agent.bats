@@ -627,6 +627,7 @@ $tree"
 		run "$BUILD/ballastd" --socket="$T/agent.sock" --cache-dir="$T/cache" --config="$T/ballastd.json"
 		assert_status 64
 		[[ $output == *"$where"* ]] || fail "$text: $output"
+		refute_output hush
 	done <<-'END'
 		{"lease_grac":"1m"} lease_grac
 		{"lease_grace":"1"} lease_grace
@@ -634,6 +635,9 @@ $tree"
 		{"endpoints":{"hf":"ftp://x"}} endpoints
 		{"endpoints":{"s3":"https://{bucket}.{bucket}.example"}} endpoints
 		{"endpoints":{"hf":"https://hub.example/?a=b"}} endpoints
+		{"endpoints":{"hf":"https://user:hush@hub.example"}} endpoints
+		{"allowed_origins":["https://user:hush@hub.example"]} allowed_origins
+		{"prefetch":[{"tenant":"../b","weights":[]}]} prefetch
 		{"allowed_origins":["https://hub.example/path"]} allowed_origins
 		{"allowed_origins":["https://user@hub.example"]} allowed_origins
 		{"allowed_origins":["https://"]} allowed_origins
@@ -691,7 +695,70 @@ $tree"
 	chmod 644 "$T/roots"
 	ln -s roots "$T/link"
 	jq -n --arg ca "$T/link" '{ca_file: $ca}' >"$T/ballastd.json"
+	local at=$T
+	while [ "$at" != / ]; do chmod o+x "$at"; at=$(dirname "$at"); done
 	start_agent
+}
+
+@test "agent: a ca_file that downloads cannot open, as they are not root's, is found at the start" {
+	stop_agent
+	make_tls
+	open_all() { local at=$T; while [ "$at" != / ]; do chmod o+x "$at"; at=$(dirname "$at"); done; }
+	open_all
+	install -m 0640 "$T/ca.pem" "$T/group.pem"
+	install -d -m 0700 "$T/closed"
+	install -m 0644 "$T/ca.pem" "$T/closed/ca.pem"
+	for what in group.pem closed/ca.pem; do
+		jq -n --arg ca "$T/$what" '{ca_file: $ca}' >"$T/ballastd.json"
+		run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" --cache-dir="$T/cache" --config="$T/ballastd.json"
+		assert_status 64
+		assert_output "'$T/$what' cannot be opened by uid"
+	done
+}
+
+@test "agent: file roots that are mounted later, and a ca_file that is replaced, are what downloads see" {
+	stop_agent
+	make_tls IP:127.0.0.1
+	mkdir "$T/www" "$T/volume"
+	printf one >"$T/www/one"
+	printf two >"$T/www/two"
+	start_origin --tls "$T/tls.pem" "$T/tls.key" "$T/www"
+	local at=$T
+	while [ "$at" != / ]; do chmod o+x "$at"; at=$(dirname "$at"); done
+	agent_config '.allowed_origins += [$o] | .ca_file = $ca | .file_roots = [$r, $s]' --arg o "$ORIGIN" \
+		--arg ca "$T/ca.pem" --arg r "$T/volume" --arg s "$T/later"
+	start_agent
+	put c1 default "$(items "$ORIGIN/one")"
+	expect_code 200
+	cp "$T/ca.pem" "$T/ca.new"
+	mv "$T/ca.new" "$T/ca.pem"
+	new_process
+	put c2 default "$(items "$ORIGIN/two")"
+	expect_code 200
+	mount -t tmpfs -o mode=0755 volume "$T/volume"
+	cp -r "$T/model" "$T/volume/model"
+	cp -r "$T/model" "$T/later"
+	new_process
+	put c3 default "$(items "file://$T/volume/model")"
+	expect_code 200
+	new_process
+	put c4 default "$(items "file://$T/later")"
+	expect_code 200
+	umount "$T/volume"
+}
+
+@test "agent: a limit of the size of files is an error of a write" {
+	stop_agent
+	AGENT_PID=
+	printf '#!/bin/bash\nulimit -S -f 1\nexec %q "$@"\n' "$BUILD/ballastd" >"$T/less"
+	chmod +x "$T/less"
+	mkfifo "$T/to-cat"
+	AGENT=$T/less start_agent
+	new_process
+	put c1 default "$(seq 30 | jq -R '{source: "hf://org/model", mount_location: ("/m/" + .)}' | jq -sc .)"
+	expect_code 500
+	agent GET /healthz
+	expect_code 200
 }
 
 @test "agent: what the configuration lists is fetched without being asked for" {

@@ -313,6 +313,26 @@ SLOW='[{"match": "model", "kind": "slow", "rate": 400000}]'
 	assert_same "$T/model" "$T/out"
 }
 
+@test "pull: a limit of the size of files is an error that is said" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	run bash -c "ulimit -S -f 1; exec \"\$1\" pull --config=\"\$2\" hf://owner/model \"\$3\"" bash \
+		"$BUILD/ballast-fetch" "$T/fetch.json" "$T/out"
+	[ "$status" -gt 0 ] && [ "$status" -lt 128 ] || fail "status $status: $output"
+	assert_output "File too large"
+}
+
+@test "by hand: a password in an URL of the configuration is shown to nobody" {
+	local text
+	for text in https://user:hush@ https://user:hush@host:99999 'https://user:hush@host x' https://user:hush@host; do
+		jq -n --arg t "$text" '{endpoints: {hf: $t}}' >"$T/fetch.json"
+		run fetch plan hf://owner/model
+		[ "$status" -ne 0 ]
+		assert_output "endpoints.hf"
+		refute_output hush
+	done
+}
+
 # A request to the public host, with the credential, is what a misspelt endpoint would lead to.
 @test "by hand: a configuration's unknown key is an error, at every depth" {
 	local change
