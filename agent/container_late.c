@@ -3,7 +3,10 @@
  * A container whose hook has gone before its weights were there: between the container and its
  * late attach (agent/late.h).
  */
+#include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "common/job.h"
+#include "common/sys.h"
 
 static void late_progress(void *data, unsigned long long *done, unsigned long long *total)
 {
@@ -76,6 +80,15 @@ void bl_container_attach_late(struct bl_container *container)
 		bl_late_fail(container->late, container->problem.detail);
 }
 
+/* Who may not enter a mount namespace (setns(2)) must not take over a wait that would never end. */
+static bool may_enter(void)
+{
+	const uint64_t needed = 1ULL << CAP_SYS_ADMIN | 1ULL << CAP_SYS_CHROOT;
+	struct bl_sys_caps caps;
+
+	return bl_sys_capget(&caps) < 0 || (caps.effective & needed) == needed;
+}
+
 int bl_containers_defer(struct bl_container *container, const bl_json *mounts,
 			struct bl_problem *problem)
 {
@@ -90,6 +103,15 @@ int bl_containers_defer(struct bl_container *container, const bl_json *mounts,
 				 "mounts");
 	if (container->late)
 		return 0;
+	if (!may_enter()) {
+		*problem = (struct bl_problem){.status = 403, .class = "forbidden"};
+		(void)snprintf(
+			problem->detail, sizeof(problem->detail),
+			"this agent may not enter containers, so it attaches nothing late: run "
+			"ballastd with CAP_SYS_ADMIN and CAP_SYS_CHROOT, or the hook with "
+			"--on-timeout=fail");
+		return -EPERM;
+	}
 	r = bl_container_begin_late(container, mounts, &err);
 	if (r < 0) {
 		*problem = (struct bl_problem){.status = 400, .class = "request"};

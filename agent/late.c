@@ -43,6 +43,7 @@ struct bl_late {
 
 	bl_json *order; /* for the child, once the trees are there */
 	bool attached;
+	bool told;     /* the log has why the gate cannot be opened */
 	char *failure; /* to be said when the gate is there */
 
 	struct bl_timer again;
@@ -284,7 +285,11 @@ static void child_said(struct bl_late *late, const bl_json *answer, int gate)
 	(void)bl_json_get_string(answer, "error", &error, NULL);
 	(void)bl_json_get_bool(answer, "retry", &retry, NULL);
 	(void)bl_json_get_array(answer, "mounts", &mounts, NULL);
-	if (error && retry) {
+	/* Before its gate is open nobody could tell the shim, and it waits: so it is looked at again. */
+	if (error && (retry || late->gate < 0)) {
+		if (!retry && !late->told)
+			late->owner.over(late->owner.data, error);
+		late->told = !retry;
 		not_yet(late);
 		return;
 	}

@@ -39,6 +39,19 @@ static int check_mount(const struct bl_attach *place, int handle)
 	return r == 0 && strncmp(entry.type, "fuse", 4) == 0 ? -EXDEV : r;
 }
 
+/*
+ * Whether the mount is of the root file system: of a container that has started, a runtime has mounted parts
+ * of it over themselves (linux.readonlyPaths). Then a placeholder is known by what it is.
+ */
+static bool is_of_root(const struct bl_attach *place, const struct bl_mount_entry *entry)
+{
+	struct bl_mount_entry root;
+
+	return place->host_rootfs < 0 &&
+	       bl_mount_table_find(&place->table, place->root_mount, &root) &&
+	       root.major == entry->major && root.minor == entry->minor;
+}
+
 /* A tmpfs of the container that lies on this path, as a directory. */
 static int open_tmpfs(const struct bl_attach *place, const char *path)
 {
@@ -48,7 +61,7 @@ static int open_tmpfs(const struct bl_attach *place, const char *path)
 
 	if (r < 0)
 		return r;
-	if (strcmp(entry.type, "tmpfs") != 0)
+	if (strcmp(entry.type, "tmpfs") != 0 && !is_of_root(place, &entry))
 		return -EXDEV;
 	return bl_sys_openat2(fd, ".", O_PATH | O_DIRECTORY, 0,
 			      BL_RESOLVE_BENEATH | BL_RESOLVE_NO_XDEV);

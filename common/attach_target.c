@@ -351,6 +351,22 @@ static int mount_of(const struct bl_attach *place, int handle, struct bl_mount_e
 	return 0;
 }
 
+/* Whether the host has it too: what is ours in a container never is. 1 or 0. */
+static int is_on_host(const struct bl_attach *place, const struct bl_mount_entry *entry,
+		      struct bl_err *err)
+{
+	struct bl_mount_table host = BL_MOUNT_TABLE_INIT;
+	auto_fd copy = bl_sys_dup(place->host_table);
+	int r = copy < 0 ? bl_err_sys(err, -copy, "keep a handle")
+			 : bl_mount_table_read(copy, &host, err);
+
+	(void)lseek(place->host_table, 0, SEEK_SET);
+	if (r == 0)
+		r = bl_mount_table_has_device(&host, entry->major, entry->minor);
+	bl_mount_table_done(&host);
+	return r;
+}
+
 /* Whether what lies there is what was to be attached: ours, and read-only. */
 static int is_attached(const struct bl_attach *place, const struct bl_attach_item *item, int handle,
 		       struct bl_err *err)
@@ -376,6 +392,10 @@ static int is_attached(const struct bl_attach *place, const struct bl_attach_ite
 		return 1;
 	if (strcmp(entry.source, BL_MOUNT_NAME) != 0)
 		return 0;
+	/* Anybody may call a file system so: a volume is one of the host's. */
+	r = is_on_host(place, &entry, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	/* A late attach goes over a tmpfs of ours, and is done where an overlay of ours is. */
 	return !item->late || strcmp(entry.type, "overlay") == 0;
 }
@@ -399,11 +419,8 @@ static int check_shared(const struct bl_attach *place, int handle, struct bl_err
  */
 static int check_ours(const struct bl_attach *place, int handle, struct bl_err *err)
 {
-	auto_fd copy = -1;
-	struct bl_mount_table host = BL_MOUNT_TABLE_INIT;
 	struct bl_mount_entry entry;
 	uint64_t id = 0;
-	bool foreign;
 	int r = bl_sys_mount_id(handle, "", &id);
 
 	if (r < 0)
@@ -416,13 +433,8 @@ static int check_ours(const struct bl_attach *place, int handle, struct bl_err *
 	if (strcmp(entry.type, "tmpfs") != 0 || strcmp(entry.root, "/") != 0)
 		return bl_err_refuse(err, "it lies on a mount of the container that is no tmpfs of "
 					  "its own");
-	copy = bl_sys_dup(place->host_table);
-	r = copy < 0 ? bl_err_sys(err, -copy, "keep a handle")
-		     : bl_mount_table_read(copy, &host, err);
-	(void)lseek(place->host_table, 0, SEEK_SET);
-	foreign = r == 0 && bl_mount_table_has_device(&host, entry.major, entry.minor);
-	bl_mount_table_done(&host);
-	if (r == 0 && foreign)
+	r = is_on_host(place, &entry, err);
+	if (r == 1)
 		return bl_err_refuse(err, "it lies on a tmpfs of the host: mount a tmpfs of the "
 					  "container's own there, or nothing");
 	return r;
@@ -436,7 +448,7 @@ static int open_target(struct bl_attach *place, struct bl_attach_item *item, str
 	int r;
 
 	if (fd == -EXDEV) {
-		fd = bl_attach_cross(place, item->location, item->ours);
+		fd = bl_attach_cross(place, item->location, item->ours || item->late);
 		/* Another's mount, or our own of an earlier run? */
 		r = fd < 0 || item->ours || item->late ? 1 : is_attached(place, item, fd, err);
 		if (r < 0)

@@ -166,6 +166,17 @@ refused() {
 	refused "another mount of the container"
 }
 
+@test "a volume that is called as our mounts are is a volume" {
+	at /models/a
+	mkdir "$T/volume"
+	mount -t tmpfs -o ro ballast "$T/volume"
+	bundle_set '.mounts += [{destination: "/models/a", type: "bind", source: $s, options: ["bind", "ro"]}]' --arg s "$T/volume"
+	run_container
+	[ "$status" -ne 0 ] || fail "it started with the volume for its weights"
+	assert_output "another mount of the container"
+	umount "$T/volume"
+}
+
 @test "no name is looked up on a volume, whose daemon may be one that never answers" {
 	need_fuse
 	at /vol/models
