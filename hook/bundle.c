@@ -49,6 +49,8 @@ static int read_capabilities(const bl_json *process, struct bl_bundle *ret, stru
 	static const char *const sets[] = {"bounding", "permitted", "inheritable", "ambient",
 					   "effective"};
 	const bl_json *capabilities = NULL;
+	unsigned with_ids = 0; /* how many of the sets have both */
+	bool effective = false;
 	int r = bl_json_get_object(process, "capabilities", &capabilities, err);
 
 	if (r <= 0)
@@ -64,9 +66,13 @@ static int read_capabilities(const bl_json *process, struct bl_bundle *ret, stru
 		}
 		if (holds(set, "SYS_ADMIN") || holds(set, "DAC_READ_SEARCH"))
 			ret->may_remount = true;
-		if (strcmp(sets[i], "effective") == 0)
-			ret->may_set_ids = holds(set, "SETUID") && holds(set, "SETGID");
+		if (!holds(set, "SETUID") || !holds(set, "SETGID"))
+			continue;
+		with_ids++;
+		effective = effective || strcmp(sets[i], "effective") == 0;
 	}
+	/* Who is not root keeps over execve(2) what is ambient alone, and so permitted and inheritable. */
+	ret->may_set_ids = effective && (ret->uid == 0 || with_ids == sizeof(sets) / sizeof(*sets));
 	return 0;
 }
 
@@ -104,6 +110,8 @@ static int read_process(struct bl_bundle *ret, struct bl_err *err)
 	r = bl_json_get_strings(process, "args", &args, err);
 	if (r == 1 && bl_json_first(args))
 		ret->command = bl_json_string(bl_json_first(args));
+	if (r >= 0)
+		r = bl_json_get_string(process, "cwd", &ret->cwd, err);
 	if (r >= 0)
 		r = bl_json_get_strings(process, "env", &env, err);
 	/* As execve(2) and every libc have it where a name stands twice: runtimes keep the last. */

@@ -26,8 +26,9 @@ struct bl_bundle {
 	const char *command; /* args[0], NULL without */
 	uint32_t uid, gid;
 	const char *home; /* HOME of env, NULL without */
+	const char *cwd;  /* NULL without */
 	bool may_remount; /* could undo or evade a plain read-only bind mount */
-	bool may_set_ids; /* CAP_SETUID and CAP_SETGID are effective */
+	bool may_set_ids; /* CAP_SETUID and CAP_SETGID are effective in what is executed */
 };
 
 void bl_bundle_done(struct bl_bundle *bundle);

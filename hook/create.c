@@ -24,6 +24,7 @@
 
 #define SPARE_MS 300
 #define HAND_MS	 5000 /* of the timeout, for handing the waiting over in it */
+#define FIRST_MS 2000 /* for the first word of an agent that can take the waiting over */
 #define FRESH_MS 1000 /* how old a mount table may be */
 
 /* ---- The container and who runs it ---- */
@@ -344,6 +345,13 @@ static int out_of_time(const struct bl_create *create, struct bl_err *err)
 			    own ? BL_KEY_WAIT " a longer timeout" : "the hook a longer --timeout");
 }
 
+static int64_t deadline(const struct bl_create *create)
+{
+	bool soon = create->plan->defer && create->plan->timeout < FIRST_MS;
+
+	return create->started + (soon ? FIRST_MS : create->plan->timeout);
+}
+
 /* The last request is made a little before the deadline, so that its answer comes in time. */
 static int64_t last_request(const struct bl_create *create)
 {
@@ -362,7 +370,7 @@ int bl_create_run(const struct bl_create *create, struct bl_err *err)
 	auto_work work = {0};
 	auto_target target = {.place = BL_ATTACH_INIT};
 	struct bl_agent agent = {.socket = create->options->agent,
-				 .deadline = create->started + plan->timeout,
+				 .deadline = deadline(create),
 				 .meanwhile = open_early,
 				 .data = &target};
 	struct bl_ask ask = {.id = create->state->id,

@@ -262,8 +262,9 @@ static int check_with_shim(const struct bl_plan *plan, const struct bl_bundle *b
 		return bl_err_config(err,
 				     "run_as_user_id: the shim starts as uid %u without "
 				     "CAP_SETUID and CAP_SETGID, so it cannot become uid %u: "
-				     "give the process both, or start it as that user",
-				     bundle->uid, plan->server_uid);
+				     "give the process both%s, or start it as that user",
+				     bundle->uid, plan->server_uid,
+				     bundle->uid ? " (ambient too, since it is not root)" : "");
 	return 0;
 }
 
@@ -320,6 +321,34 @@ static int read_values(const struct bl_annotations *annotations, const struct bl
 	return 0;
 }
 
+/*
+ * A runtime enters the working directory before the shim waits, when only the empty placeholder is there.
+ * Where that would fail nothing is handed over.
+ */
+static int check_directory(const struct bl_annotations *annotations, const struct bl_bundle *bundle,
+			   struct bl_plan *plan, struct bl_err *err)
+{
+	const bl_json *asked = NULL;
+
+	for (size_t i = 0; plan->defer && bundle->cwd && i < plan->weights.count; i++) {
+		const char *location = plan->weights.items[i].mount_location;
+		size_t len = strlen(location);
+
+		if (strncmp(bundle->cwd, location, len) != 0 || bundle->cwd[len] != '/' ||
+		    bundle->cwd[len + 1 + strspn(bundle->cwd + len + 1, "/.")] == '\0')
+			continue;
+		if (plan->wait && bl_json_get(plan->wait, "on_timeout", &asked, NULL) > 0)
+			return bl_err_config(
+				err,
+				"%s: on_timeout: \"defer\" cannot be where process.cwd "
+				"'%.200s' lies in weights: the runtime enters it before they "
+				"are there; let it be '%.200s' and start_command begin with cd",
+				annotations->values[BL_ANNOTATION_WAIT].key, bundle->cwd, location);
+		plan->defer = false;
+	}
+	return 0;
+}
+
 /* HOME counts unless the runtime is known to have made it up. */
 static const char *home_of(const struct bl_plan *plan, const struct bl_bundle *bundle)
 {
@@ -349,6 +378,8 @@ int bl_plan_make(const struct bl_annotations *annotations, const struct bl_bundl
 				       "linux.namespaces have {\"type\":\"mount\"} without a path");
 	if (r == 0)
 		r = read_values(annotations, bundle, options, &plan, err);
+	if (r == 0)
+		r = check_directory(annotations, bundle, &plan, err);
 	if (r < 0)
 		return r;
 	plan.server_uid = server_uid(&plan, bundle);

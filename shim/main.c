@@ -131,6 +131,25 @@ static int check_directory(struct bl_err *err)
 	return bl_err_refuse(err, "the working directory is not inside the container, or is gone");
 }
 
+/*
+ * Weights that come late lie over the directory that the runtime has gone into, where that is theirs: what
+ * this process has is the placeholder beneath, and would be the server's.
+ */
+static int enter_again(struct bl_err *err)
+{
+	auto_free char *cwd = malloc(BL_MAX_PATH + 1);
+	struct stat here;
+	struct stat there;
+
+	if (!cwd)
+		return bl_err_nomem(err);
+	if (!getcwd(cwd, BL_MAX_PATH + 1) || bl_sys_fstatat(AT_FDCWD, ".", &here, 0) < 0 ||
+	    bl_sys_fstatat(AT_FDCWD, cwd, &there, 0) < 0 ||
+	    (here.st_dev == there.st_dev && here.st_ino == there.st_ino))
+		return 0;
+	return chdir(cwd) < 0 ? bl_err_sys(err, errno, "enter '%s' again", cwd) : 0;
+}
+
 /* What a person asks for who has found the program on the host: 1, it was told. */
 static int tell_person(const char *text, struct bl_err *err)
 {
@@ -168,6 +187,8 @@ static int get_ready(struct shim *shim, char *const *image_env, struct bl_err *e
 
 	if (ret >= 0 && (orders->flags & BL_SPEC_FLAG_DEFERRED))
 		ret = bl_gate_wait(BL_BOX_GATE, orders, say, err);
+	if (ret >= 0 && (orders->flags & BL_SPEC_FLAG_DEFERRED))
+		ret = enter_again(err);
 	if (ret >= 0)
 		ret = bl_user_resolve(&shim->user, orders, err);
 	if (ret >= 0)

@@ -74,6 +74,56 @@ let_come() {
 	assert_equal "$(grep -c ' /models/a ' "/proc/$CONTAINER_PID/mountinfo")" 2
 }
 
+@test "late: a server whose working directory is its weights is in them" {
+	late_bundle 'pwd; cat config.json; echo end'
+	bundle_set '.process.cwd = "/models/a"'
+	start_container
+	let_come
+	"$FIXTURES/process.py" line "$T/$CONTAINER.log" '^end$' >/dev/null
+	run cat "$T/$CONTAINER.log"
+	assert_output "/models/a
+$(cat "$T/model/config.json")"
+	# In one of their directories no runtime could start it: that is said, and not tried where it need not be.
+	bundle_set '.process.cwd = "/models/a/tokenizer"'
+	run_container
+	[ "$status" -ne 0 ]
+	assert_output "lies in weights"
+	annotate wait.ballast.dev '{"timeout":"20s"}'
+	run_container
+	assert_status 0
+	assert_output "/models/a/tokenizer"
+}
+
+@test "late: an agent that may not enter containers takes over no waiting" {
+	need setpriv
+	local cap
+	for cap in sys_admin sys_chroot; do
+		stop_agent
+		printf '#!/bin/sh\nexec setpriv --bounding-set -%s --inh-caps -%s %q "$@"\n' "$cap" "$cap" "$BUILD/ballastd" >"$T/less"
+		chmod +x "$T/less"
+		AGENT=$T/less start_agent
+		rm -rf "$T/box"
+		late_bundle 'echo never'
+		[ "$cap" = sys_chroot ] || annotate wait.ballast.dev '{"timeout":"20s","on_timeout":"defer"}'
+		CONTAINER=$(new_id)
+		echo "runc $CONTAINER" >>"$T/containers"
+		run timeout --signal KILL 30 runc --root "$T/runc" run --bundle "$BUNDLE" "$CONTAINER"
+		[ "$status" -ne 0 ] && [ "$status" -ne 137 ] || fail "it waits for ever, or started: $output"
+		refute_output never
+		[ "$cap" = sys_admin ] || assert_output "may not enter containers"
+	done
+}
+
+@test "late: what a runtime has mounted over itself is no hindrance" {
+	late_bundle 'cat /models/a/config.json; echo end'
+	bundle_set '.linux.readonlyPaths += ["/models", "/run"]'
+	start_container
+	let_come
+	"$FIXTURES/process.py" line "$T/$CONTAINER.log" '^end$' >/dev/null
+	run cat "$T/$CONTAINER.log"
+	assert_output "$(cat "$T/model/config.json")"
+}
+
 @test "late: weights that fail are told, and the shim ends with 125" {
 	late_bundle 'echo never'
 	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 2}, {"match": "repos", "kind": "flip"}]'

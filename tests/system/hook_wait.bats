@@ -106,6 +106,18 @@ run_waiting() {
 	assert_output "hand the waiting over"
 }
 
+@test "defer: the shortest time hands over too" {
+	waiting_bundle true
+	annotate docker-server.ballast.dev '{"no_build":true}'
+	annotate wait.ballast.dev '{"timeout":"1ms","on_timeout":"defer"}'
+	use_shim
+	add_hook
+	for _ in {1..8}; do
+		start_container
+		stop_container
+	done
+}
+
 @test "defer, registered under two stages: the placeholders of the first stand" {
 	waiting_bundle true
 	annotate docker-server.ballast.dev '{"no_build":true}'

@@ -18,7 +18,10 @@
 
 #define CAPS                                                                                   \
 	"\"capabilities\":{\"bounding\":[\"CAP_SETUID\",\"CAP_SETGID\"],\"effective\":[\"CAP_" \
-	"SETUID\",\"CAP_SETGID\"]}"
+	"SETUID\",\"CAP_SETGID\"]" MORE_CAPS "}"
+#define MORE_CAPS                                                                               \
+	",\"permitted\":[\"CAP_SETUID\",\"CAP_SETGID\"],\"inheritable\":[\"CAP_SETUID\",\"CAP_" \
+	"SETGID\"],\"ambient\":[\"CAP_SETUID\",\"CAP_SETGID\"]"
 #define MOUNTS "\"linux\":{\"namespaces\":[{\"type\":\"mount\"}]},\"root\":{\"path\":\"rootfs\"}"
 #define WEIGHTS(location) \
 	"[{\\\"source\\\":\\\"hf://o/r\\\",\\\"mount_location\\\":\\\"" location "\\\"}]"
@@ -211,6 +214,58 @@ static void test_no_right_to_set_ids(void **state)
 	done(&made);
 }
 
+/* As Kubernetes and Docker have it for a user that is not root: nothing of it outlives execve(2). */
+static void test_not_root_and_nothing_ambient(void **state)
+{
+	struct made made;
+
+	(void)state;
+	make(&made,
+	     "{\"process\":{\"args\":[" SHIM
+	     "],\"user\":{\"uid\":1000},\"capabilities\":{\"bounding\":["
+	     "\"CAP_SETUID\",\"CAP_SETGID\"],\"permitted\":[\"CAP_SETUID\",\"CAP_SETGID\"],"
+	     "\"effective\":[\"CAP_SETUID\",\"CAP_SETGID\"]}}," MOUNTS
+	     ",\"annotations\":{" SERVER("{\\\"run_as_user_id\\\":2000}") "}}",
+	     NULL);
+	assert_int_equal(made.err.code, BL_EX_CONFIG);
+	assert_non_null(strstr(made.err.msg, "CAP_SETUID and CAP_SETGID"));
+	done(&made);
+}
+
+#define INSIDE(cwd, wait)                                                                  \
+	"{\"process\":{\"args\":[" SHIM "],\"cwd\":\"" cwd "\",\"user\":{\"uid\":0}," CAPS \
+	"}," MOUNTS ",\"annotations\":{\"weights.ballast.dev\":\"" WEIGHTS("/a") "\"" wait "}}"
+
+static void test_directory_in_late_weights(void **state)
+{
+	static const struct {
+		const char *config;
+		int ret;
+		bool defer;
+	} cases[] = {
+		{INSIDE("/", ""), 0, true},
+		{INSIDE("/a", ""), 0, true},
+		{INSIDE("/a/", ""), 0, true},
+		{INSIDE("/ab", ""), 0, true},
+		{INSIDE("/a/b", ""), 0, false},
+		{INSIDE("/a/b", ",\"wait.ballast.dev\":\"{\\\"on_timeout\\\":\\\"fail\\\"}\""), 0,
+		 false},
+		{INSIDE("/a/b", ",\"wait.ballast.dev\":\"{\\\"on_timeout\\\":\\\"defer\\\"}\""),
+		 -EINVAL, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct made made;
+
+		make(&made, cases[i].config, NULL);
+		if (made.ret != cases[i].ret ||
+		    (made.ret == 0 && made.plan.defer != cases[i].defer))
+			fail_msg("%s: %d \"%s\"", cases[i].config, made.ret, made.err.msg);
+		done(&made);
+	}
+}
+
 static void test_null_is_not_set(void **state)
 {
 	struct made made;
@@ -365,6 +420,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_users),
+		cmocka_unit_test(test_not_root_and_nothing_ambient),
+		cmocka_unit_test(test_directory_in_late_weights),
 		cmocka_unit_test(test_null_is_not_set),
 		cmocka_unit_test(test_scopes),
 		cmocka_unit_test(test_waiting),
