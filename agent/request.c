@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
+#include "common/job.h"
 
 #define BROKEN	     (-1) /* in the place of a status: the connection ends without an answer */
 #define JSON_TYPE    "application/json"
@@ -119,11 +120,12 @@ void bl_http_answer(struct bl_request *request, int status, const bl_json *json)
 {
 	bl_buf_done(&request->answer);
 	if (json && (bl_json_write(&request->answer, json, NULL) < 0 ||
-		     bl_buf_puts(&request->answer, "\n", NULL) < 0)) {
-		bl_buf_done(&request->answer);
-		status = 500;
-	}
-	finish(request, status, JSON_TYPE);
+		     bl_buf_puts(&request->answer, "\n", NULL) < 0))
+		bl_http_problem(request, 500, BL_JOB_INTERNAL, "Too large",
+				"the answer would be larger than one may be; ask for a part of it, such "
+				"as GET /v1/containers/ID");
+	else
+		finish(request, status, JSON_TYPE);
 }
 
 void bl_http_problem(struct bl_request *request, int status, const char *class, const char *title,

@@ -59,21 +59,25 @@ static bool is_ours(const char *path)
 	return strcmp(path, BL_BOX_DIR) == 0 || strcmp(path, BL_BOX_SECRETS) == 0;
 }
 
+/* Where one of our own two places is led to by the image, nobody could choose another. */
+static const char *advice(bool ours)
+{
+	return ours ? "take the link that leads there out of the image"
+		    : "choose another directory, such as /models";
+}
+
 /* `resolved` is where it leads. Our own two places are judged by the rest of the rules. */
 static int check_place(const char *resolved, bool ours, struct bl_err *err)
 {
 	for (size_t i = 0; i < sizeof(forbidden_trees) / sizeof(*forbidden_trees); i++)
 		if (is_beneath(resolved, forbidden_trees[i]) && !(ours && is_ours(resolved)))
 			return bl_err_refuse(err,
-					     "nothing may be mounted at or beneath %s; choose "
-					     "another directory, such as /models",
-					     forbidden_trees[i]);
+					     "nothing may be mounted at or beneath %s; %s",
+					     forbidden_trees[i], advice(ours));
 	for (size_t i = 0; i < sizeof(forbidden_places) / sizeof(*forbidden_places); i++)
 		if (strcmp(resolved, forbidden_places[i]) == 0)
-			return bl_err_refuse(err,
-					     "nothing may be mounted on %s; choose another "
-					     "directory, such as /models",
-					     forbidden_places[i]);
+			return bl_err_refuse(err, "nothing may be mounted on %s; %s",
+					     forbidden_places[i], advice(ours));
 	return 0;
 }
 

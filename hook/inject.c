@@ -240,6 +240,9 @@ static int open_tenant(const char *directory, const char *tenant, struct bl_err 
 		return bl_err_set(err, BL_EX_CONFIG, -all, "secrets directory '%s': %s", directory,
 				  strerror(-all));
 	fd = bl_fs_open_beneath(all, tenant, O_PATH | O_DIRECTORY, err);
+	if (fd == -ELOOP || fd == -ENOTDIR)
+		return bl_err_config(err, "'%s/%s' is no directory: a tenant's secrets lie in one",
+				     directory, tenant);
 	if (fd < 0)
 		return fd;
 	if (bl_sys_fstat(fd, &st) < 0 || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))

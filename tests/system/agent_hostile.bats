@@ -362,3 +362,24 @@ raw() {
 	run timeout 120 /usr/bin/python3 "$T/member.py" "$T/agent.sock" "$port"
 	assert_status 0
 }
+
+@test "an answer that would be too large is a problem that says what to ask for" {
+	need_root
+	start_agent
+	local i
+	for i in 1 2 3; do
+		new_process
+		# 900 weights whose locations fill most of a request
+		jq -cn --argjson pid "$PID" --argjson start "$START" '([range(16) | "a" * 240] | join("/")) as $deep |
+			{tenant: "a", pid: $pid, start_time: $start,
+			 weights: [range(900) | {source: "file:///none/\(.)", mount_location: "/m\(.)/\($deep)"}]}' >"$T/body"
+		output=$(curl --silent --unix-socket "$T/agent.sock" -X PUT --data-binary @"$T/body" -w '\n%{http_code}' \
+			"http://agent/v1/containers/c$i?wait=0")
+		[[ ${output##*$'\n'} == [24]* ]] || fail "$output"
+	done
+	agent GET /v1/containers
+	expect_code 500
+	[[ $(answer .detail) == *"ask for a part of it, such as GET /v1/containers/ID"* ]] || fail "$output"
+	run "$BUILD/ballast" status --agent="unix:$T/agent.sock"
+	assert_output "ask for a part of it"
+}

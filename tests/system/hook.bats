@@ -173,6 +173,13 @@ $BUNDLE/rootfs/models/a"
 	assert_output "exit status 64"
 	assert_output "'token' has mode 0644; chmod it to 0600"
 	chmod 600 "$T/secrets/default/token"
+	mv "$T/secrets/default" "$T/secrets/other"
+	ln -s other "$T/secrets/default"
+	run_container
+	assert_output "exit status 64"
+	assert_output "'$T/secrets/default' is no directory"
+	rm "$T/secrets/default"
+	mv "$T/secrets/other" "$T/secrets/default"
 	chmod 775 "$T/secrets/default"
 	run_container
 	assert_output "exit status 77"
