@@ -8,15 +8,16 @@
 #define BL_AGENT_PREFETCH_H
 
 #include "agent/loop.h"
+#include "agent/pulls.h"
 
 struct bl_config;
-struct bl_pulls;
 
 struct bl_prefetch {
 	struct bl_loop *loop;
 	struct bl_pulls *pulls;
 	const struct bl_config *config;
 	struct bl_timer timer;
+	char (*ids)[BL_PULL_ID]; /* of each entry's last pull; NULL before the first look */
 	/* Tells of something worth a line in the log. */
 	void (*tell)(const char *what);
 };
