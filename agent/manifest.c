@@ -111,10 +111,10 @@ static int make_room(struct bl_manifest *manifest, struct bl_err *err)
 	size_t room = manifest->room ? manifest->room * 2 : 16;
 	struct bl_manifest_file *files;
 
-	if (manifest->count < manifest->room)
-		return 0;
 	if (manifest->count >= BL_MAX_FILES)
 		return bl_err_config(err, "more than %d files", BL_MAX_FILES);
+	if (manifest->count < manifest->room)
+		return 0;
 	files = realloc(manifest->files, room * sizeof(*files));
 	if (!files)
 		return bl_err_nomem(err);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache_fixture.h"
 
+#include "common/contract.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -119,6 +121,21 @@ static void refuses_collisions(void **state)
 	assert_ok(cache, bl_manifest_add(&manifest, "a", 1, &digest, NULL, &cache->err));
 	assert_ok(cache, bl_manifest_add(&manifest, "a", 2, &digest, NULL, &cache->err));
 	assert_int_equal(bl_manifest_sort(&manifest, &cache->err), -EINVAL);
+}
+
+static void refuses_one_file_too_many(void **state)
+{
+	struct cache *cache = *state;
+	auto_manifest manifest;
+	char path[16];
+
+	bl_manifest_init(&manifest);
+	for (int i = 0; i < BL_MAX_FILES; i++) {
+		snprintf(path, sizeof(path), "%d", i);
+		assert_ok(cache, bl_manifest_add(&manifest, path, 1, NULL, NULL, &cache->err));
+	}
+	assert_int_equal(bl_manifest_add(&manifest, "x", 1, NULL, NULL, &cache->err), -EINVAL);
+	assert_string_equal(cache->err.msg, "more than 1000000 files");
 }
 
 /* ---- Publishing ---- */
@@ -1080,6 +1097,7 @@ int main(void)
 		WITH_CACHE(manifest_is_canonical),
 		WITH_CACHE(refuses_paths),
 		WITH_CACHE(refuses_collisions),
+		WITH_CACHE(refuses_one_file_too_many),
 		WITH_CACHE(wrong_digest_is_not_published),
 		WITH_CACHE(what_was_digested_early_counts),
 		WITH_CACHE(a_writer_left_is_seen),
