@@ -321,10 +321,11 @@ void bl_http_stop(struct bl_http *http)
 	bl_loop_cancel(&http->breath);
 	http->loop->prepare = NULL;
 	/*
-	 * A suspended connection must not be there when the daemon stops. Who waits gets no answer: a
-	 * broken connection is what a client tries again, and the next agent takes up where this one
-	 * ends.
+	 * A suspended connection must not be there when the daemon stops. Who waits gets no answer, and who asks
+	 * just now is not heard: a broken connection is what a client tries again, and the next agent takes up
+	 * where this one ends.
 	 */
+	http->stopping = true;
 	for (struct bl_client *client = http->clients; client; client = client->next)
 		if (client->request && client->request->waiters)
 			bl_request_break(client->request);

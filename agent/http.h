@@ -106,9 +106,10 @@ struct bl_http {
 	void *data;
 	struct bl_watch engine; /* libmicrohttpd's own epoll descriptor */
 	struct bl_watch local, tcp;
-	bool resumed; /* a request goes on that was held */
-	bool full;    /* the local socket is not watched: too many clients */
-	bool starved; /* neither listening socket is: there was no descriptor for a client */
+	bool stopping; /* nobody is answered any more */
+	bool resumed;  /* a request goes on that was held */
+	bool full;     /* the local socket is not watched: too many clients */
+	bool starved;  /* neither listening socket is: there was no descriptor for a client */
 	struct bl_timer breath; /* until they are watched again */
 	struct bl_client *clients;
 	size_t count, others, tcps; /* others: on the local socket, not root's */

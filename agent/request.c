@@ -332,10 +332,13 @@ enum MHD_Result bl_request_access(void *data, struct MHD_Connection *connection,
 				  size_t *upload_size, void **slot)
 {
 	struct bl_request *request = *slot;
+	struct bl_http *http = data;
 
 	(void)version;
+	if (http->stopping)
+		return MHD_NO;
 	if (!request) {
-		request = begin(data, connection, url, method);
+		request = begin(http, connection, url, method);
 		*slot = request;
 		if (!request)
 			return MHD_NO;

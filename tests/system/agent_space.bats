@@ -536,3 +536,36 @@ sizes_at_gate() {
 	wait_state c1 ready
 	assert_equal "$(find "$T/cache/quarantine" -type f | wc -l)" 0
 }
+
+# Between the signal and the end of the last connection a request may still come.
+@test "faults: who asks while the agent stops is not heard, and the agent stops in good order" {
+	need_faults
+	local asker
+	start_agent
+	stop_agent
+	gate_agent mkdirat:WAIT:12 # 10 of the cache's, one for the socket's directory; then its removal's
+	mkfifo "$T/go"
+	/usr/bin/python3 - "$T/agent.sock" "$T/go" >"$T/asked" 3>&- <<-'END' &
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.connect(sys.argv[1])
+		s.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+		assert b"200 OK" in s.recv(1000)
+		print("heard", flush=True)
+		open(sys.argv[2]).read()
+		s.sendall(b"POST /v1/cache/gc HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+		print("asked", flush=True)
+		print(len(s.recv(1000)), flush=True)
+	END
+	asker=$!
+	"$FIXTURES/process.py" line "$T/asked" heard >/dev/null
+	kill -TERM "$AGENT_PID"
+	exec 9>"$T/gate"
+	: >"$T/go"
+	"$FIXTURES/process.py" line "$T/asked" asked >/dev/null
+	exec 9>&-
+	wait "$asker"
+	"$FIXTURES/process.py" wait "$AGENT_PID"
+	assert_equal "$(tail -n 1 "$T/asked")" 0
+	[[ $(cat "$T/agent.log") != *Fatal* ]] || fail "$(cat "$T/agent.log")"
+}
