@@ -13,6 +13,8 @@
 #include "common/err.h"
 #include "common/json.h"
 
+#define CREDENTIAL_ROOM (6UL * BL_MAX_SECRET + 64) /* bytes of it, escaped, and of its key */
+
 /* The object without its last brace, and without credentials. */
 static int write_rest(const struct bl_work *work, const char *revision, struct bl_buf *text,
 		      struct bl_err *err)
@@ -82,12 +84,12 @@ int bl_work_input(const struct bl_work *work, const char *revision, struct bl_bu
 		  struct bl_err *err)
 {
 	auto_buf credential = BL_BUF_INIT(BL_MAX_SECRET);
-	auto_buf rest = BL_BUF_INIT(BL_WORK_INPUT_MAX / 2);
+	auto_buf rest = BL_BUF_INIT(BL_WORK_INPUT_MAX - CREDENTIAL_ROOM);
 	const char *key;
 	int r = write_rest(work, revision, &rest, err);
 
 	/* All the room at once: growing would leave copies of the secret behind. */
-	if (r == 0 && (!bl_buf_reserve(input, rest.len + 6UL * BL_MAX_SECRET + 64, err) ||
+	if (r == 0 && (!bl_buf_reserve(input, rest.len + CREDENTIAL_ROOM, err) ||
 		       !bl_buf_reserve(&credential, BL_MAX_SECRET, err)))
 		r = -ENOMEM;
 	if (r == 0)

@@ -10,7 +10,7 @@ struct bl_buf;
 struct bl_err;
 struct bl_work;
 
-#define BL_WORK_INPUT_MAX (4 * 1024 * 1024)
+#define BL_WORK_INPUT_MAX (8 * 1024 * 1024) /* an item of a request, the configuration, a secret */
 
 /*
  * Fills the empty buffer. revision: the pin, or NULL. The secret is copied nowhere but into the

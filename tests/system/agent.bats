@@ -277,6 +277,20 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	stop_agent
 }
 
+@test "agent: an item may have as many and as long patterns as there may be" {
+	/usr/bin/python3 - "$PID" "$START" >"$T/body" <<-'END'
+		import json, sys
+		def long(count, letter):
+		    return [str(i).rjust(1024, letter) for i in range(count)]
+		print(json.dumps({"tenant": "default", "pid": int(sys.argv[1]), "start_time": int(sys.argv[2]),
+		    "weights": [{"source": "hf://org/model", "mount_location": "/m",
+		                 "allow_patterns": long(1023, "x") + ["*.json"], "ignore_patterns": long(1024, "y")}]}))
+	END
+	curl --silent --show-error --unix-socket "$T/agent.sock" --request PUT --data-binary "@$T/body" \
+		"http://agent/v1/containers/c1?wait=60" >"$T/answer"
+	assert_equal "$(jq -r .state "$T/answer")" ready
+}
+
 @test "agent: started where SIGCHLD is ignored it sees its downloads end all the same" {
 	stop_agent
 	printf '#!/usr/bin/python3\nimport os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nos.execv("%s", sys.argv)\n' \
