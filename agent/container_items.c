@@ -48,8 +48,11 @@ int bl_container_put_lease(struct bl_container *container, struct bl_err *err)
 	return r;
 }
 
+/* The first item's failure is the container's; what follows of the others is told to nobody. */
 static void fail_container(struct bl_container *container, const struct bl_problem *problem)
 {
+	if (container->state == BL_CONTAINER_FAILED)
+		return;
 	container->state = BL_CONTAINER_FAILED;
 	container->problem = *problem;
 	bl_container_tell(container, problem->detail);

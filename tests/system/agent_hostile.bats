@@ -365,21 +365,35 @@ raw() {
 
 @test "an answer that would be too large is a problem that says what to ask for" {
 	need_root
-	start_agent
 	local i
+	make_model "$T/model"
+	chmod 755 "$T"
+	chmod o+x "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR/.."
+	agent_config '.file_roots = [$root]' --arg root "$T/model"
+	start_agent
 	for i in 1 2 3; do
 		new_process
 		# 900 weights whose locations fill most of a request
-		jq -cn --argjson pid "$PID" --argjson start "$START" '([range(16) | "a" * 240] | join("/")) as $deep |
+		jq -cn --argjson pid "$PID" --argjson start "$START" --arg source "file://$T/model" '
+			([range(16) | "a" * 240] | join("/")) as $deep |
 			{tenant: "a", pid: $pid, start_time: $start,
-			 weights: [range(900) | {source: "file:///none/\(.)", mount_location: "/m\(.)/\($deep)"}]}' >"$T/body"
+			 weights: [range(900) | {source: $source, mount_location: "/m\(.)/\($deep)"}]}' >"$T/body"
 		output=$(curl --silent --unix-socket "$T/agent.sock" -X PUT --data-binary @"$T/body" -w '\n%{http_code}' \
-			"http://agent/v1/containers/c$i?wait=0")
-		[[ ${output##*$'\n'} == [24]* ]] || fail "$output"
+			"http://agent/v1/containers/c$i?wait=60")
+		assert_equal "${output##*$'\n'}" 200
 	done
 	agent GET /v1/containers
 	expect_code 500
 	[[ $(answer .detail) == *"ask for a part of it, such as GET /v1/containers/ID"* ]] || fail "$output"
 	run "$BUILD/ballast" status --agent="unix:$T/agent.sock"
 	assert_output "ask for a part of it"
+}
+
+@test "a container whose weights all fail is told of once" {
+	need_root
+	start_agent
+	new_process
+	put c1 default "$(jq -cn '[range(20) | {source: "file:///none/\(.)", mount_location: "/m\(.)"}]')"
+	expect_code 403
+	assert_equal "$(grep -c 'container=c1 .*state=failed' "$T/agent.log")" 1
 }
