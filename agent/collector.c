@@ -259,9 +259,10 @@ static void scrub_blind(struct bl_collector *collector)
 {
 	char line[160];
 
-	(void)snprintf(line, sizeof(line),
-		       "the scrub could not read a directory of blobs: %s; look at the cache's disk",
-		       strerror(-collector->scrub.failed));
+	(void)snprintf(
+		line, sizeof(line),
+		"the scrub could not read a directory of blobs: %s; look at the cache's disk",
+		strerror(-collector->scrub.failed));
 	collector->tell(line);
 }
 

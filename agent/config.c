@@ -149,7 +149,8 @@ static int take_endpoints(struct bl_config *config, const bl_json *value, struct
 	for (const bl_json *at = bl_json_first(value); at; at = bl_json_next(at))
 		if (!is_http_url(bl_json_string(at)) || !is_base(bl_json_string(at)) ||
 		    has_user(bl_json_string(at)))
-			return bl_err_config(err, "%s: expected an http or https URL, without a name "
+			return bl_err_config(err,
+					     "%s: expected an http or https URL, without a name "
 					     "or password",
 					     bl_json_key(at));
 	(void)config;

@@ -49,10 +49,13 @@ static int open_as(uid_t uid, gid_t gid, const char *path)
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		int fd;
+
 		if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
 		    setresuid(uid, uid, uid) < 0)
 			_exit(0); /* no download will start either, and says why */
-		_exit(open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) < 0 ? errno : 0);
+		fd = bl_sys_openat(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+		_exit(fd < 0 ? -fd : 0);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

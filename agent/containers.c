@@ -283,10 +283,12 @@ static int check_request(const struct bl_container_request *request, struct bl_p
 	const char *what = NULL;
 
 	if (!bl_container_is_id(request->id))
-		what = "the container's id must be letters, digits and any of _.-+,:@, at most 255, "
+		what = "the container's id must be letters, digits and any of _.-+,:@, at most "
+		       "255, "
 		       "and begin with no dot";
 	else if (!bl_weights_is_tenant(request->tenant))
-		what = "tenant must be letters and digits, and any of _.- between them, at most 253";
+		what = "tenant must be letters and digits, and any of _.- between them, at most "
+		       "253";
 	else if (request->pid < 1)
 		what = "pid must be a process's number";
 	if (!what)

@@ -121,9 +121,10 @@ void bl_http_answer(struct bl_request *request, int status, const bl_json *json)
 	bl_buf_done(&request->answer);
 	if (json && (bl_json_write(&request->answer, json, NULL) < 0 ||
 		     bl_buf_puts(&request->answer, "\n", NULL) < 0))
-		bl_http_problem(request, 500, BL_JOB_INTERNAL, "Too large",
-				"the answer would be larger than one may be; ask for a part of it, such "
-				"as GET /v1/containers/ID");
+		bl_http_problem(
+			request, 500, BL_JOB_INTERNAL, "Too large",
+			"the answer would be larger than one may be; ask for a part of it, such "
+			"as GET /v1/containers/ID");
 	else
 		finish(request, status, JSON_TYPE);
 }

@@ -6,12 +6,14 @@
 #include "common/contract.h"
 #include "common/err.h"
 
-#define MAX_VALUES (BL_MAX_API_ANSWER / 8) /* JSON values of an answer: of trees there may be thousands */
+#define MAX_VALUES \
+	(BL_MAX_API_ANSWER / 8) /* JSON values of an answer: of trees there may be thousands */
 
 static int open_node(const char *address, int64_t patience_ms, struct bl_agent *ret,
 		     struct bl_err *err)
 {
-	struct bl_agent agent = {.deadline = bl_agent_now() + patience_ms, .max_values = MAX_VALUES};
+	struct bl_agent agent = {.deadline = bl_agent_now() + patience_ms,
+				 .max_values = MAX_VALUES};
 	int r = bl_agent_parse_address(address ? address : BL_PATH_SOCKET, &agent.socket, err);
 
 	if (r < 0)

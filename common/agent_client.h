@@ -36,8 +36,8 @@ struct bl_agent {
 	int64_t deadline;	       /* on bl_agent_now()'s clock */
 	int watch[BL_AGENT_WATCH_MAX]; /* borrowed: give up at once when one is readable (pidfds) */
 	size_t watch_count;
-	size_t max_values;	       /* of an answer's JSON; 0: BL_MAX_JSON_VALUES */
-	bool contacted; /* a request was taken: a broken connection is tried again */
+	size_t max_values; /* of an answer's JSON; 0: BL_MAX_JSON_VALUES */
+	bool contacted;	   /* a request was taken: a broken connection is tried again */
 	/* Called once, between a request and its answer: what can be done while the agent works. */
 	void (*meanwhile)(void *data);
 	void *data;

@@ -71,8 +71,7 @@ static int check_place(const char *resolved, bool ours, struct bl_err *err)
 {
 	for (size_t i = 0; i < sizeof(forbidden_trees) / sizeof(*forbidden_trees); i++)
 		if (is_beneath(resolved, forbidden_trees[i]) && !(ours && is_ours(resolved)))
-			return bl_err_refuse(err,
-					     "nothing may be mounted at or beneath %s; %s",
+			return bl_err_refuse(err, "nothing may be mounted at or beneath %s; %s",
 					     forbidden_trees[i], advice(ours));
 	for (size_t i = 0; i < sizeof(forbidden_places) / sizeof(*forbidden_places); i++)
 		if (strcmp(resolved, forbidden_places[i]) == 0)

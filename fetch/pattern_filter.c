@@ -204,8 +204,8 @@ static size_t tell_list(char *to, size_t size, const char *key, const struct bl_
 
 	to[0] = '\0';
 	for (size_t i = 0; i < n && i < PATTERNS_TOLD && at < size; i++)
-		at += (size_t)snprintf(to + at, size - at, "%s\"%s\" matches %zu",
-				       i ? ", " : key, told(list[i].text).text, list[i].matched);
+		at += (size_t)snprintf(to + at, size - at, "%s\"%s\" matches %zu", i ? ", " : key,
+				       told(list[i].text).text, list[i].matched);
 	if (n > PATTERNS_TOLD && at < size)
 		at += (size_t)snprintf(to + at, size - at, ", and %zu more", n - PATTERNS_TOLD);
 	return at;

@@ -245,13 +245,14 @@ static void a_long_pattern_is_told_as_cut(void **state)
 
 	(void)state;
 	assert_int_equal(bl_pattern_filter_init(&filter, allow, NULL, &err), 0);
-	judge(&filter, "a/x-00001-of-00004.quantised.safetensors", false, "no allow pattern matches");
+	judge(&filter, "a/x-00001-of-00004.quantised.safetensors", false,
+	      "no allow pattern matches");
 	assert_int_equal(bl_pattern_filter_check(&filter, &err), -ENOENT);
-	assert_string_equal(err.msg,
-			    "the patterns leave nothing of the source's 1 files; allow_patterns: "
-			    "\"*-00001-of-00004.quantis...\" matches 0; '*' does not cross '/': put "
-			    "\"**/\" before \"*-00001-of-00004.quantis...\" for files in "
-			    "subdirectories (1 of them)");
+	assert_string_equal(
+		err.msg, "the patterns leave nothing of the source's 1 files; allow_patterns: "
+			 "\"*-00001-of-00004.quantis...\" matches 0; '*' does not cross '/': put "
+			 "\"**/\" before \"*-00001-of-00004.quantis...\" for files in "
+			 "subdirectories (1 of them)");
 }
 
 static void a_thousand_patterns_fit_a_message(void **state)
