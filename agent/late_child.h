@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define BL_LATE_MESSAGE (4 * 1024 * 1024) /* bytes of an order */
+#define BL_LATE_MESSAGE (16 * 1024 * 1024) /* bytes of an order: what a hook hands over, and a path for each */
 #define BL_LATE_ANSWER	(128 * 1024)	  /* bytes of an answer */
 
 /* Receives one message without waiting; its descriptor, if any, goes to *ret_fd. Bytes, or <= 0. */

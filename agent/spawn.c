@@ -44,6 +44,7 @@
 #define MAX_FILES  1024
 #define MAX_MEMORY (2ULL << 30) /* bytes of data */
 #define PIPE_SIZE  (1024 * 1024)
+#define OOM_SCORE  "500" /* of 1000, proc(5) */
 
 void bl_spawn_user(uid_t *ret_uid, gid_t *ret_gid)
 {
@@ -185,6 +186,15 @@ static int lay_out(int input, int output, int socket_fd, int bytes, int program)
 							 : bl_sys_close_from((unsigned)count);
 }
 
+/* Where memory runs out a download goes before servers do, and before the agent: it can begin again. */
+static void be_the_first_to_go(void)
+{
+	auto_fd fd = bl_sys_openat(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY, 0);
+
+	if (fd >= 0)
+		(void)bl_sys_write_all(fd, OOM_SCORE, strlen(OOM_SCORE));
+}
+
 struct child {
 	const struct bl_spawn *spawn;
 	int input, output, socket, bytes;
@@ -198,6 +208,7 @@ static _Noreturn void child(const struct child *from)
 	char *argv[] = {name, verb, NULL};
 	char *envp[] = {NULL};
 
+	be_the_first_to_go();
 	/* Root needs no no_new_privs for it; what is open already stays so. The rules are made anew, for they
 	 * hold what lay at a path then: file roots are mounted later, ca_file is replaced. */
 	if (spawn->rules >= 0) {

@@ -578,6 +578,7 @@ $tree"
 	assert_equal "$(awk '/^Cap(Inh|Prm|Eff|Bnd|Amb):/ {print $2}' "/proc/$fetch/status" | sort -u)" 0000000000000000
 	assert_equal "$(awk '/^NoNewPrivs:/ {print $2}' "/proc/$fetch/status")" 1
 	assert_equal "$(awk '/^Groups:/ {print NF}' "/proc/$fetch/status")" 1
+	assert_equal "$(cat "/proc/$fetch/oom_score_adj")" 500
 	assert_equal "$(tr -d '\0' <"/proc/$fetch/environ" | wc -c)" 0
 	assert_equal "$(tr '\0' ' ' <"/proc/$fetch/cmdline")" "ballast-fetch job "
 	assert_equal "$(awk '/Max core file size/ {print $5, $6}' "/proc/$fetch/limits")" "0 0"
