@@ -10,10 +10,14 @@
 #include "agent/cachedir.h"
 #include "agent/manifest.h"
 #include "agent/partial.h"
+#include "agent/ref.h"
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "common/fs.h"
 #include "common/sys.h"
+
+#define REFS_MOST  4096			  /* refs without a tree that a tenant keeps, ... */
+#define REFS_BYTES (256ULL * 1024 * 1024) /* ... and bytes of them */
 
 /* What a walk through the cache needs at every step. */
 struct sweep {
@@ -258,6 +262,14 @@ static void sweep_quarantine(struct sweep *sweep)
 	}
 }
 
+static void sweep_refs(struct sweep *sweep)
+{
+	static const struct bl_ref_bound bound = {REFS_MOST, REFS_BYTES};
+	struct bl_err found;
+
+	note(sweep, bl_ref_trim(sweep->dirs, &bound, &sweep->result->leftovers, &found), &found);
+}
+
 /* ---- Measuring ---- */
 
 static int measure_in(DIR *dir, uint64_t *bytes)
@@ -335,6 +347,7 @@ int bl_gc_collect(struct bl_cachedir *dirs, const struct bl_gc_options *options,
 		/* Manifests last: an orphan says which blobs a damaged tree had. */
 		sweep_blobs(&sweep);
 		sweep_manifests(&sweep);
+		sweep_refs(&sweep);
 	}
 	if (sweep.options->quarantine_before > 0)
 		sweep_quarantine(&sweep);

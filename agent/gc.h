@@ -30,7 +30,7 @@ struct bl_gc_size {
 
 /* Times are unix seconds: what was last changed before them goes; 0: nothing, INT64_MAX: all. */
 struct bl_gc_options {
-	int64_t orphans_before;	   /* blobs that no tree has, manifests without one */
+	int64_t orphans_before; /* blobs that no tree has, manifests without one, refs beyond a bound */
 	int64_t partials_before;   /* downloads that nobody has open */
 	int64_t quarantine_before; /* what was put into quarantine/ */
 	const bool *stop;	   /* as in struct bl_digest_pace; may be NULL */

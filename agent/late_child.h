@@ -15,8 +15,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define BL_LATE_MESSAGE (16 * 1024 * 1024) /* bytes of an order: what a hook hands over, and a path for each */
-#define BL_LATE_ANSWER	(128 * 1024)	  /* bytes of an answer */
+#define BL_LATE_MESSAGE \
+	(16 * 1024 * 1024) /* bytes of an order: what a hook hands over, and a path for each */
+#define BL_LATE_ANSWER (128 * 1024) /* bytes of an answer */
 
 /* Receives one message without waiting; its descriptor, if any, goes to *ret_fd. Bytes, or <= 0. */
 ssize_t bl_late_receive(int socket_fd, char *text, size_t size, int *ret_fd);

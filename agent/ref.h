@@ -68,6 +68,15 @@ int bl_ref_remove_stale(struct bl_cachedir *dirs, const char *name, const struct
 typedef int bl_ref_fn(void *context, const struct bl_ref *ref, struct bl_err *err);
 int bl_ref_each(struct bl_cachedir *dirs, bl_ref_fn *found, void *context, struct bl_err *err);
 
+/* How many refs without a tree, and how many bytes of them, a tenant keeps: the latest. */
+struct bl_ref_bound {
+	uint64_t count, bytes;
+};
+
+/* Removes what is beyond the bound, and adds to *removed how many that were. A worker's. */
+int bl_ref_trim(struct bl_cachedir *dirs, const struct bl_ref_bound *bound, uint64_t *removed,
+		struct bl_err *err);
+
 enum bl_ref_authority {
 	BL_REF_NONE,  /* ask the origin, and refuse where it cannot be asked */
 	BL_REF_GRACE, /* ask the origin; where it is out of reach, this still holds */

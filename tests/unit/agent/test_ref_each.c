@@ -3,13 +3,21 @@
 
 #define REFS 3
 
-static void give_ref(struct cache *cache, unsigned number, const struct bl_digest *tree)
+static void give_ref_of(struct cache *cache, const char *tenant, unsigned number,
+			const struct bl_digest *tree)
 {
-	struct bl_ref ref = {
-		.tenant = (char *)"one", .source = (char *)"hf://o/r", .manifest = *tree};
+	struct bl_ref ref = {.tenant = (char *)tenant,
+			     .source = (char *)"hf://o/r",
+			     .manifest = *tree,
+			     .resolved_at = number};
 
 	snprintf(ref.name, sizeof(ref.name), "%064u", number);
 	assert_ok(cache, bl_ref_save(bl_store_dirs(cache->store), &ref, NULL, &cache->err));
+}
+
+static void give_ref(struct cache *cache, unsigned number, const struct bl_digest *tree)
+{
+	give_ref_of(cache, "one", number, tree);
 }
 
 static void put_file(const struct cache *cache, const char *name)
@@ -111,6 +119,55 @@ static void a_tree_that_came_back_keeps_its_refs(void **state)
 	assert_int_equal(entries_in(cache, "refs"), 1);
 }
 
+static bool has_ref(const struct cache *cache, unsigned number)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/refs/%064u.json", cache->path, number);
+	return access(path, F_OK) == 0;
+}
+
+static void each_tenant_keeps_its_latest_without_a_tree(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_cachedir *dirs = bl_store_dirs(cache->store);
+	struct bl_ref_bound bound = {3, 1 << 20};
+	struct bl_digest gone = digest_of("m");
+	struct bl_digest tree;
+	uint64_t removed = 0;
+
+	assert_ok(cache, publish_tree(cache->store, files, 1, &tree, &cache->err));
+	give_ref(cache, 1, &tree);
+	for (unsigned i = 2; i <= 6; i++)
+		give_ref(cache, i, &gone);
+	for (unsigned i = 7; i <= 9; i++)
+		give_ref_of(cache, "two", i, &gone);
+	assert_ok(cache, bl_ref_trim(dirs, &bound, &removed, &cache->err));
+	assert_int_equal(removed, 2);
+	for (unsigned i = 1; i <= 9; i++)
+		assert_int_equal(has_ref(cache, i), i != 2 && i != 3);
+	/* One file of a cache is larger than that. */
+	bound.bytes = 100;
+	assert_ok(cache, bl_ref_trim(dirs, &bound, &removed, &cache->err));
+	assert_int_equal(removed, 8);
+	assert_int_equal(entries_in(cache, "refs"), 1);
+	assert_true(has_ref(cache, 1));
+}
+
+static void within_the_bound_nothing_is_removed(void **state)
+{
+	struct cache *cache = *state;
+	const struct bl_ref_bound bound = {3, 1 << 20};
+	struct bl_digest gone = digest_of("m");
+	uint64_t removed = 0;
+
+	for (unsigned i = 1; i <= 3; i++)
+		give_ref(cache, i, &gone);
+	assert_ok(cache, bl_ref_trim(bl_store_dirs(cache->store), &bound, &removed, &cache->err));
+	assert_int_equal(removed, 0);
+	assert_int_equal(entries_in(cache, "refs"), 3);
+}
+
 #define WITH_CACHE(test) cmocka_unit_test_setup_teardown(test, cache_setup, cache_teardown)
 
 int main(void)
@@ -120,6 +177,8 @@ int main(void)
 		WITH_CACHE(a_failure_is_the_last_call),
 		WITH_CACHE(a_tree_that_is_removed_takes_its_own_refs_with_it),
 		WITH_CACHE(a_tree_that_came_back_keeps_its_refs),
+		WITH_CACHE(each_tenant_keeps_its_latest_without_a_tree),
+		WITH_CACHE(within_the_bound_nothing_is_removed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
