@@ -97,6 +97,9 @@ say() {
 		for line; do
 			[ "$line" != rw ] || line="mount $(attach /models/a rw) /models/a"
 			[ "$line" != ro ] || line="mount $(attach /models/a) /models/a"
+			# On the right file system, but another file of it; and the other way round.
+			[ "$line" != other-file ] || line="mount $(attach /models/a | awk '{print $1, $2 + 1}') /models/a"
+			[ "$line" != other-device ] || line="mount $(attach /models/a | awk '{print $1 + 1, $2}') /models/a"
 			say "$line"
 		done
 		end_background
@@ -110,6 +113,8 @@ say() {
 	check_refused "mount '/models/a': it is not read-only" rw ready
 	check_refused "mount '/models/a': what is there is not what the agent mounted" \
 		"mount 1 1 /models/a" ready
+	check_refused "mount '/models/a': what is there is not what the agent mounted" other-file ready
+	check_refused "mount '/models/a': what is there is not what the agent mounted" other-device ready
 	check_refused "mount '/models/a': the agent is ready without it" ready
 	check_refused "mount '/models': the agent mounted what nobody asked for" ro "mount 1 1 /models"
 	check_refused "the agent said something that is not understood" "mount all of it"
