@@ -58,6 +58,19 @@ ALL='["CAP_SYS_ADMIN","CAP_DAC_READ_SEARCH","CAP_DAC_OVERRIDE","CAP_CHOWN","CAP_
 	assert_output "open_by_handle_at: held"
 }
 
+@test "a superblock of its own is as tight as a bind; --allow-exec leaves out noexec alone" {
+	bundle_capabilities CAP_SYS_ADMIN
+	bundle_args grep " /models/a " /proc/self/mountinfo
+	run_container
+	assert_status 0
+	assert_output "/models/a ro,nosuid,nodev,noexec,relatime - overlay ballast ro"
+	bundle_set 'del(.hooks)'
+	add_hook createRuntime --allow-exec
+	run_container
+	assert_status 0
+	assert_output "/models/a ro,nosuid,nodev,relatime - overlay ballast ro"
+}
+
 @test "after the umount the empty directory of the image is what is left" {
 	bundle_set '.process.capabilities |= with_entries(.value = $caps)' --argjson caps "$ALL"
 	bundle_args sh -c 'umount /models/a && ls -A /models/a | wc -l && echo x >/models/a/x && cat /models/a/x'

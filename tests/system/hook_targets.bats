@@ -522,7 +522,7 @@ while True:
 			grep -q " $R/.* ro," "/proc/$(cat "$T/box.pid")/mountinfo"
 		else
 			refused=$((refused + 1))
-			! grep -q " $R/.* ro," "/proc/$(cat "$T/box.pid")/mountinfo"
+			! grep " $R/.* ro," "/proc/$(cat "$T/box.pid")/mountinfo" || fail "refused, and mounted"
 		fi
 		kill -KILL "$(cat "$T/box.pid")"
 	done
