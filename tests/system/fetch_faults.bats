@@ -218,6 +218,10 @@ refuses() {
 
 @test "a link whose own promise disagrees with the listing" {
 	refuses '[{"match": "/resolve/.*model", "kind": "headers", "headers": {"X-Linked-Size": "1"}}]' 75 "another version"
+	refuses "$(jq -cn '[{match: "/resolve/.*model", kind: "headers", headers: {"X-Repo-Commit": ("0" * 40)}}]')" 75 \
+		"another version"
+	refuses "$(jq -cn '[{match: "/resolve/.*model", kind: "headers", headers: {"X-Linked-Etag": ("\"" + "0" * 64 + "\"")}}]')" \
+		75 "other content"
 }
 
 # lacks_descriptors NTH: what is said where a file cannot be published; a connection that cannot be taken
