@@ -328,8 +328,18 @@ alone_status() {
 	echo $! >>"$T/pids"
 	STATE=$(hook_state x $!)
 	start_fake
-	answer /models/a "$T/trees/../trees/a"
-	alone_status 70 malformed
+	local path change
+	for path in "$T/trees/../trees/a" "$T/trees/./a" "$T/trees//a" "$T/trees/a/" trees/a ''; do
+		answer /models/a "$path"
+		alone_status 70 "without a plain mount_location and path"
+	done
+	answer /models/a "$T/trees/a"
+	cp "$T/answer" "$T/good"
+	for change in '.empty = "empty"' '.empty += "/../empty"' '.empty = 1' '.environment = {"": "x"}' \
+		'.environment = {"A=B": "x"}' '.environment = {A: 1}' '.environment = []'; do
+		jq "$change" "$T/good" >"$T/answer"
+		alone_status 70 "malformed: e"
+	done
 	answer /models/b "$T/trees/a"
 	alone_status 70 "not asked for"
 	answer

@@ -84,6 +84,10 @@ static void done(struct made *made)
 	"\"io.kubernetes.cri.sandbox-namespace\":\"team\",\"io.kubernetes.cri.container-name\":" \
 	"\"web\""
 
+#define IN_NAMESPACE(name)                                                             \
+	"\"io.kubernetes.cri.sandbox-id\":\"s\",\"io.kubernetes.cri.container-type\":" \
+	"\"container\",\"io.kubernetes.cri.sandbox-namespace\":\"" name "\""
+
 /* What is refused, with which status, and a part of the message. */
 static void test_refused(void **state)
 {
@@ -154,6 +158,12 @@ static void test_refused(void **state)
 		{"\"x\"", 0,
 		 "\"io.kubernetes.cri.sandbox-id\":\"s\",\"weights.ballast.dev\":\"[]\"", 77,
 		 "container-type"},
+		{"\"x\"", 0, IN_NAMESPACE("..") ",\"weights.ballast.dev\":\"[]\"", 77,
+		 "no namespace"},
+		{"\"x\"", 0, IN_NAMESPACE("a/b") ",\"weights.ballast.dev\":\"[]\"", 77,
+		 "no namespace"},
+		{"\"x\"", 0, IN_NAMESPACE("") ",\"weights.ballast.dev\":\"[]\"", 77,
+		 "no namespace"},
 	};
 
 	(void)state;
@@ -355,6 +365,8 @@ static void test_superblock(void **state)
 		{"{\"capabilities\":{\"bounding\":[\"cap_sys_admin\"]}}", true},
 		{"{\"capabilities\":{\"bounding\":[\"sys_admin\"]}}", true},
 		{"{\"capabilities\":{\"bounding\":[],\"permitted\":[\"CAP_SYS_ADMIN\"]}}", true},
+		{"{\"capabilities\":{\"bounding\":[],\"inheritable\":[\"CAP_SYS_ADMIN\"]}}", true},
+		{"{\"capabilities\":{\"bounding\":[],\"effective\":[\"CAP_SYS_ADMIN\"]}}", true},
 		{"{\"capabilities\":{\"bounding\":[],\"ambient\":[\"CAP_DAC_READ_SEARCH\"]}}",
 		 true},
 		{"{\"capabilities\":{\"bounding\":[\"CAP_CHOWN\",\"CAP_DAC_READ_SEARCH\"]}}", true},
