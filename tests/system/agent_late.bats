@@ -30,7 +30,8 @@ let_come() {
 }
 
 @test "late: the weights come, the shim starts the server with them, read-only" {
-	late_bundle 'sha256sum /models/a/model.safetensors /models/b/config.json; touch /models/a/x; echo end'
+	late_bundle 'sha256sum /models/a/model.safetensors /models/b/config.json; touch /models/a/x
+		grep " /models/a " /proc/self/mountinfo | tail -n 1; echo end'
 	start_container
 	agent GET /v1/containers
 	assert_equal "$(answer '.containers[0].state')" pending
@@ -41,8 +42,20 @@ let_come() {
 	assert_output "$(sha256sum <"$T/model/model.safetensors" | cut -d' ' -f1)  /models/a/model.safetensors"
 	assert_output "$(sha256sum <"$T/model/config.json" | cut -d' ' -f1)  /models/b/config.json"
 	assert_output "Read-only file system"
+	assert_output "/models/a ro,nosuid,nodev,noexec,relatime"
 	grep -q "attached late" "$T/agent.log"
 	assert_equal "$(mount_table)" "$before"
+}
+
+@test "late: --allow-exec leaves noexec out, and nothing else" {
+	late_bundle 'grep " /models/a " /proc/self/mountinfo | tail -n 1; echo end'
+	bundle_set 'del(.hooks)'
+	add_hook createRuntime --allow-exec
+	start_container
+	let_come
+	"$FIXTURES/process.py" line "$T/$CONTAINER.log" '^end$' >/dev/null
+	run cat "$T/$CONTAINER.log"
+	assert_output "/models/a ro,nosuid,nodev,relatime"
 }
 
 @test "late: with CAP_SYS_ADMIN the weights are a read-only superblock" {
