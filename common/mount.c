@@ -88,9 +88,9 @@ static void layer_path(char *to, size_t size, int fd)
 static int overlay_of(int tree, int empty, bool exec, struct bl_err *err)
 {
 	auto_fd fs = bl_sys_fsopen("overlay");
-	auto_fd mount = -1;
 	char layer[2][32];
 	char lower[80];
+	int mount;
 	int r;
 
 	if (fs < 0)
@@ -106,10 +106,7 @@ static int overlay_of(int tree, int empty, bool exec, struct bl_err *err)
 	if (r < 0)
 		return bl_mount_err(err, -r, "fsconfig overlay");
 	mount = bl_sys_fsmount(fs, (unsigned)attributes(exec));
-	if (mount < 0)
-		return bl_mount_err(err, -mount, "fsmount overlay");
-	r = bl_sys_mount_setattr(mount, attributes(exec), 0, false);
-	return r < 0 ? bl_mount_err(err, -r, "mount_setattr") : TAKE_FD(mount);
+	return mount < 0 ? bl_mount_err(err, -mount, "fsmount overlay") : mount;
 }
 
 /* The directory part of an absolute path of the agent. */
