@@ -129,6 +129,15 @@ evil_all() {
 	put c2 team-b "$(items bt://evil/good)"
 	expect_code 422
 	assert_output "no bt identity token"
+	# Nor what a credential was named for, though it says that none was wanted.
+	add_secret team-a hf token-a
+	new_process
+	put c3 team-a "$(items hf://evil/good '{"auth_secret_name": "hf"}')"
+	expect_code 200
+	new_process
+	put c4 team-b "$(items hf://evil/good '{"auth_secret_name": "hf"}')"
+	expect_code 422
+	assert_output "secret 'hf' is not on this node"
 }
 
 # ---- Clients

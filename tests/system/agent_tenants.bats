@@ -9,7 +9,8 @@ setup() {
 	use_test_dir
 	make_model "$T/model"
 	start_hub --repo org/model="$T/model" --repo org/gated="$T/model" --repo org/private="$T/model" \
-		--gated org/gated=token-a --gated org/gated=token-b --private org/private=token-a --token token-c
+		--gated org/gated=token-a --gated org/gated=token-b --private org/private=token-a --token token-c \
+		--renamed org/old=org/gated
 	agent_config
 	start_agent
 	add_secret team-a hf token-a
@@ -64,6 +65,32 @@ restart_with() {
 	assert_equal "$(ls "$(answer '.weights[0].path')")" README.md
 	# Nor where the card is the largest of what is asked for.
 	put_as team-c "$(items hf://org/gated '{"auth_secret_name": "hf", "allow_patterns": ["README.md", "tokenizer/*"]}')"
+	expect_code 403
+}
+
+@test "tenants: who names another credential does not wait for the answer to the first one" {
+	add_secret team-a other token-c
+	origin_control "$HUB" faults '[{"match": "/api/", "kind": "hold", "times": 1}]'
+	new_process
+	curl --silent --unix-socket "$T/agent.sock" --request PUT \
+		--data "$(body team-a "$(items hf://org/gated '{"auth_secret_name": "other"}')")" \
+		--output "$T/answer.other" "http://agent/v1/containers/other?wait=60" 3>&- &
+	first=$!
+	origin_control "$HUB" "wait?reached=1"
+	put_as team-a "$GATED"
+	expect_code 200
+	origin_control "$HUB" release
+	wait "$first"
+	assert_equal "$(jq -r .status "$T/answer.other")" 403
+}
+
+@test "tenants: that a gated repository was renamed, which anybody is told, opens nothing of it" {
+	local old
+	# Of small files the bytes themselves are asked for.
+	old=$(items hf://org/old '{"auth_secret_name": "hf", "allow_patterns": ["*.safetensors"]}')
+	put_as team-a "$old"
+	expect_code 200
+	put_as team-c "$old"
 	expect_code 403
 }
 
@@ -232,6 +259,26 @@ restart_with() {
 	expect_code 403
 	as "$group" POST /v1/pulls "$(jq -cn --argjson w "$(items hf://org/model)" '{tenant: "team-g", weights: $w}')"
 	expect_code 202
+	# Its own pull it may see and end; another tenant's is none to it.
+	local own other
+	own=$(answer .id)
+	agent POST /v1/pulls "$(jq -cn --argjson w "$(items hf://org/model)" '{tenant: "team-a", weights: $w}')"
+	expect_code 202
+	other=$(answer .id)
+	for method in GET DELETE; do
+		as "$group" "$method" "/v1/pulls/$other"
+		expect_code 404
+	done
+	agent GET "/v1/pulls/$other?wait=60"
+	assert_equal "$(answer .state)" ready
+	as "$group" GET "/v1/pulls/$own"
+	expect_code 200
+	as "$group" DELETE "/v1/pulls/$own"
+	expect_code 204
+	# As usermod -aG makes somebody a member: by a group beside the own one.
+	output=$(setpriv --reuid 65534 --regid 54321 --groups "$group" curl --silent --unix-socket "$T/agent.sock" \
+		--output /dev/null --write-out '%{http_code}' http://agent/v1/containers)
+	assert_equal "$output" 200
 	# Another user is kept out by the socket's mode.
 	as 54321 GET /v1/containers
 	expect_code 000
