@@ -678,6 +678,15 @@ $tree"
 	stop_agent
 	start_agent --socket="$T/cache/agent.sock"
 	stop_agent
+	# A lock that others may open is one that they may keep.
+	rm -f "$T/run/agent.sock.lock"
+	install -m 644 /dev/null "$T/run/agent.sock.lock"
+	run timeout 20 "$BUILD/ballastd" --socket="$T/run/agent.sock" --cache-dir="$T/cache" --config="$T/ballastd.json"
+	assert_status 77
+	assert_output "'$T/run/agent.sock.lock' is not ours alone: remove it"
+	install -m 600 -o 65534 /dev/null "$T/run/agent.sock.lock"
+	run timeout 20 "$BUILD/ballastd" --socket="$T/run/agent.sock" --cache-dir="$T/cache" --config="$T/ballastd.json"
+	assert_status 77
 }
 
 @test "agent: a ca_file that cannot be of use is found at the start" {

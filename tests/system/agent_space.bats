@@ -209,6 +209,23 @@ trees() {
 	done
 }
 
+@test "damage: where a filesystem has no links, what is spoilt is not copied into a tree" {
+	need_faults
+	local blob tree
+	AGENT=$FAULTS/ballastd
+	BL_FAULT=linkat:EPERM start_agent
+	start_container c1 1
+	expect_code 200
+	blob=$(sha256sum <"$T/model1/model.safetensors" | cut -c1-64)
+	damage "$T/cache/blobs/sha256/${blob:0:2}/$blob"
+	new_process
+	put c2 default "$(items hf://org/m1 '{"allow_patterns": ["*.safetensors"]}')"
+	expect_code 200
+	tree=$(answer '.weights[0].path')
+	cmp "$T/model1/model.safetensors" "$tree/model.safetensors"
+	assert_equal "$(find "$T/cache/quarantine" -type f | wc -l)" 1
+}
+
 @test "crash: killed at each labelled point, the agent starts again and the container gets its weights" {
 	need_faults
 	local label labels n=0
