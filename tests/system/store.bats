@@ -75,11 +75,22 @@ labels() {
 }
 
 @test "whatever a loss of power leaves of what was not synced, a visible name is whole" {
-	local seed
+	local seed rule
 	for ((seed = 1; seed <= ROUNDS; seed++)); do
 		run "$DRIVER" replay "$CACHE/r$seed" "$seed" $((LESS > 1 ? 0 : 2))
 		assert_status 0
 	done
+	# Where files are copied into a tree, since there are no links, or none any more; and where a sync fails,
+	# and the next one, which has nothing left to write, does not.
+	for rule in linkat:EPERM linkat:EMLINK fdatasync:EIO:2; do
+		BL_FAULT=$rule run "$DRIVER" replay "$CACHE/r-$rule" 1 0
+		assert_status 0
+	done
+}
+
+@test "a tree whose maker died before its name was synced is durable once a container has it" {
+	run "$DRIVER" found "$CACHE/f"
+	assert_status 0
 }
 
 @test "what is leased is never evicted: 100,000 starts against evictions" {
