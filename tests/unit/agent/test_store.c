@@ -331,7 +331,8 @@ static void a_spoilt_journal_counts_up_to_there(void **state)
 	bl_partial_close(&partial);
 	fd = open(name, O_WRONLY);
 	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, "x", 1, 32), 1); /* in the second record */
+	assert_int_equal(pwrite(fd, "\x15", 1, 32),
+			 1); /* in the second record, which seems to begin at 21 */
 	assert_ok(cache, bl_partial_open(dirs, "k", 100, &partial, &cache->err));
 	assert_int_equal(bl_partial_have(partial), 10);
 	/* What is noted now stands where the spoilt record stood. */
@@ -339,6 +340,40 @@ static void a_spoilt_journal_counts_up_to_there(void **state)
 	bl_partial_close(&partial);
 	assert_ok(cache, bl_partial_open(dirs, "k", 100, &partial, &cache->err));
 	assert_int_equal(partial->have.at[1].from, 40);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	char bytes[4096];
+	auto_fd in = open(from, O_RDONLY);
+	auto_fd out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	ssize_t n = read(in, bytes, sizeof(bytes));
+
+	assert_true(n > 0 && write(out, bytes, (size_t)n) == n);
+}
+
+/* As a disk may give a new file what was another's after a loss of power. */
+static void a_journal_of_another_download_counts_for_nothing(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_cachedir *dirs = bl_store_dirs(cache->store);
+	const struct bl_range range = {0, 10};
+	auto_partial partial = NULL;
+	auto_partial other = NULL;
+	char from[256];
+	char to[256];
+
+	assert_ok(cache, bl_partial_open(dirs, "k", 100, &partial, &cache->err));
+	assert_ok(cache, bl_partial_note(partial, &range, 1, &cache->err));
+	assert_ok(cache, bl_partial_open(dirs, "k", 100, &other, &cache->err));
+	snprintf(from, sizeof(from), "%s/partial/%s.ranges", cache->path, partial->name);
+	snprintf(to, sizeof(to), "%s/partial/%s.ranges", cache->path, other->name);
+	copy_file(from, to);
+	bl_partial_discard(&partial);
+	bl_partial_close(&other);
+	assert_ok(cache, bl_partial_open(dirs, "k", 100, &partial, &cache->err));
+	assert_false(partial->is_new);
+	assert_int_equal(bl_partial_have(partial), 0);
 }
 
 static void a_published_inode_is_never_handed_out(void **state)
@@ -485,6 +520,33 @@ static void a_planted_file_is_found_before_use(void **state)
 	fd = open(file, O_WRONLY | O_CREAT, 0444);
 	assert_true(fd >= 0);
 	assert_int_equal(bl_store_tree_use(cache->store, &name, &cache->err), -EBADMSG);
+}
+
+/* One digit of a digest is another: still a manifest, but not the one that the tree is named by. */
+static void a_spoilt_manifest_is_found_before_use(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_digest name;
+	char hex[BL_DIGEST_HEX];
+	char text[1024] = "";
+	char path[256];
+	const char *at;
+	auto_fd fd = -1;
+
+	assert_ok(cache, publish_tree(cache->store, small, 4, &name, &cache->err));
+	assert_ok(cache, bl_store_tree_use(cache->store, &name, &cache->err));
+	bl_digest_to_hex(&name, hex);
+	snprintf(path, sizeof(path), "%s/manifests/%s.json", cache->path, hex);
+	assert_int_equal(chmod(path, 0600), 0);
+	fd = open(path, O_RDWR);
+	assert_true(pread(fd, text, sizeof(text) - 1, 0) > 0);
+	at = strstr(text, "\"sha256\":\"");
+	assert_non_null(at);
+	at += strlen("\"sha256\":\"");
+	assert_int_equal(pwrite(fd, *at == 'a' ? "b" : "a", 1, at - text), 1);
+	assert_int_equal(bl_store_tree_use(cache->store, &name, &cache->err), -EBADMSG);
+	assert_ok(cache, publish_tree(cache->store, small, 4, &name, &cache->err));
+	assert_ok(cache, bl_store_tree_use(cache->store, &name, &cache->err));
 }
 
 static void flip_a_bit(const char *path)
@@ -1105,6 +1167,7 @@ int main(void)
 		WITH_CACHE(a_planted_blob_is_quarantined),
 		WITH_CACHE(a_download_is_resumed),
 		WITH_CACHE(a_spoilt_journal_counts_up_to_there),
+		WITH_CACHE(a_journal_of_another_download_counts_for_nothing),
 		WITH_CACHE(a_published_inode_is_never_handed_out),
 		WITH_CACHE(two_agents_are_refused),
 		WITH_CACHE(foreign_things_are_refused),
@@ -1112,6 +1175,7 @@ int main(void)
 		WITH_CACHE(a_directory_in_use_is_refused),
 		WITH_CACHE(a_truncated_file_is_found_before_use),
 		WITH_CACHE(a_planted_file_is_found_before_use),
+		WITH_CACHE(a_spoilt_manifest_is_found_before_use),
 		WITH_CACHE(the_scrub_finds_a_flipped_bit),
 		WITH_CACHE(the_scrub_goes_on_behind_what_it_cannot_read),
 		WITH_CACHE(verify_finds_a_flipped_bit),
