@@ -193,6 +193,8 @@ refuses() {
 
 @test "a redirect loop ends" {
 	refuses "[{\"match\": \"/resolve/\", \"kind\": \"redirect\", \"to\": \"$HUB/owner/model/resolve/main/config.json\"}]" 75 "redirects"
+	# Ten of them each for the first look and for the files, not more.
+	[ "$(origin_stats "$HUB" '[.requests | to_entries[] | select(.key | test("/resolve/")) | .value] | add')" -le 60 ]
 }
 
 @test "redirects elsewhere are refused: http, userinfo, other schemes, addresses" {

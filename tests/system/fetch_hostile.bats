@@ -40,6 +40,14 @@ range() {
 	printf '%b' "$4" >"$T/raw/$1+"
 }
 
+# all NAME STATUS TEXT ANSWER: the answer to the request for all of it, where the server knows no ranges.
+all() {
+	row "$1" "$2" "$3"
+	row "plain/$1" "$2" "$3"
+	printf 'HTTP/1.1 200 OK\nContent-Length: 1000\nETag: "v1"\n\nx' >"$T/raw/$1"
+	printf '%b' "$4" >"$T/raw/$1+"
+}
+
 # h2 NAME STATUS TEXT FRAMES
 h2() {
 	row "$1" "$2" "$3"
@@ -147,6 +155,16 @@ floods_and_chunks() {
 	range error-flood 77 'may not be read' 'HTTP/1.1 403 No\n\n@REPEAT@\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'
 }
 
+without_ranges() {
+	local body head='HTTP/1.1 200 OK\nETag: "v1"\n'
+	body=$(printf 'x%.0s' {1..1000})
+	all all-chunks 0 '' "${head}Transfer-Encoding: chunked\n\n3e8\n$body\n0\n\n"
+	# All of what was listed, and then some: another file.
+	all all-longer 75 'more than the range' "${head}Transfer-Encoding: chunked\n\n3e8\n$body\n@PIECE@1\nx\n0\n\n"
+	all all-shorter 75 'before its length' "${head}Transfer-Encoding: chunked\n\n1\nx\n0\n\n"
+	all all-another 75 'changed' "HTTP/1.1 200 OK\nETag: \"v2\"\nContent-Length: 1000\n\n$body"
+}
+
 first_looks() {
 	first empty 0 '' 'HTTP/1.1 416 No\nContent-Range: bytes */0\nContent-Length: 0\n\n'
 	first empty-not 75 'how long' 'HTTP/1.1 416 No\nContent-Range: bytes */x\nContent-Length: 0\n\n'
@@ -178,10 +196,12 @@ http_2() {
 @test "answers that no honest origin gives: one line that says so, in bounded time, and no file" {
 	heads_of_ranges
 	floods_and_chunks
+	without_ranges
 	first_looks
 	http_2
 	try_rows
-	for name in whole plain/whole hints pieces plain/pieces http-1.0 closed plain/closed chunks chunks-long trailer-flood; do
+	for name in whole plain/whole hints pieces plain/pieces http-1.0 closed plain/closed chunks chunks-long trailer-flood \
+		all-chunks plain/all-chunks; do
 		[ "$(stat -c %s "$T/out/$name/file")" -eq 1000 ]
 	done
 	[ "$(stat -c %s "$T/out/empty/file")" -eq 0 ]
