@@ -155,6 +155,13 @@ $BUNDLE/rootfs/models/a"
 	add_secret default big "$(head -c 70000 /dev/zero | tr '\0' x)"
 	run_container
 	assert_output "'big' has more than 65536 bytes, and is no secret"
+	ln -s ../other/big "$T/secrets/default/link"
+	add_secret other big "of another"
+	annotate secrets.ballast.dev '["link"]'
+	run_container
+	assert_output "exit status 64"
+	assert_output "'link': *ymbolic link" # as the C library says it
+	annotate secrets.ballast.dev '["big"]'
 	add_secret default big hush
 	chmod g+w "$T/secrets/default/big"
 	run_container
