@@ -49,6 +49,14 @@ precreate() {
 	assert_equal "$(jq -c .process.capabilities.effective "$T/out")" '["CAP_SETUID","CAP_SETGID","CAP_CHOWN"]'
 	assert_equal "$(jq -c .process.capabilities.permitted "$T/out")" '["CAP_SETUID","CAP_SETGID","CAP_CHOWN"]'
 	assert_equal "$(jq -c .process.capabilities.bounding "$T/out")" "$(jq -c .process.capabilities.bounding "$BUNDLE/config.json")"
+	# Of Docker's what the shim needs, and no more.
+	bundle_set '.process.capabilities = {bounding: ($caps + ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"])}' --argjson caps "$DOCKER_CAPABILITIES"
+	precreate
+	for set in effective permitted; do
+		assert_equal "$(jq -c ".process.capabilities.$set | sort" "$T/out")" \
+			'["CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_SETGID","CAP_SETPCAP","CAP_SETUID"]'
+	done
+	assert_equal "$(jq -c '.process.capabilities | [.inheritable, .ambient]' "$T/out")" '[null,null]'
 }
 
 @test "the same user: nothing but the shim" {
