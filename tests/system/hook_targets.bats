@@ -273,6 +273,25 @@ process_with() {
 	assert_status 0
 }
 
+@test "a mount that the container gets while the hook waits is seen" {
+	local hook
+	at /models/a
+	mkdir -p "$R/models/a/cache"
+	answer_pending
+	process_with 'mount --bind "$1" "$1"'
+	hook_alone >"$T/said" 2>&1 3>&- &
+	hook=$!
+	# The next request, the third, comes a second later: what was looked at before the first is old.
+	until [ "$(grep -c PUT "$T/requests")" -ge 2 ]; do :; done
+	nsenter --target "$(cat "$T/box.pid")" --mount mount -t tmpfs tmpfs "$R/models/a/cache"
+	answer /models/a "$T/trees/a"
+	status=0
+	wait "$hook" || status=$?
+	output=$(cat "$T/said")
+	assert_status 64
+	assert_output "would hide the container's own mount '/models/a/cache'"
+}
+
 @test "runc's rootfsPropagation: nothing of ours reaches the host" {
 	at /models/a cat /models/a/model
 	local propagation mounts
