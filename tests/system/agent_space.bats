@@ -207,6 +207,15 @@ trees() {
 		diff -r "$T/model$i" "$tree"
 		assert_equal "$(stat -c %u%a "$tree/config.json")" 0444
 	done
+	# Nor what others may write, or a directory that they may.
+	for i in config.json tokenizer .; do
+		chmod a+w "$tree/$i"
+		start_container "mode-$i" 3
+		expect_code 200
+		tree=$(answer '.weights[0].path')
+		diff -r "$T/model3" "$tree"
+		assert_equal "$(stat -c %a "$tree" "$tree/tokenizer" "$tree/config.json" | xargs)" "555 555 444"
+	done
 }
 
 @test "damage: where a filesystem has no links, what is spoilt is not copied into a tree" {

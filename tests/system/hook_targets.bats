@@ -177,6 +177,17 @@ refused() {
 	umount "$T/volume"
 }
 
+@test "the weights' own tree, mounted there by the bundle, is taken for ours only where it is read-only" {
+	at /models/a cat /models/a/model
+	mkdir -p "$R/models/a"
+	bundle_set '.mounts += [{destination: "/models/a", type: "bind", source: $s, options: ["rbind", "rw"]}]' --arg s "$T/trees/a"
+	refused "another mount of the container"
+	bundle_set '.mounts[-1].options = ["rbind", "ro"]'
+	run_container
+	assert_status 0
+	assert_output "weights of a"
+}
+
 @test "no name is looked up on a volume, whose daemon may be one that never answers" {
 	need_fuse
 	at /vol/models
