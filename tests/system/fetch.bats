@@ -381,6 +381,11 @@ SLOW='[{"match": "model", "kind": "slow", "rate": 400000}]'
 	run fetch plan "file://$T/model"
 	assert_status 77
 	assert_output "file_roots"
+	# a name that only begins as a root does
+	mkdir "$T/root-of-another"
+	run fetch plan "file://$T/root-of-another"
+	assert_status 77
+	assert_output "lies in no directory that the operator allows"
 	# what a pull keeps for the next one is no file of the source
 	mv "$T/out" "$T/root/pulled"
 	run fetch plan "file://$T/root/pulled"

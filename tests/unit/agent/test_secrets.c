@@ -106,6 +106,7 @@ static void nothing_of_another_can_be_named(void **state)
 static void a_file_that_others_may_read_or_that_is_none_is_refused(void **state)
 {
 	auto_buf text = BL_BUF_INIT(64);
+	auto_buf other = BL_BUF_INIT(64);
 	char link[128];
 	struct bl_err err = {0};
 
@@ -131,6 +132,17 @@ static void a_file_that_others_may_read_or_that_is_none_is_refused(void **state)
 	put("team-a/long", "0123456789012345678901234567890123456789012345678901234567890123456789",
 	    0600);
 	assert_true(read_secret("team-a", "long", &text, &err) < 0);
+	/* What ends a text early. */
+	put("team-a/nul", "hf_", 0600);
+	snprintf(link, sizeof(link), "%s/team-a/nul", base);
+	assert_int_equal(truncate(link, 8), 0);
+	assert_true(read_secret("team-a", "nul", &other, &err) < 0);
+	assert_non_null(strstr(err.msg, "holds a NUL byte"));
+	/* A directory that others may change. */
+	snprintf(link, sizeof(link), "%s/team-b", base);
+	assert_int_equal(chmod(link, 0770), 0);
+	assert_true(read_secret("team-b", "token", &other, &err) < 0);
+	assert_non_null(strstr(err.msg, "0750"));
 	/* What is missing says where it belongs. */
 	assert_true(read_secret("team-a", "missing", &text, &err) < 0);
 	assert_non_null(strstr(err.msg, "team-a/missing"));
