@@ -53,7 +53,7 @@ static int allow(int rules, const char *path, struct bl_err *err)
 	return r < 0 ? bl_err_sys(err, -r, "landlock: '%s'", path) : 0;
 }
 
-int bl_confine_build(int program, const bl_json *job, struct bl_err *err)
+int bl_confine_build(int program, const bl_json *job, bool files, struct bl_err *err)
 {
 	auto_fd rules = bl_sys_landlock_create(HANDLED);
 	const bl_json *roots = NULL;
@@ -72,7 +72,7 @@ int bl_confine_build(int program, const bl_json *job, struct bl_err *err)
 		r = allow(rules, readable[i], err);
 	if (r == 0 && bl_json_get_string(job, "ca_file", &ca_file, NULL) > 0)
 		r = allow(rules, ca_file, err);
-	if (bl_json_get_array(job, "file_roots", &roots, NULL) > 0)
+	if (files && bl_json_get_array(job, "file_roots", &roots, NULL) > 0)
 		for (const bl_json *at = bl_json_first(roots); r == 0 && at; at = bl_json_next(at))
 			r = allow(rules, bl_json_string(at), err);
 	return r < 0 ? r : TAKE_FD(rules);

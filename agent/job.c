@@ -396,7 +396,7 @@ static void process_gone(struct bl_watch *watch, uint32_t events)
 
 /* ---- Start ---- */
 
-int bl_job_start(struct bl_loop *loop, const struct bl_spawn *spawn, struct bl_buf *input,
+int bl_job_start(struct bl_loop *loop, const struct bl_spawn *spawn, bool files, struct bl_buf *input,
 		 const struct bl_job_events *events, void *data, struct bl_job **ret,
 		 struct bl_err *err)
 {
@@ -417,7 +417,7 @@ int bl_job_start(struct bl_loop *loop, const struct bl_spawn *spawn, struct bl_b
 	job->answers_end = &job->answers;
 	job->rate_at = bl_loop_now();
 	bl_manifest_init(&job->manifest);
-	r = bl_spawn_start(spawn, &job->process, err);
+	r = bl_spawn_start(spawn, files, &job->process, err);
 	if (r == 0)
 		r = bl_loop_watch(loop, &job->exit, job->process.pidfd, EPOLLIN, process_gone, job,
 				  err);

@@ -82,7 +82,7 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *jo
 	namespace = bl_sys_openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY, 0);
 	if (namespace < 0)
 		return bl_err_sys(err, -namespace, "open '/proc/self/ns/pid'");
-	rules = bl_confine_build(fd, job, err);
+	rules = bl_confine_build(fd, job, false, err);
 	if (rules < 0 && rules != -EOPNOTSUPP)
 		return rules;
 	r = bl_filter_build(&filter, err);
@@ -198,6 +198,7 @@ static void be_the_first_to_go(void)
 struct child {
 	const struct bl_spawn *spawn;
 	int input, output, socket, bytes;
+	bool files;
 };
 
 static _Noreturn void child(const struct child *from)
@@ -212,7 +213,7 @@ static _Noreturn void child(const struct child *from)
 	/* Root needs no no_new_privs for it; what is open already stays so. The rules are made anew, for they
 	 * hold what lay at a path then: file roots are mounted later, ca_file is replaced. */
 	if (spawn->rules >= 0) {
-		int rules = bl_confine_build(spawn->program, spawn->job, NULL);
+		int rules = bl_confine_build(spawn->program, spawn->job, from->files, NULL);
 
 		if (rules < 0 || bl_sys_landlock_restrict(rules) < 0)
 			_exit(125);
@@ -259,7 +260,8 @@ static pid_t start(const struct bl_spawn *spawn, const struct child *from)
 	return r < 0 ? r : pid;
 }
 
-int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct bl_err *err)
+int bl_spawn_start(const struct bl_spawn *spawn, bool files, struct bl_process *ret,
+		   struct bl_err *err)
 {
 	int input[2] = {-1, -1};
 	int sockets[2] = {-1, -1};
@@ -286,7 +288,7 @@ int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct 
 	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0 || fcntl(our_socket, F_SETFL, O_NONBLOCK) < 0)
 		return bl_err_sys(err, errno, "fcntl");
 	pid = start(spawn, &(struct child){spawn, theirs, spawn->noisy ? STDERR_FILENO : quiet,
-					   their_socket, their_bytes});
+					   their_socket, their_bytes, files});
 	if (pid < 0)
 		return bl_err_sys(err, -pid, "start the fetch process");
 	*ret = (struct bl_process){.pid = pid,

@@ -48,7 +48,8 @@ struct bl_process {
 	int bytes;  /* our end of its descriptor 4, a pipe */
 };
 
-/* Starts `program job`. The descriptors in *ret are the caller's. */
-int bl_spawn_start(const struct bl_spawn *spawn, struct bl_process *ret, struct bl_err *err);
+/* Starts `program job`; files: it may open the file roots. The descriptors in *ret are the caller's. */
+int bl_spawn_start(const struct bl_spawn *spawn, bool files, struct bl_process *ret,
+		   struct bl_err *err);
 
 #endif

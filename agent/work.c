@@ -157,8 +157,9 @@ static int start_job(struct bl_work *work, struct bl_err *err)
 		revision = work->ref.revision;
 	r = bl_work_input(work, revision, &input, err);
 	if (r == 0)
-		r = bl_job_start(works->loop, works->spawn, &input, &job_events, work, &work->job,
-				 err);
+		r = bl_job_start(works->loop, works->spawn,
+				 bl_work_item(work)->source.scheme == BL_SCHEME_FILE, &input,
+				 &job_events, work, &work->job, err);
 	if (input.data)
 		explicit_bzero(input.data, input.cap);
 	if (r < 0)

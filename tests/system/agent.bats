@@ -771,6 +771,17 @@ $tree"
 	umount "$T/volume"
 }
 
+@test "agent: a file root that hangs holds up its own downloads alone" {
+	need_fuse
+	stop_agent
+	mkdir "$T/volume"
+	agent_config '.file_roots = [$r]' --arg r "$T/volume/models"
+	start_agent
+	spawn volume "$FIXTURES/fuse.py" "$T/volume"
+	put c1 default "$(items hf://org/model)"
+	expect_code 200
+}
+
 @test "agent: a limit of the size of files is an error of a write" {
 	stop_agent
 	AGENT_PID=
