@@ -22,6 +22,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -189,9 +190,13 @@ static int lay_out(int input, int output, int socket_fd, int bytes, int program)
 /* Where memory runs out a download goes before servers do, and before the agent: it can begin again. */
 static void be_the_first_to_go(void)
 {
-	auto_fd fd = bl_sys_openat(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY, 0);
+	auto_fd fd = bl_sys_openat(AT_FDCWD, "/proc/self/oom_score_adj", O_RDWR, 0);
+	char text[16];
+	ssize_t n = fd < 0 ? fd : bl_sys_read(fd, text, sizeof(text) - 1);
 
-	if (fd >= 0)
+	text[n > 0 ? n : 0] = '\0';
+	/* In a Pod the agent may be more of a candidate than that, and so is what it starts. */
+	if (n > 0 && strtol(text, NULL, 10) < strtol(OOM_SCORE, NULL, 10))
 		(void)bl_sys_write_all(fd, OOM_SCORE, strlen(OOM_SCORE));
 }
 

@@ -771,6 +771,18 @@ $tree"
 	umount "$T/volume"
 }
 
+@test "agent: an agent that is itself among the first to go for want of memory has downloads that are so, too" {
+	stop_agent
+	AGENT_PID=
+	printf '#!/bin/bash\necho 900 >/proc/self/oom_score_adj\nexec %q "$@"\n' "$BUILD/ballastd" >"$T/more"
+	chmod +x "$T/more"
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold"}]'
+	AGENT=$T/more start_agent
+	put c1 default "$MODEL" 0
+	origin_control "$CDN" 'wait?reached=1'
+	assert_equal "$(cat "/proc/$(pgrep -P "$AGENT_PID" -x ballast-fetch)/oom_score_adj")" 900
+}
+
 @test "agent: a file root that hangs holds up its own downloads alone" {
 	need_fuse
 	stop_agent
