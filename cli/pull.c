@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ballast pull: weights onto this node before anybody needs them, through the agent. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "common/human.h"
@@ -88,19 +90,27 @@ static void print_result(const bl_json *answer)
 }
 
 static volatile sig_atomic_t stopped_by;
+static int stopping[2] = {-1, -1}; /* a pipe: what waits is told by a byte of it */
 
 static void stop(int number)
 {
+	int saved = errno;
+
 	stopped_by = number;
+	(void)!write(stopping[1], "", 1);
+	errno = saved;
 }
 
 /* The first Ctrl-C ends the waiting with a word; a second one ends us at once. */
-static void heed_signals(void)
+static int heed_signals(struct bl_err *err)
 {
 	struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
 
+	if (pipe2(stopping, O_CLOEXEC) < 0)
+		return bl_err_sys(err, errno, "pipe");
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
+	return 0;
 }
 
 /* Its next state. An agent that was started anew knows nothing of it: then it is asked for once more. */
@@ -112,11 +122,12 @@ static int look(const struct pull *pull, const char *body, struct bl_agent_answe
 
 	(void)snprintf(path, sizeof(path), "/v1/pulls/%.200s?wait=1",
 		       bl_node_text(answer->json, "id"));
-	r = bl_node_ask_again(pull->agent, "GET", path, NULL, BL_NODE_PATIENCE_MS, answer, err);
+	r = bl_node_ask_again(pull->agent, "GET", path, NULL, BL_NODE_PATIENCE_MS, stopping[0],
+			      answer, err);
 	if (r >= 0 || answer->status != 404)
 		return r;
 	return bl_node_ask_again(pull->agent, "POST", "/v1/pulls", body, BL_NODE_PATIENCE_MS,
-				 answer, err);
+				 stopping[0], answer, err);
 }
 
 /* Until the pull has ended; *answer is its last state. */
@@ -134,7 +145,8 @@ static int follow(const struct pull *pull, const char *body, struct bl_agent_ans
 		r = look(pull, body, answer, err);
 	}
 	bl_meter_clear(&meter);
-	if (stopped_by && strcmp(bl_node_text(answer->json, "state"), "pending") == 0)
+	if (stopped_by &&
+	    (r < 0 || strcmp(bl_node_text(answer->json, "state"), "pending") == 0))
 		return bl_err_set(err, 128 + stopped_by, EINTR,
 				  "stopped waiting; the agent goes on, and the same command shows "
 				  "how far it is");
@@ -161,7 +173,8 @@ static int run(const struct pull *pull, const struct bl_weights *weights, struct
 	const bl_json *problem = NULL;
 	int r = write_request(pull, weights, &body, err);
 
-	heed_signals();
+	if (r == 0)
+		r = heed_signals(err);
 	if (r == 0)
 		r = bl_node_ask(pull->agent, "POST", "/v1/pulls", bl_buf_str(&body),
 				BL_NODE_PATIENCE_MS, &answer, err);

@@ -645,6 +645,23 @@ complete_words() {
 	grep -q 'hf://team/model  3 files' "$T/pull.log" || fail "$(cat "$T/pull.log")"
 }
 
+@test "pull: Ctrl-C while the agent is away ends the waiting" {
+	need_root
+	make_model "$T/model" 8388608
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"stall","at":0.5}]'
+	env --default-signal=INT "$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model >"$T/pull.log" 2>&1 3>&- &
+	local pid=$! status=0
+	origin_control "$CDN" 'wait?reached=1'
+	stop_agent
+	kill -INT "$pid"
+	"$FIXTURES/process.py" wait "$pid" 10
+	wait "$pid" || status=$?
+	assert_equal "$status" 130
+	grep -q '^ballast: stopped waiting' "$T/pull.log" || fail "$(cat "$T/pull.log")"
+}
+
 @test "plan lists what would be brought, and downloads nothing" {
 	make_model "$T/model"
 	start_hub --repo "team/model=$T/model"
