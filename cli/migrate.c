@@ -213,6 +213,7 @@ static int migrate(const char *path, bool yes, bool dry_run, struct bl_err *err)
 	auto_buf after = BL_BUF_INIT(2 * BL_YAML_MAX_BYTES);
 	auto_buf notes = BL_BUF_INIT(BL_YAML_MAX_BYTES);
 	auto_truss_config check = {0};
+	struct stat st;
 	bool terminal = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
 	int r = bl_truss_config_load(path, &before, err);
 
@@ -233,6 +234,11 @@ static int migrate(const char *path, bool yes, bool dry_run, struct bl_err *err)
 	}
 	if (dry_run)
 		return 0;
+	if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+		return bl_err_config(err,
+				     "%s: is a pipe, and cannot be changed: name the file, or see "
+				     "the changes with --dry-run",
+				     path);
 	if (!yes && !ask()) {
 		bl_say("nothing was changed");
 		return 1;

@@ -378,6 +378,20 @@ complete_words() {
 	refute_output $'\e'
 }
 
+@test "migrate: a pipe is read, and nothing else is put in its place" {
+	printf 'model_cache:\n- {repo_id: a/b}\n' >config.yaml
+	mkfifo pipe
+	cat config.yaml >pipe &
+	ballast migrate --dry-run pipe
+	assert_status 0
+	cat config.yaml >pipe &
+	ballast migrate --yes pipe
+	assert_status 64
+	assert_output "pipe: is a pipe, and cannot be changed: name the file, or see the changes with --dry-run"
+	[ -p pipe ] || fail "it is no pipe any more"
+	[ ! -e pipe.bak ]
+}
+
 @test "validate: truss-transfer-cli in front of a server that has weights" {
 	server 'truss-transfer-cli && serve'
 	ballast validate "$CONFIG"
