@@ -152,15 +152,54 @@ int bl_http_parse_content_range(const char *value, int64_t *from, int64_t *to, i
 	return 0;
 }
 
-/* Whether the parameters behind a link's target hold rel=next. */
+/* Whether `next` is one of the words, which white space parts, of any case. */
+static bool has_next(const char *words, size_t len)
+{
+	static const char wanted[] = "next";
+	static const char blanks[] = " \t";
+
+	for (size_t at = 0; at < len;) {
+		size_t word = at;
+
+		while (word < len && !strchr(blanks, words[word]))
+			word++;
+		if (word - at == strlen(wanted) && strncasecmp(words + at, wanted, word - at) == 0)
+			return true;
+		at = word + 1;
+	}
+	return false;
+}
+
+/*
+ * Whether one of the parameters behind a link's target is a rel that holds `next` (RFC 8288): white space may
+ * stand around each part, and a rel in quotes may hold several words. Else a listing would end in silence.
+ */
 static bool is_next(const char *parameters, size_t len)
 {
-	static const char *const forms[] = {"rel=\"next\"", "rel=next"};
+	const char *end = parameters + len;
 
-	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++)
-		for (size_t at = 0; at + strlen(forms[i]) <= len; at++)
-			if (strncasecmp(parameters + at, forms[i], strlen(forms[i])) == 0)
-				return true;
+	for (const char *at = parameters; (at = memchr(at, ';', (size_t)(end - at)));) {
+		at++;
+		at += strspn(at, " \t");
+		bool rel = end - at > 3 && strncasecmp(at, "rel", 3) == 0;
+		const char *value = at + (rel ? 3 : strcspn(at, "=;<"));
+		value += strspn(value, " \t");
+		if (value >= end || *value != '=')
+			continue;
+		value++;
+		value += strspn(value, " \t");
+		bool quoted = value < end && *value == '"';
+		value += quoted;
+		size_t most = value < end ? (size_t)(end - value) : 0;
+		size_t value_len = strcspn(value, quoted ? "\"" : ";, \t<");
+		if (value_len > most)
+			value_len = most;
+		if (rel && has_next(value, value_len))
+			return true;
+		at = value + value_len;
+		if (at >= end)
+			break;
+	}
 	return false;
 }
 
@@ -180,6 +219,19 @@ char *bl_http_parse_next_link(const char *value)
 		at = end + len;
 	}
 	return NULL;
+}
+
+char *bl_http_headers_next_link(const struct bl_http_headers *headers)
+{
+	char *next = NULL;
+
+	for (size_t i = 0; !next && i < headers->count; i++) {
+		const char *value = value_of(headers->lines[i], "Link");
+
+		if (value)
+			next = bl_http_parse_next_link(value);
+	}
+	return next;
 }
 
 int64_t bl_http_parse_retry_after(const char *value, int64_t now, int64_t max)

@@ -33,6 +33,8 @@ int bl_http_parse_content_range(const char *value, int64_t *from, int64_t *to, i
 
 /* The target of `<...>; rel="next"` in a Link header, the caller's; NULL where there is none. */
 char *bl_http_parse_next_link(const char *value);
+/* The same of all Link headers: a cache or a proxy may have put its own before the origin's. */
+char *bl_http_headers_next_link(const struct bl_http_headers *headers);
 
 /* Seconds that Retry-After asks for (a number or a date, seen at `now`), at least 0, at most max;
  * -1 where it says nothing that can be understood. */

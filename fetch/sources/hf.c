@@ -194,8 +194,7 @@ static int take_page(const struct hub *hub, const struct bl_http_answer *answer,
 /* The next page's address; NULL in *ret after the last. It may not lead to another origin. */
 static int next_page(const struct bl_http_answer *answer, char **ret, struct bl_err *err)
 {
-	const char *link = bl_http_headers_get(&answer->headers, "Link");
-	auto_free char *target = link ? bl_http_parse_next_link(link) : NULL;
+	auto_free char *target = bl_http_headers_next_link(&answer->headers);
 	auto_url url = {0};
 	int rc;
 

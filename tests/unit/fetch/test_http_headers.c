@@ -54,6 +54,19 @@ static void test_next_link(void **state)
 		{"<https://h/a?cursor=1,2>; rel=\"next\"", "https://h/a?cursor=1,2"},
 		{"<a>; rel=\"prev\", <b>; rel=\"next\"", "b"},
 		{"<a>; rel=next", "a"},
+		{"<a>; rel=\"prev next\"", "a"},
+		{"<a>; rel=\"next\tlast\"", "a"},
+		{"<a> ;\tREL = \"Next\"", "a"},
+		{"<a>; rel = next, <b>; rel=last", "a"},
+		{"<a>; title=\"x; y\"; rel=\"next\"", "a"},
+		{"<a>; title=\"; rel=next\"", NULL},
+		{"<a>; rel=nextish", NULL},
+		{"<a>; rel=\"nextish last\"", NULL},
+		{"<a>; xrel=next", NULL},
+		{"<a>; rel", NULL},
+		{"<a>; rel=", NULL},
+		{"<a>; rel=\"", NULL},
+		{"<a>;;", NULL},
 		{"<a>; rel=\"prev\"", NULL},
 		{"<a", NULL},
 		{"", NULL},
@@ -69,6 +82,20 @@ static void test_next_link(void **state)
 		else
 			assert_string_equal(next, cases[i].next);
 	}
+}
+
+static void test_next_link_of_several_headers(void **state)
+{
+	auto_headers headers = {0};
+
+	(void)state;
+	assert_null(bl_http_headers_next_link(&headers));
+	assert_int_equal(bl_http_headers_add(&headers, "Link", "</s.css>; rel=preload", NULL), 0);
+	assert_int_equal(bl_http_headers_add(&headers, "X-Link", "<x>; rel=next", NULL), 0);
+	assert_null(bl_http_headers_next_link(&headers));
+	assert_int_equal(bl_http_headers_add(&headers, "link", "<b>; rel=\"next\"", NULL), 0);
+	auto_free char *next = bl_http_headers_next_link(&headers);
+	assert_string_equal(next, "b");
 }
 
 static void test_retry_after(void **state)
@@ -167,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_white_space_behind_a_value),
 		cmocka_unit_test(test_content_range),
 		cmocka_unit_test(test_next_link),
+		cmocka_unit_test(test_next_link_of_several_headers),
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_pauses_are_bounded),
 		cmocka_unit_test(test_ratelimit_is_heeded),
