@@ -67,6 +67,14 @@ static int judge_range(struct bl_lane *lane, struct bl_err *err)
 	return 0;
 }
 
+/* Whether what there is one of in an answer says the same wherever it stands: else nobody knows what comes. */
+static bool is_of_one_mind(const struct bl_http_headers *answer)
+{
+	return bl_http_headers_agree(answer, "Content-Range") &&
+	       bl_http_headers_agree(answer, "ETag") &&
+	       bl_http_headers_agree(answer, "Last-Modified");
+}
+
 /* Called before the first byte is written. Negative where the answer is not what was asked for. */
 static int judge_head(struct bl_lane *lane, struct bl_err *err)
 {
@@ -76,10 +84,16 @@ static int judge_head(struct bl_lane *lane, struct bl_err *err)
 	int rc = 0;
 
 	/* Of a store's object the size that was listed is that of what is stored: it tells. */
-	if (encoding && !lane->file->location.stored && strcasecmp(encoding, "identity") != 0)
+	if (encoding && !lane->file->location.stored &&
+	    (strcasecmp(encoding, "identity") != 0 ||
+	     !bl_http_headers_agree(answer, "Content-Encoding")))
 		return bl_err_set(err, BL_EX_RETRY, EIO,
 				  "the origin encodes what it should send "
 				  "as it is");
+	if (!is_of_one_mind(answer))
+		return bl_err_set(err, BL_EX_RETRY, EIO,
+				  "the origin, or a cache before it, sends an answer whose headers "
+				  "contradict each other");
 	if (!lane->file->location.whole)
 		rc = judge_range(lane, err);
 	else if (lane->from != 0 || lane->asked_to != lane->file->entry->size)

@@ -117,6 +117,10 @@ heads_of_ranges() {
 	range length-endless 75 '' "${CONTENT}Content-Length: 99999999999999999999\n\n@BODY@"
 	range lengths-two 75 '' "${CONTENT}Content-Length: 1000\nContent-Length: 5\n\n@BODY@"
 	range lengths-swapped 75 '' "${CONTENT}Content-Length: 5\nContent-Length: 1000\n\n@BODY@"
+	range ranges-two 75 'contradict' "${CONTENT}Content-Range: bytes 0-999/2000\nContent-Length: 1000\n\n@BODY@"
+	range etags-two 75 'contradict' "${CONTENT}ETag: \"v2\"\nContent-Length: 1000\n\n@BODY@"
+	range encodings-two 75 'encodes' \
+		"${CONTENT}Content-Encoding: identity\nContent-Encoding: gzip\nContent-Length: 1000\n\n@BODY@"
 	range no-content 75 'before its length' 'HTTP/1.1 204 OK\nETag: "v1"\n\n'
 	range not-modified 75 'not expected' 'HTTP/1.1 304 OK\nETag: "v1"\n\n'
 	range nowhere 75 'not expected' 'HTTP/1.1 302 OK\nContent-Length: 0\n\n'
