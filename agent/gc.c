@@ -168,7 +168,18 @@ static bool is_old(int dirfd, const char *name, int64_t before)
 	       (!S_ISREG(st.st_mode) || st.st_nlink == 1);
 }
 
-/* A name that no blob has: moved where a person can look at it. */
+/* What nothing of ours ever is in such a place, and what no removal of a file takes away. */
+static bool is_directory(int dirfd, const struct dirent *entry)
+{
+	struct stat st;
+
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_DIR;
+	return bl_sys_fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISDIR(st.st_mode);
+}
+
+/* A name that no blob has, or a directory in a file's place: moved where a person can look at it. */
 static void quarantine_foreign(struct sweep *sweep, int dirfd, const char *name)
 {
 	char to[BL_CACHEDIR_NAME];
@@ -194,7 +205,8 @@ static void sweep_blobs_in(struct sweep *sweep, DIR *dir, const char *fan)
 		if (is_dot(entry->d_name))
 			continue;
 		if (strncmp(entry->d_name, fan, 2) != 0 ||
-		    bl_digest_from_hex(entry->d_name, &digest) < 0) {
+		    bl_digest_from_hex(entry->d_name, &digest) < 0 ||
+		    is_directory(dirfd(dir), entry)) {
 			quarantine_foreign(sweep, dirfd(dir), entry->d_name);
 			continue;
 		}
@@ -237,6 +249,10 @@ static void sweep_manifests(struct sweep *sweep)
 		    !ends_with(entry->d_name, ".json"))
 			continue;
 		(void)snprintf(hex, sizeof(hex), "%.64s", entry->d_name);
+		if (is_directory(sweep->dirs->manifests, entry)) {
+			quarantine_foreign(sweep, sweep->dirs->manifests, entry->d_name);
+			continue;
+		}
 		if (bl_digest_from_hex(hex, &digest) < 0 ||
 		    !is_old(sweep->dirs->manifests, entry->d_name, sweep->options->orphans_before))
 			continue;

@@ -235,6 +235,33 @@ trees() {
 	assert_equal "$(find "$T/cache/quarantine" -type f | wc -l)" 1
 }
 
+@test "damage: a directory in the place of a manifest or a blob makes way, and no gc fails for it" {
+	local nobody manifest
+	nobody=$(printf nobody | sha256sum | cut -c1-64)
+	start_with '.quotas = {cache: 1500000} | .lease_grace = "0s"'
+	mkdir -p "$T/cache/blobs/sha256/${nobody:0:2}/$nobody/x" "$T/cache/manifests/$nobody.json/x"
+	start_container c1 1
+	expect_code 200
+	manifest=$(answer '.weights[0].manifest')
+	manifest=$T/cache/manifests/${manifest#sha256:}.json
+	end_container c1 "$PID"
+	rm -f "$manifest"
+	mkdir -p "$manifest/x"
+	stop_agent
+	start_agent
+	start_container c2 1
+	expect_code 200
+	diff -r "$T/model1" "$(answer '.weights[0].path')"
+	[ -f "$manifest" ]
+	end_container c2 "$PID"
+	start_container c3 2
+	expect_code 200
+	agent POST /v1/cache/gc
+	expect_code 200
+	[ ! -e "$T/cache/manifests/$nobody.json" ]
+	[ ! -e "$T/cache/blobs/sha256/${nobody:0:2}/$nobody" ]
+}
+
 @test "crash: killed at each labelled point, the agent starts again and the container gets its weights" {
 	need_faults
 	local label labels n=0
