@@ -292,8 +292,8 @@ int bl_store_lease_read(const struct bl_store *store, const char *name, struct b
 
 	if (r == -ENOENT)
 		return 0;
-	/* A link, no regular file, or longer than any lease. */
-	if (r == -ELOOP || r == -EPERM || r == -EFBIG)
+	/* A link, a socket, no regular file, or longer than any lease. */
+	if (r == -ELOOP || r == -ENXIO || r == -EPERM || r == -EFBIG)
 		return -EINVAL;
 	if (r == 0)
 		r = bl_json_parse(bl_buf_str(&text), text.len, &limits, &json, err);

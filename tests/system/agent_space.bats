@@ -262,6 +262,15 @@ trees() {
 	[ ! -e "$T/cache/blobs/sha256/${nobody:0:2}/$nobody" ]
 }
 
+@test "damage: a socket among the leases keeps no agent from starting" {
+	start_with .
+	stop_agent
+	(cd "$T/cache/leases" && /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("odd.json")')
+	start_agent
+	start_container c1 1
+	expect_code 200
+}
+
 @test "crash: killed at each labelled point, the agent starts again and the container gets its weights" {
 	need_faults
 	local label labels n=0
