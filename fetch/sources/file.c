@@ -197,11 +197,10 @@ static int walk(struct local *local, struct bl_manifest *manifest, const char *p
 		bl_cleanup_fd(&fd);
 		return bl_err_nomem(err);
 	}
-	while ((entry = readdir(dir))) {
+	while ((rc = bl_sys_readdir(dir, &entry)) > 0) {
 		struct stat st;
 
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    is_pulls(path, entry->d_name))
+		if (is_pulls(path, entry->d_name))
 			continue;
 		if (++local->visited > MAX_VISITED)
 			return too_many(local, err);
@@ -226,7 +225,10 @@ static int walk(struct local *local, struct bl_manifest *manifest, const char *p
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	/* Else a disk that fails in the middle would make a tree of what it had told by then. */
+	return rc < 0 ? bl_err_set(err, BL_EX_RETRY, EIO, "read directory '%.300s': %s",
+				   *path ? path : local->relative, strerror(-rc))
+		      : 0;
 }
 
 static int local_list(void *state, struct bl_manifest *manifest, bool *credential,

@@ -247,6 +247,19 @@ lacks_descriptors() {
 	done
 }
 
+@test "file: a directory that cannot be read to its end is an error, and no smaller model" {
+	need_faults
+	local nth
+	cp -r "$T/model" "$T/root"
+	jq -n --arg root "$T/root" '{file_roots: [$root]}' >"$T/fetch.json"
+	for nth in 1 2 3 4; do
+		BL_FAULT=readdir:EIO:$nth BUILD=$FAULTS run fetch pull --quiet "file://$T/root" "$T/from-file$nth"
+		assert_status 75
+		assert_output "Input/output error"
+		assert_empty "$T/from-file$nth"
+	done
+}
+
 # killed_often JOURNAL COMMAND...: COMMAND with a number of seconds behind it is killed after that
 # time, again and again (KILLS times, 12 by default), and JOURNAL prints the ranges [from, to) that are
 # on disk of the large file, as JSON. What comes is right, what was there is never asked for again, and
