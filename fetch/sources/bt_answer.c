@@ -197,8 +197,13 @@ int bl_bt_page_parse(const char *text, size_t len, const char *checkpoint,
 			return r;
 	}
 	*next = NULL;
-	if (bl_json_get(json, "next_page_token", &value, NULL) > 0)
-		mark = bl_json_string(value); /* null on the last page */
+	/* Null on the last page. What is no text must not end the listing: what follows would be missing in
+	 * silence. */
+	if (bl_json_get(json, "next_page_token", &value, NULL) > 0 && !bl_json_is_null(value)) {
+		mark = bl_json_string(value);
+		if (!mark)
+			return no_answer(err);
+	}
 	if (mark && *mark && !(*next = strdup(mark)))
 		return bl_err_nomem(err);
 	return 0;

@@ -149,6 +149,34 @@ static void bt_files(void **state)
 	bl_bt_files_done(&files);
 }
 
+static void bt_next_page(void **state)
+{
+	static const struct {
+		const char *token;
+		int result;
+	} rows[] = {
+		{"null", 0},	    {"\"\"", 0},	   {"2", -EBADMSG},
+		{"true", -EBADMSG}, {"[\"2\"]", -EBADMSG},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct bl_bt_files files = {0};
+		auto_free char *next = NULL;
+		size_t listed = 0;
+		struct bl_err err;
+		char text[128];
+
+		int len = snprintf(text, sizeof(text),
+				   "{\"presigned_urls\":[],\"next_page_token\":%s}", rows[i].token);
+		if (bl_bt_page_parse(text, (size_t)len, "c", &files, &next, &listed, &err) !=
+		    rows[i].result)
+			fail_msg("row %zu", i);
+		assert_null(next);
+		bl_bt_files_done(&files);
+	}
+}
+
 static void bt_picks(void **state)
 {
 	static const char list[] =
@@ -309,6 +337,7 @@ int main(void)
 		cmocka_unit_test(gs_page),
 		cmocka_unit_test(gs_pages_that_are_none),
 		cmocka_unit_test(bt_files),
+		cmocka_unit_test(bt_next_page),
 		cmocka_unit_test(bt_picks),
 		cmocka_unit_test(sts_answer),
 		cmocka_unit_test(times),
