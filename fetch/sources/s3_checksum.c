@@ -21,11 +21,16 @@
 #define LARGE (16 * 1024 * 1024) /* bytes from which a file is asked for */
 #define MOST  64		 /* files that are asked for in one listing */
 
+/* Of an object of parts (its ETag has their number) some stores give the checksum of the parts' checksums without a
+ * word of that. */
 static bool covers_whole(const struct bl_http_headers *headers, const char *value)
 {
 	const char *type = bl_http_headers_get(headers, "x-amz-checksum-type");
+	const char *etag = bl_http_headers_get(headers, "ETag");
 
-	return type ? strcmp(type, "FULL_OBJECT") == 0 : !strchr(value, '-');
+	if (type)
+		return strcmp(type, "FULL_OBJECT") == 0;
+	return !strchr(value, '-') && !(etag && strchr(etag, '-'));
 }
 
 static void take_checksum(const struct bl_http_headers *headers, const char *name, size_t len,

@@ -223,7 +223,7 @@ start_moto() {
 	job s3://models/large
 	assert_done
 	assert_equal "$(listed '[.path, has("md5"), has("sha256")] | @csv' | tr -d '"')" \
-		$'kms,false,false\nparts,false,false\nplain,true,false\nsha256,true,true'
+		$'kms,false,false\nparts,false,false\nparts-sha256,false,false\nplain,true,false\nsha256,true,true'
 	SECRET=$(jq -c .poor <<<"$KEYS")
 	job s3://models/llama
 	assert_error forbidden AccessDenied

@@ -365,12 +365,14 @@ start_with_sts_once() {
 			{\"x-amz-checksum-sha256\":\"$sum\",\"x-amz-checksum-type\":\"FULL_OBJECT\"}}" \
 		"{\"bucket\":\"models\",\"key\":\"l/composite\",\"size\":17000000,\"etag\":\"\\\"0123-2\\\"\",\"headers\":
 			{\"x-amz-checksum-sha256\":\"$sum\",\"x-amz-checksum-type\":\"COMPOSITE\"}}" \
+		"{\"bucket\":\"models\",\"key\":\"l/untold\",\"size\":17000000,\"etag\":\"\\\"0123-2\\\"\",\"headers\":
+			{\"x-amz-checksum-sha256\":\"$sum\"}}" \
 		'{"bucket":"models","key":"l/kms","size":17000000,"headers":{"x-amz-server-side-encryption":"aws:kms"}}' \
 		'{"bucket":"models","key":"l/small"}'
 	job s3://models/l resolve
 	assert_done
 	assert_equal "$(listed '[.path, has("md5"), has("sha256"), has("etag")] | @csv' | tr -d '"')" \
-		$'composite,false,false,true\nkms,false,false,true\nplain,true,false,true\nsha256,true,true,true\nsmall,false,false,true'
+		$'composite,false,false,true\nkms,false,false,true\nplain,true,false,true\nsha256,true,true,true\nsmall,false,false,true\nuntold,false,false,true'
 }
 
 @test "s3: bytes that do not have the promised MD5 are refused" {
