@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/cleanup.h"
 #include "common/err.h"
@@ -84,8 +85,9 @@ static int on_member(struct listing *listing, const char *member, const char *te
 		(void)bl_digest_from_base64(text, 16, &now->md5);
 	} else if (strcmp(member, "Properties/ResourceType") == 0) {
 		now->folder = now->folder || strcmp(text, "directory") == 0;
-	} else if (strcmp(member, "Metadata/hdi_isfolder") == 0) {
-		now->folder = now->folder || strcmp(text, "true") == 0;
+	} else if (strcasecmp(member, "Metadata/hdi_isfolder") == 0) {
+		/* What is written in Go says "Hdi_isfolder": the store keeps the case of a header's name. */
+		now->folder = now->folder || strcasecmp(text, "true") == 0;
 	}
 	return 0;
 }

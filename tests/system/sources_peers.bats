@@ -150,6 +150,15 @@ azure_put() {
 	assert_equal "$(listed | wc -l)" 7
 }
 
+@test "azurite: blobs that mark folders, whatever the case that their mark is written in" {
+	start_azurite
+	jq -n '[("hdi_isfolder", "Hdi_isfolder") as $mark | ("marked/" + $mark) |
+		{name: ., data: "", headers: {("x-ms-meta-" + $mark): "true"}}, {name: (. + "/x")}]' | azure_put models
+	job azure://$AZURE_ACCOUNT/models/marked
+	assert_done
+	assert_listed Hdi_isfolder/x hdi_isfolder/x
+}
+
 @test "azurite: the account in the host's name" {
 	start_azurite
 	use_hosts "127.0.0.1 $AZURE_ACCOUNT.blob.example"

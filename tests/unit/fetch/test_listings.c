@@ -40,10 +40,12 @@ static void azure_page(void **state)
 			     "<ResourceType>directory</ResourceType></Properties></Blob>"
 			     "<Blob><Name>dir2</Name><Properties><Content-Length>0</Content-Length>"
 			     "</Properties><Metadata><hdi_isfolder>true</hdi_isfolder></Metadata>"
+			     "</Blob><Blob><Name>dir3</Name><Properties><Content-Length>0</Content-Length>"
+			     "</Properties><Metadata><Hdi_isfolder>true</Hdi_isfolder></Metadata>"
 			     "</Blob></Blobs><NextMarker>2!92!x</NextMarker></EnumerationResults>"),
 			&page, &err),
 		0);
-	assert_int_equal(page.count, 3);
+	assert_int_equal(page.count, 4);
 	assert_string_equal(page.blobs[0].name, "dir & x/a+b");
 	assert_string_equal(page.blobs[0].etag, "\"0x8CBFF45D8A29A19\"");
 	assert_int_equal(page.blobs[0].size, 100);
@@ -51,6 +53,7 @@ static void azure_page(void **state)
 	assert_false(page.blobs[0].folder);
 	assert_true(page.blobs[1].folder);
 	assert_true(page.blobs[2].folder);
+	assert_true(page.blobs[3].folder);
 	assert_string_equal(page.next, "2!92!x");
 }
 
