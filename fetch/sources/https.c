@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/cleanup.h"
 #include "common/err.h"
@@ -101,7 +102,7 @@ static int read_size(struct web *web, const struct bl_http_answer *answer, int64
 	const char *encoding = bl_http_headers_get(&answer->headers, "Content-Encoding");
 	int64_t from, to;
 
-	if (encoding && strcmp(encoding, "identity") != 0)
+	if (encoding && strcasecmp(encoding, "identity") != 0)
 		return bl_err_set(err, BL_EX_RETRY, EIO,
 				  "%.300s: the server sends it encoded as '%.40s' unasked; switch "
 				  "that off for this file",
@@ -130,23 +131,36 @@ static int read_size(struct web *web, const struct bl_http_answer *answer, int64
 	}
 }
 
-static int look(struct web *web, struct bl_http_answer *answer, int64_t *size, struct bl_err *err)
+static int ask(struct web *web, const struct bl_http_headers *headers,
+	       struct bl_http_answer *answer, struct bl_err *err)
 {
-	auto_headers headers = {0};
-	int rc = bl_http_headers_add(&headers, "Range", "bytes=0-0", err);
 	struct bl_http_request request = {
 		.url = web->url.text,
-		.headers = &headers,
+		.headers = headers,
 		.auth = web->token ? &web->auth : NULL,
 		.max_redirects = BL_HTTP_MAX_REDIRECTS,
 		.head_only = true,
 	};
+	int rc = bl_http_perform(web->input->http, &request, answer, err);
 
 	if (rc < 0)
-		return rc;
-	if ((rc = bl_http_perform(web->input->http, &request, answer, err)) < 0) {
 		bl_err_wrap(err, "%.200s: ", web->shown);
+	return rc;
+}
+
+static int look(struct web *web, struct bl_http_answer *answer, int64_t *size, struct bl_err *err)
+{
+	auto_headers headers = {0};
+	int rc = bl_http_headers_add(&headers, "Range", "bytes=0-0", err);
+
+	if (rc < 0 || (rc = ask(web, &headers, answer, err)) < 0)
 		return rc;
+	/* An empty file has no first byte, and not every server tells its size with that (S3's do not). */
+	if (answer->status == 416 && !bl_http_headers_get(&answer->headers, "Content-Range")) {
+		bl_http_answer_done(answer);
+		*answer = (struct bl_http_answer){0};
+		if ((rc = ask(web, NULL, answer, err)) < 0)
+			return rc;
 	}
 	if ((rc = read_size(web, answer, size, err)) < 0)
 		return rc;

@@ -270,6 +270,17 @@ SLOW='[{"match": "model", "kind": "slow", "rate": 400000}]'
 	cmp "$T/www/two.bin" "$T/half/file"
 }
 
+@test "pull: an empty file by https, of a server that does not tell its size with 416" {
+	https_origin
+	: >"$T/www/empty.bin"
+	origin_control "$ORIGIN" faults '[{"match": "empty", "kind": "headers", "headers": {"Content-Range": null}}]'
+	fetch pull --quiet "$ORIGIN/empty.bin" "$T/out"
+	cmp "$T/www/empty.bin" "$T/out/file"
+	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "headers", "headers": {"Content-Encoding": "Identity"}}]'
+	fetch pull --quiet "$ORIGIN/model.bin" "$T/out"
+	cmp "$T/www/model.bin" "$T/out/file"
+}
+
 @test "pull: a version that comes back finds no journal of its bytes where another was begun" {
 	https_origin
 	touch -d @1700000000 "$T/www/model.bin"
