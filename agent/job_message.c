@@ -21,10 +21,11 @@ static int breach(struct bl_err *err, const char *what)
 /* The texts of a file's promise are kept as they are; they only must not be endless. */
 static int check_promise(const bl_json *file, struct bl_err *err)
 {
-	static const char *const keys[] = {"path",     "size", "sha256", "etag", "generation",
-					   "git_sha1", "md5",  "crc32c", NULL};
-	static const char *const texts[] = {"sha256", "etag",	"generation", "git_sha1",
-					    "md5",    "crc32c", NULL};
+	static const char *const keys[] = {"path",	 "size",     "sha256", "etag",
+					   "generation", "git_sha1", "md5",    "crc64nvme",
+					   "crc32c",	 "crc32",    NULL};
+	static const char *const texts[] = {"sha256",	 "etag",   "generation", "git_sha1", "md5",
+					    "crc64nvme", "crc32c", "crc32",	 NULL};
 	int r = bl_json_only_keys(file, keys, err);
 
 	for (const char *const *key = texts; r >= 0 && *key; key++) {

@@ -16,7 +16,7 @@
  * BL_MAX_JOB_MESSAGE bytes. From fetch:
  *
  *   {"type":"files","files":[{"path","size","sha256"?,"etag"?,"generation"?,"git_sha1"?,"md5"?,
- *                   "crc32c"?}...]}                        as many as needed, before "manifest"
+ *                   "crc64nvme"?,"crc32c"?,"crc32"?}...]}  as many as needed, before "manifest"
  *   {"type":"manifest","files":N,"bytes":B,"revision"?:"...","credential":true|false}
  *                   credential: the origin wanted one (the answer without it was or would be
  *                   refused, or the source is of a kind that is never public). In both modes it

@@ -83,7 +83,8 @@ void bl_arrival_sync(struct bl_arrival *file, struct bl_worker *worker)
 static bool promised(const struct bl_entry *entry, enum bl_digest_kind *kind, struct bl_digest *ret)
 {
 	static const enum bl_digest_kind kinds[] = {BL_DIGEST_GIT_SHA1, BL_DIGEST_MD5,
-						    BL_DIGEST_CRC32C};
+						    BL_DIGEST_CRC64NVME, BL_DIGEST_CRC32C,
+						    BL_DIGEST_CRC32};
 
 	if (bl_manifest_promised(entry, BL_DIGEST_SHA256, NULL))
 		return false;

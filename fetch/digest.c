@@ -64,41 +64,59 @@ bool bl_digest_equal(const struct bl_digest *a, const struct bl_digest *b)
 	return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
-/* ---- CRC-32C (Castagnoli): by table, eight bytes a step. ---- */
+/* ---- CRCs: by table, eight bytes a step. ---- */
 
-static uint32_t crc_table[8][256];
+/* One of which bits are taken from the lowest on, that begins with ones and is inverted at its end. */
+struct crc {
+	uint64_t polynomial; /* reversed */
+	size_t len;	     /* bytes */
+	uint64_t table[8][256];
+};
+
+static struct crc crc32c = {.polynomial = 0x82f63b78, .len = 4};	    /* Castagnoli */
+static struct crc crc32 = {.polynomial = 0xedb88320, .len = 4};		    /* of Ethernet, gzip */
+static struct crc crc64nvme = {.polynomial = 0x9a6c9329ac4bc9b5, .len = 8}; /* of NVM Express */
 
 static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
 
-static void crc_prepare(void)
+static void prepare(struct crc *kind)
 {
-	for (uint32_t i = 0; i < 256; i++) {
-		uint32_t crc = i;
+	for (uint64_t i = 0; i < 256; i++) {
+		uint64_t crc = i;
 
 		for (int bit = 0; bit < 8; bit++)
-			crc = crc & 1 ? crc >> 1 ^ 0x82f63b78U : crc >> 1;
-		crc_table[0][i] = crc;
+			crc = crc & 1 ? crc >> 1 ^ kind->polynomial : crc >> 1;
+		kind->table[0][i] = crc;
 	}
 	for (int t = 1; t < 8; t++)
-		for (uint32_t i = 0; i < 256; i++) {
-			uint32_t before = crc_table[t - 1][i];
+		for (size_t i = 0; i < 256; i++) {
+			uint64_t before = kind->table[t - 1][i];
 
-			crc_table[t][i] = before >> 8 ^ crc_table[0][before & 255];
+			kind->table[t][i] = before >> 8 ^ kind->table[0][before & 255];
 		}
 }
 
-static uint32_t crc_update(uint32_t crc, const unsigned char *data, size_t len)
+static void crc_prepare(void)
 {
+	prepare(&crc32c);
+	prepare(&crc32);
+	prepare(&crc64nvme);
+}
+
+static uint64_t crc_update(const struct crc *kind, uint64_t crc, const unsigned char *data,
+			   size_t len)
+{
+	const uint64_t(*table)[256] = kind->table;
+
 	for (; len >= 8; data += 8, len -= 8) {
-		crc ^= (uint32_t)data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 |
-		       (uint32_t)data[3] << 24;
-		crc = crc_table[7][crc & 255] ^ crc_table[6][crc >> 8 & 255] ^
-		      crc_table[5][crc >> 16 & 255] ^ crc_table[4][crc >> 24] ^
-		      crc_table[3][data[4]] ^ crc_table[2][data[5]] ^ crc_table[1][data[6]] ^
-		      crc_table[0][data[7]];
+		for (int i = 0; i < 8; i++)
+			crc ^= (uint64_t)data[i] << 8 * i;
+		crc = table[7][crc & 255] ^ table[6][crc >> 8 & 255] ^ table[5][crc >> 16 & 255] ^
+		      table[4][crc >> 24 & 255] ^ table[3][crc >> 32 & 255] ^
+		      table[2][crc >> 40 & 255] ^ table[1][crc >> 48 & 255] ^ table[0][crc >> 56];
 	}
 	for (; len; data++, len--)
-		crc = crc >> 8 ^ crc_table[0][(crc ^ *data) & 255];
+		crc = crc >> 8 ^ table[0][(crc ^ *data) & 255];
 	return crc;
 }
 
@@ -109,8 +127,9 @@ static void free_md(EVP_MD_CTX **context)
 	EVP_MD_CTX_free(*context);
 }
 
-/* One pass over the file into either of the two; the other is NULL. */
-static int read_through(int fd, int64_t size, EVP_MD_CTX *md, uint32_t *crc, struct bl_err *err)
+/* One pass over the file, into md or, where that is NULL, by the CRC into *crc. */
+static int read_through(int fd, int64_t size, EVP_MD_CTX *md, const struct crc *kind, uint64_t *crc,
+			struct bl_err *err)
 {
 	auto_free unsigned char *chunk = malloc(CHUNK);
 
@@ -127,8 +146,8 @@ static int read_through(int fd, int64_t size, EVP_MD_CTX *md, uint32_t *crc, str
 					  "the file is shorter than said");
 		if (md && !EVP_DigestUpdate(md, chunk, (size_t)n))
 			return bl_err_set(err, BL_EX_INTERNAL, EIO, "OpenSSL cannot digest");
-		if (crc)
-			*crc = crc_update(*crc, chunk, (size_t)n);
+		if (!md)
+			*crc = crc_update(kind, *crc, chunk, (size_t)n);
 		at += n;
 	}
 	return 0;
@@ -143,7 +162,7 @@ static int evp_of_file(const EVP_MD *type, const char *prefix, size_t prefix_len
 
 	if (!md || !EVP_DigestInit_ex(md, type, NULL) || !EVP_DigestUpdate(md, prefix, prefix_len))
 		return bl_err_set(err, BL_EX_INTERNAL, EIO, "OpenSSL lacks a digest");
-	int rc = read_through(fd, size, md, NULL, err);
+	int rc = read_through(fd, size, md, NULL, NULL, err);
 	if (rc < 0)
 		return rc;
 	if (!EVP_DigestFinal_ex(md, out, &len) || len > sizeof(ret->bytes))
@@ -153,18 +172,19 @@ static int evp_of_file(const EVP_MD *type, const char *prefix, size_t prefix_len
 	return 0;
 }
 
-static int crc_of_file(int fd, int64_t size, struct bl_digest *ret, struct bl_err *err)
+static int crc_of_file(const struct crc *kind, int fd, int64_t size, struct bl_digest *ret,
+		       struct bl_err *err)
 {
-	uint32_t crc = 0xffffffffU;
+	uint64_t crc = UINT64_MAX >> (64 - 8 * kind->len);
 
 	pthread_once(&crc_once, crc_prepare);
-	int rc = read_through(fd, size, NULL, &crc, err);
+	int rc = read_through(fd, size, NULL, kind, &crc, err);
 	if (rc < 0)
 		return rc;
 	crc = ~crc;
-	*ret = (struct bl_digest){.len = 4};
-	for (int i = 0; i < 4; i++)
-		ret->bytes[i] = (unsigned char)(crc >> (24 - 8 * i));
+	*ret = (struct bl_digest){.len = (unsigned char)kind->len};
+	for (size_t i = 0; i < kind->len; i++)
+		ret->bytes[i] = (unsigned char)(crc >> 8 * (kind->len - 1 - i));
 	return 0;
 }
 
@@ -184,7 +204,11 @@ int bl_digest_of_file(enum bl_digest_kind kind, int fd, int64_t size, struct bl_
 	case BL_DIGEST_SHA256:
 		return evp_of_file(EVP_sha256(), "", 0, fd, size, ret, err);
 	case BL_DIGEST_CRC32C:
-		return crc_of_file(fd, size, ret, err);
+		return crc_of_file(&crc32c, fd, size, ret, err);
+	case BL_DIGEST_CRC64NVME:
+		return crc_of_file(&crc64nvme, fd, size, ret, err);
+	case BL_DIGEST_CRC32:
+		return crc_of_file(&crc32, fd, size, ret, err);
 	}
 	return bl_err_set(err, BL_EX_INTERNAL, EINVAL, "unknown digest");
 }

@@ -26,7 +26,14 @@ void bl_digest_to_hex(const struct bl_digest *digest, char *to);
 bool bl_digest_equal(const struct bl_digest *a, const struct bl_digest *b);
 
 /* SHA-256 is for `pull` by hand, which publishes by itself; the agent computes its own. */
-enum bl_digest_kind { BL_DIGEST_GIT_SHA1, BL_DIGEST_MD5, BL_DIGEST_CRC32C, BL_DIGEST_SHA256 };
+enum bl_digest_kind {
+	BL_DIGEST_GIT_SHA1,
+	BL_DIGEST_MD5,
+	BL_DIGEST_CRC32C,
+	BL_DIGEST_SHA256,
+	BL_DIGEST_CRC64NVME,
+	BL_DIGEST_CRC32,
+};
 
 /* Reads the `size` bytes of fd and computes one digest of them. */
 int bl_digest_of_file(enum bl_digest_kind kind, int fd, int64_t size, struct bl_digest *ret,

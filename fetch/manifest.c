@@ -73,49 +73,43 @@ void bl_manifest_set_watch(struct bl_manifest *manifest, bl_manifest_watch *watc
 
 /* ---- Digests ---- */
 
-/* Where the digest of that kind is, and how long. */
-static size_t place_of(enum bl_digest_kind kind, size_t *ret_len)
-{
-	static const struct {
-		size_t at, len;
-	} places[] = {
-		[BL_DIGEST_SHA256] = {offsetof(struct bl_entry, content), 32},
-		[BL_DIGEST_GIT_SHA1] = {offsetof(struct bl_entry, content), 20},
-		[BL_DIGEST_MD5] = {offsetof(struct bl_entry, md5), 16},
-		[BL_DIGEST_CRC32C] = {offsetof(struct bl_entry, crc32c), 4},
-	};
-
-	*ret_len = places[kind].len;
-	return places[kind].at;
-}
+/* Where the digest of each kind is, and how long. Of kinds that lie in one place an entry has one. */
+static const struct place {
+	size_t at, len;
+} places[] = {
+	[BL_DIGEST_SHA256] = {offsetof(struct bl_entry, content), 32},
+	[BL_DIGEST_GIT_SHA1] = {offsetof(struct bl_entry, content), 20},
+	[BL_DIGEST_MD5] = {offsetof(struct bl_entry, md5), 16},
+	[BL_DIGEST_CRC64NVME] = {offsetof(struct bl_entry, md5), 8},
+	[BL_DIGEST_CRC32C] = {offsetof(struct bl_entry, crc32), 4},
+	[BL_DIGEST_CRC32] = {offsetof(struct bl_entry, crc32), 4},
+};
 
 void bl_manifest_promise(struct bl_entry *entry, enum bl_digest_kind kind,
 			 const struct bl_digest *digest)
 {
-	const unsigned content = 1U << BL_DIGEST_SHA256 | 1U << BL_DIGEST_GIT_SHA1;
-	size_t len;
-	size_t at = place_of(kind, &len);
+	const struct place *place = &places[kind];
 	unsigned promised = entry->promised;
 
-	if (digest->len != len)
+	if (digest->len != place->len)
 		return;
-	if (at == offsetof(struct bl_entry, content))
-		promised &= ~content;
-	memcpy((char *)entry + at, digest->bytes, len);
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		if (places[i].at == place->at)
+			promised &= ~(1U << i);
+	memcpy((char *)entry + place->at, digest->bytes, place->len);
 	entry->promised = (unsigned char)(promised | 1U << kind);
 }
 
 bool bl_manifest_promised(const struct bl_entry *entry, enum bl_digest_kind kind,
 			  struct bl_digest *ret)
 {
-	size_t len;
-	size_t at = place_of(kind, &len);
+	const struct place *place = &places[kind];
 
 	if (!(entry->promised & 1U << kind))
 		return false;
 	if (ret) {
-		*ret = (struct bl_digest){.len = (unsigned char)len};
-		memcpy(ret->bytes, (const char *)entry + at, len);
+		*ret = (struct bl_digest){.len = (unsigned char)place->len};
+		memcpy(ret->bytes, (const char *)entry + place->at, place->len);
 	}
 	return true;
 }
@@ -307,11 +301,11 @@ const char *bl_manifest_revision(const struct bl_manifest *manifest)
 static const struct promise_digest {
 	const char *key;
 	enum bl_digest_kind kind;
+	bool is_crc;
 } promise_digests[] = {
-	{"sha256", BL_DIGEST_SHA256},
-	{"git_sha1", BL_DIGEST_GIT_SHA1},
-	{"md5", BL_DIGEST_MD5},
-	{"crc32c", BL_DIGEST_CRC32C},
+	{"sha256", BL_DIGEST_SHA256, false}, {"git_sha1", BL_DIGEST_GIT_SHA1, false},
+	{"md5", BL_DIGEST_MD5, false},	     {"crc64nvme", BL_DIGEST_CRC64NVME, true},
+	{"crc32c", BL_DIGEST_CRC32C, true},  {"crc32", BL_DIGEST_CRC32, true},
 };
 #define N_DIGESTS (sizeof(promise_digests) / sizeof(*promise_digests))
 
@@ -372,7 +366,7 @@ bool bl_manifest_same_promise(const struct bl_entry *entry, const bl_json *known
 		int same = same_text(known, promise_digests[i].key, hex);
 		if (same < 0)
 			return false;
-		agreed += promise_digests[i].kind == BL_DIGEST_CRC32C ? 0 : same;
+		agreed += promise_digests[i].is_crc ? 0 : same;
 	}
 	return agreed > 0;
 }

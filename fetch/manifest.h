@@ -33,14 +33,14 @@ struct bl_entry {
 	const char *locator;	/* the source's own: a key, a URL; where path does not say it all */
 	/* What the origin promises by digests: bl_manifest_promise(), bl_manifest_promised(). */
 	unsigned char
-		content[32]; /* SHA-256, or a Git SHA-1 over "blob <size>\0" and the content */
-	unsigned char md5[16];
-	unsigned char crc32c[4]; /* big-endian */
-	unsigned char promised;	 /* 1 << enum bl_digest_kind of each that is there */
-	bool unchanged;		 /* same promise as in the last look: needs not be brought */
+		content[32];	/* SHA-256, or a Git SHA-1 over "blob <size>\0" and the content */
+	unsigned char md5[16];	/* MD5, or a CRC-64/NVME, big-endian as all CRCs */
+	unsigned char crc32[4]; /* CRC-32C, or a CRC-32 */
+	unsigned char promised; /* 1 << enum bl_digest_kind of each that is there */
+	bool unchanged;		/* same promise as in the last look: needs not be brought */
 };
 
-/* Sets a digest (nothing where its len is 0). Of SHA-256 and Git SHA-1 an entry has one, the last. */
+/* Sets a digest (nothing where its len is 0). Of kinds that share a place an entry has one, the last. */
 void bl_manifest_promise(struct bl_entry *entry, enum bl_digest_kind kind,
 			 const struct bl_digest *digest);
 /* Whether there is a promised digest of that kind; *ret (or NULL) is it. */

@@ -23,10 +23,9 @@ static void print_promise(const struct bl_entry *entry)
 		const char *name;
 		enum bl_digest_kind kind;
 	} digests[] = {
-		{"sha256", BL_DIGEST_SHA256},
-		{"git-sha1", BL_DIGEST_GIT_SHA1},
-		{"md5", BL_DIGEST_MD5},
-		{"crc32c", BL_DIGEST_CRC32C},
+		{"sha256", BL_DIGEST_SHA256}, {"git-sha1", BL_DIGEST_GIT_SHA1},
+		{"md5", BL_DIGEST_MD5},	      {"crc64nvme", BL_DIGEST_CRC64NVME},
+		{"crc32c", BL_DIGEST_CRC32C}, {"crc32", BL_DIGEST_CRC32},
 	};
 	struct bl_digest digest;
 	char hex[65];

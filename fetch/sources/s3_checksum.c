@@ -65,8 +65,10 @@ static void take_md5(const struct bl_http_headers *headers, struct bl_entry *ent
 void bl_s3_take_promises(const struct bl_http_headers *headers, struct bl_entry *entry)
 {
 	take_checksum(headers, "x-amz-checksum-sha256", 32, entry, BL_DIGEST_SHA256);
+	take_checksum(headers, "x-amz-checksum-crc32", 4, entry, BL_DIGEST_CRC32);
 	take_checksum(headers, "x-amz-checksum-crc32c", 4, entry, BL_DIGEST_CRC32C);
-	take_md5(headers, entry);
+	take_checksum(headers, "x-amz-checksum-crc64nvme", 8, entry, BL_DIGEST_CRC64NVME);
+	take_md5(headers, entry); /* instead of the CRC-64, where it is one */
 }
 
 static int ask(struct bl_s3_store *store, struct bl_entry *entry, struct bl_err *err)

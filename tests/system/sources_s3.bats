@@ -385,6 +385,24 @@ start_with_sts_once() {
 	assert_error corrupt l
 }
 
+@test "s3: the CRCs of objects whose ETag is no MD5 are checked" {
+	local name
+	start_clouds
+	put "$(jq -n '{nvme: {"x-amz-checksum-crc64nvme": "xTWfGwKf3Ww="}, crc32: {"x-amz-checksum-crc32": "D74yQw=="},
+		castagnoli: {"x-amz-checksum-crc32c": "sTc0rA=="}} | to_entries[] |
+		{bucket: "models", key: ("l/" + .key), size: 17000000, etag: "\"0123-2\"",
+			headers: (.value + {"x-amz-checksum-type": "FULL_OBJECT"})}')"
+	job s3://models/l
+	assert_done
+	assert_equal "$(listed '[.path, .crc64nvme, .crc32, .crc32c] | @csv' | tr -d '"')" \
+		$'castagnoli,,,b13734ac\ncrc32,,0fbe3243,\nnvme,c5359f1b029fdd6c,,'
+	for name in castagnoli crc32 nvme; do
+		origin_control "$S3" faults "[{\"match\":\"GET /models/l/$name\",\"kind\":\"flip\"}]"
+		job s3://models/l
+		assert_error corrupt "$name"
+	done
+}
+
 @test "s3: an object that is replaced while it is read is no mixture" {
 	start_clouds
 	put '{"bucket":"models","key":"l/a","size":3000000}'

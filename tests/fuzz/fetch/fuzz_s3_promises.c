@@ -33,7 +33,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *etag = bl_http_headers_get(&headers, "ETag");
 	if (type ? strcmp(type, "FULL_OBJECT") != 0 : etag && strchr(etag, '-'))
 		assert(!bl_manifest_promised(&entry, BL_DIGEST_SHA256, NULL) &&
-		       !bl_manifest_promised(&entry, BL_DIGEST_CRC32C, NULL));
+		       !bl_manifest_promised(&entry, BL_DIGEST_CRC64NVME, NULL) &&
+		       !bl_manifest_promised(&entry, BL_DIGEST_CRC32C, NULL) &&
+		       !bl_manifest_promised(&entry, BL_DIGEST_CRC32, NULL));
 	if (!etag || strchr(etag, '-') ||
 	    bl_http_headers_get(&headers, "x-amz-server-side-encryption-customer-algorithm"))
 		assert(!bl_manifest_promised(&entry, BL_DIGEST_MD5, NULL));

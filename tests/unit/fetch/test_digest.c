@@ -43,6 +43,9 @@ static void test_digests(void **state)
 	check_digest(BL_DIGEST_CRC32C, "123456789", "e3069283");
 	check_digest(BL_DIGEST_CRC32C, "a longer text that takes the steps of eight bytes",
 		     "9554b37b");
+	check_digest(BL_DIGEST_CRC32, "123456789", "cbf43926");
+	check_digest(BL_DIGEST_CRC64NVME, "123456789", "ae8b14860a799888");
+	check_digest(BL_DIGEST_CRC64NVME, "", "0000000000000000");
 	check_digest(BL_DIGEST_SHA256, "abc",
 		     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }

@@ -40,7 +40,8 @@ static void azure_page(void **state)
 			     "<ResourceType>directory</ResourceType></Properties></Blob>"
 			     "<Blob><Name>dir2</Name><Properties><Content-Length>0</Content-Length>"
 			     "</Properties><Metadata><hdi_isfolder>true</hdi_isfolder></Metadata>"
-			     "</Blob><Blob><Name>dir3</Name><Properties><Content-Length>0</Content-Length>"
+			     "</Blob><Blob><Name>dir3</Name><Properties><Content-Length>0</"
+			     "Content-Length>"
 			     "</Properties><Metadata><Hdi_isfolder>true</Hdi_isfolder></Metadata>"
 			     "</Blob></Blobs><NextMarker>2!92!x</NextMarker></EnumerationResults>"),
 			&page, &err),
