@@ -221,28 +221,47 @@ static const struct bl_pattern_use *worst_misread(const struct bl_pattern_filter
 	return worst;
 }
 
+/* What to write instead, where nothing is left; misread is NULL where that is not why. */
+static int advise(const struct bl_pattern_use *misread, struct bl_err *err)
+{
+	const char *text = misread ? misread->text : "";
+
+	if (!misread)
+		return bl_err_set(err, BL_EX_CONFIG, ENOENT, "; change the patterns");
+	if (*text && text[strlen(text) - 1] == '/')
+		return bl_err_set(
+			err, BL_EX_CONFIG, ENOENT,
+			"; \"%s\" matches no file: write \"**\" behind it for all beneath it "
+			"(%zu of them)",
+			told(text).text, misread->fnmatch_only);
+	if (strchr(text, '/'))
+		return bl_err_set(
+			err, BL_EX_CONFIG, ENOENT,
+			"; '*' does not cross '/': write \"**/\" in \"%s\" where directories may "
+			"stand, for %zu more",
+			told(text).text, misread->fnmatch_only);
+	if (is_told_whole(text))
+		return bl_err_set(err, BL_EX_CONFIG, ENOENT,
+				  "; '*' does not cross '/': write \"**/%s\" for files in "
+				  "subdirectories (%zu of them)",
+				  text, misread->fnmatch_only);
+	return bl_err_set(err, BL_EX_CONFIG, ENOENT,
+			  "; '*' does not cross '/': put \"**/\" before \"%s\" for files in "
+			  "subdirectories (%zu of them)",
+			  told(text).text, misread->fnmatch_only);
+}
+
 int bl_pattern_filter_check(const struct bl_pattern_filter *filter, struct bl_err *err)
 {
 	char allow[256];
 	char ignore[256];
-	const struct bl_pattern_use *misread = worst_misread(filter);
 	int r;
 
 	if (filter->taken > 0)
 		return 0;
 	tell_list(allow, sizeof(allow), "; allow_patterns: ", filter->allow, filter->n_allow);
 	tell_list(ignore, sizeof(ignore), "; ignore_patterns: ", filter->ignore, filter->n_ignore);
-	r = bl_err_set(err, BL_EX_CONFIG, ENOENT, "; change the patterns");
-	if (misread && is_told_whole(misread->text))
-		r = bl_err_set(err, BL_EX_CONFIG, ENOENT,
-			       "; '*' does not cross '/': write \"**/%s\" for files in "
-			       "subdirectories (%zu of them)",
-			       misread->text, misread->fnmatch_only);
-	else if (misread)
-		r = bl_err_set(err, BL_EX_CONFIG, ENOENT,
-			       "; '*' does not cross '/': put \"**/\" before \"%s\" for files in "
-			       "subdirectories (%zu of them)",
-			       told(misread->text).text, misread->fnmatch_only);
+	r = advise(worst_misread(filter), err);
 	bl_err_wrap(err, "the patterns leave nothing of the source's %zu files%s%s", filter->seen,
 		    allow, ignore);
 	return r;

@@ -236,6 +236,32 @@ static void nothing_left_names_patterns_and_counts(void **state)
 			    "\"**/*.safetensors\" for files in subdirectories (1 of them)");
 }
 
+static void check_advice(const char *pattern, const char *file, const char *advice)
+{
+	const char *allow[] = {pattern, NULL};
+	auto_pattern_filter filter = {0};
+	struct bl_err err;
+
+	assert_int_equal(bl_pattern_filter_init(&filter, allow, NULL, &err), 0);
+	judge(&filter, file, false, "no allow pattern matches");
+	assert_int_equal(bl_pattern_filter_check(&filter, &err), -ENOENT);
+	if (!strstr(err.msg, advice))
+		fail_msg("no '%s' in: %s", advice, err.msg);
+}
+
+static void what_is_advised_would_match(void **state)
+{
+	(void)state;
+	check_advice("unet/", "unet/a.bin",
+		     "; \"unet/\" matches no file: write \"**\" behind it for all beneath it (1 of "
+		     "them)");
+	check_advice("unet/*.bin", "unet/deep/a.bin",
+		     "; '*' does not cross '/': write \"**/\" in \"unet/*.bin\" where directories "
+		     "may stand, for 1 "
+		     "more");
+	check_advice("*.bin", "unet/a.bin", "write \"**/*.bin\"");
+}
+
 /* What is cut is never advice to be followed as it stands. */
 static void a_long_pattern_is_told_as_cut(void **state)
 {
@@ -304,6 +330,7 @@ int main(void)
 		cmocka_unit_test(ignore_wins_and_verdicts_tell),
 		cmocka_unit_test(without_patterns_all_is_taken),
 		cmocka_unit_test(nothing_left_names_patterns_and_counts),
+		cmocka_unit_test(what_is_advised_would_match),
 		cmocka_unit_test(a_long_pattern_is_told_as_cut),
 		cmocka_unit_test(a_thousand_patterns_fit_a_message),
 		cmocka_unit_test(work_is_bounded),
