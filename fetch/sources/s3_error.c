@@ -27,6 +27,8 @@ static const struct {
 	 "the session token must be renewed; put a new key with its token into the secret"},
 	{"InvalidToken", EACCES,
 	 "aws_session_token does not belong to this access key; copy all three again"},
+	{"InvalidTokenId", EACCES, /* MinIO's */
+	 "aws_session_token does not belong to this access key; copy all three again"},
 	{"InvalidClientTokenId", EACCES, "the key was not accepted; check the secret"},
 	{"RequestTimeTooSkewed", EIO,
 	 "this machine's clock is more than 15 minutes off; set it (timedatectl)"},

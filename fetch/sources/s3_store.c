@@ -241,10 +241,9 @@ static int list_folder(struct bl_s3_store *store, struct bl_manifest *manifest, 
 	return r;
 }
 
-/* The object itself, asked for with HEAD since its bucket may not be listed. `refusal` is the
- * answer to the listing, which stands where HEAD knows no better. */
-static int head_single(struct bl_s3_store *store, struct bl_manifest *manifest,
-		       const struct bl_http_answer *refusal, struct bl_err *err)
+/* The object itself, asked for with HEAD since its bucket may not be listed: 1, and it was added; 0: HEAD knows of
+ * none. */
+static int head_single(struct bl_s3_store *store, struct bl_manifest *manifest, struct bl_err *err)
 {
 	auto_answer answer = {0};
 	auto_free char *etag = NULL;
@@ -256,14 +255,15 @@ static int head_single(struct bl_s3_store *store, struct bl_manifest *manifest,
 		return r;
 	length = bl_http_headers_get(&answer.headers, "Content-Length");
 	if (answer.status != 200 || !length || (entry.size = bl_http_parse_length(length)) < 0)
-		return tell(store, refusal, err);
+		return 0;
 	r = bl_cloud_path_set_single(&store->path, err);
 	if (r < 0)
 		return r;
 	etag = bl_cloud_etag(bl_http_headers_get(&answer.headers, "ETag"));
 	entry.path = store->path.single;
 	entry.etag = etag;
-	return bl_manifest_add(manifest, &entry, err);
+	r = bl_manifest_add(manifest, &entry, err);
+	return r < 0 ? r : 1;
 }
 
 /* The first key that begins so, behind pages without any; a page with none of them where there is none, or where
@@ -302,8 +302,13 @@ static int list_single(struct bl_s3_store *store, struct bl_manifest *manifest, 
 	if (r < 0)
 		return r;
 	if (answer.status == 403) {
-		r = head_single(store, manifest, &answer, err);
-		return r < 0 ? r : 1;
+		r = head_single(store, manifest, err);
+		if (r != 0)
+			return r;
+		/* Many a policy allows the prefix "path/" and what begins so, and not "path". */
+		r = list_first(store, store->path.prefix, &beneath, &inside, err);
+		if (r < 0 || inside.count > 0)
+			return r;
 	}
 	if (answer.status != 200)
 		return tell(store, &answer, err);

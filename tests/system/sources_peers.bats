@@ -324,3 +324,40 @@ minio_put() {
 	job s3://models/llama
 	assert_error unauthorized SignatureDoesNotMatch
 }
+
+# minio_session POLICY: SECRET is a session's that may do what the policy allows.
+minio_session() {
+	local answer
+	answer=$(curl --fail --silent --show-error --noproxy '*' --aws-sigv4 aws:amz:us-east-1:sts --user minio:secret/KEY+1 \
+		--data "Action=AssumeRole&Version=2011-06-15" --data-urlencode "Policy=$1" "$BASE/")
+	member() { sed -n "s|.*<$1>\(.*\)</$1>.*|\1|p" <<<"$answer" | tr -d '\n'; }
+	SECRET=$(jq -cn --arg id "$(member AccessKeyId)" --arg key "$(member SecretAccessKey)" \
+		--arg token "$(member SessionToken)" \
+		'{aws_access_key_id: $id, aws_secret_access_key: $key, aws_session_token: $token}')
+}
+
+@test "MinIO: a session that may list what lies beneath the path, and not the path" {
+	[ -x "$PEERS/bin/minio" ] || skip "Go's minio is not installed: make peers"
+	mkdir "$T/minio"
+	MINIO_ROOT_USER=minio MINIO_ROOT_PASSWORD=secret/KEY+1 MINIO_UPDATE=off MINIO_BROWSER=off \
+		start_peer minio "$PEERS/bin/minio" server --quiet --address 127.0.0.1:PORT "$T/minio"
+	CONFIG=$(jq -n --arg base "$BASE" '{endpoints: {s3: $base}}')
+	minio_put ''
+	printf data >"$T/data"
+	minio_put llama/x "$T/data"
+	minio_put llama-2/x "$T/data"
+	minio_session '{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":["s3:GetObject"],"Resource":["arn:aws:s3:::models/llama/*"]},
+		{"Effect":"Allow","Action":["s3:ListBucket"],"Resource":["arn:aws:s3:::models"],
+			"Condition":{"StringLike":{"s3:prefix":["llama/*"]}}}]}'
+	job s3://models/llama
+	assert_done
+	assert_listed x
+	job s3://models/llama/x
+	assert_done
+	job s3://models/llama-2
+	assert_error forbidden AccessDenied
+	SECRET=$(jq -c '.aws_session_token = "x"' <<<"$SECRET")
+	job s3://models/llama
+	assert_error unauthorized InvalidTokenId
+}

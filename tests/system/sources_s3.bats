@@ -259,6 +259,20 @@ teardown() { clean_up; }
 	assert_error config "the identity token of this tenant is empty"
 }
 
+@test "s3: a policy that lets list what lies beneath the path, and not the path" {
+	start_clouds
+	put '{"bucket":"models","key":"llama/a"}' '{"bucket":"models","key":"llama-2/a"}'
+	origin_control "$S3" faults '[{"match":"list-type=2.*prefix=llama(&|$)","kind":"status","status":403,"body":
+		"<Error><Code>AccessDenied</Code></Error>"}]'
+	job s3://models/llama
+	assert_done
+	assert_listed a
+	origin_control "$S3" faults '[{"match":"list-type=2","kind":"status","status":403,"body":
+		"<Error><Code>AccessDenied</Code></Error>"}]'
+	job s3://models/llama
+	assert_error forbidden AccessDenied
+}
+
 @test "s3: an origin's own text is not repeated" {
 	start_clouds
 	put '{"bucket":"models","key":"llama/a"}'
