@@ -57,6 +57,18 @@ OIDC="{\"auth_method\":\"GCP_OIDC\",\"gcp_oidc_service_account\":\"reader@projec
 	assert_error not_found gs://missing/x "bucket's spelling"
 }
 
+@test "gs: who may list a managed folder alone" {
+	start_gs
+	put '{"bucket":"models","key":"llama/a"}' '{"bucket":"models","key":"llama-2/a"}'
+	origin_control "$GS" faults '[{"match":"prefix=llama&","kind":"status","status":403}]'
+	job gs://models/llama
+	assert_done
+	assert_listed a
+	origin_control "$GS" faults '[{"match":"prefix=llama","kind":"status","status":403}]'
+	job gs://models/llama
+	assert_error forbidden storage.objects.list
+}
+
 @test "gs: ten thousand objects in pages" {
 	start_gs --page 900
 	put '{"bucket":"models","key":"many/file %05d","many":10000,"data":"x"}'
