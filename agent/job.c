@@ -396,9 +396,9 @@ static void process_gone(struct bl_watch *watch, uint32_t events)
 
 /* ---- Start ---- */
 
-int bl_job_start(struct bl_loop *loop, const struct bl_spawn *spawn, bool files, struct bl_buf *input,
-		 const struct bl_job_events *events, void *data, struct bl_job **ret,
-		 struct bl_err *err)
+int bl_job_start(struct bl_loop *loop, const struct bl_spawn *spawn, bool files,
+		 struct bl_buf *input, const struct bl_job_events *events, void *data,
+		 struct bl_job **ret, struct bl_err *err)
 {
 	struct bl_job *job = calloc(1, sizeof(*job));
 	int r;

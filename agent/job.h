@@ -50,9 +50,9 @@ struct bl_job_events {
  * Starts a process on the input (one JSON object, which may hold secrets: its bytes are taken over
  * and wiped); files: it may open the file roots. The job lives until bl_job_free().
  */
-int bl_job_start(struct bl_loop *loop, const struct bl_spawn *spawn, bool files, struct bl_buf *input,
-		 const struct bl_job_events *events, void *data, struct bl_job **ret,
-		 struct bl_err *err);
+int bl_job_start(struct bl_loop *loop, const struct bl_spawn *spawn, bool files,
+		 struct bl_buf *input, const struct bl_job_events *events, void *data,
+		 struct bl_job **ret, struct bl_err *err);
 /* Kills the process if it still runs, without another callback. NULL is fine. */
 void bl_job_free(struct bl_job *job);
 

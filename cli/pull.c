@@ -145,8 +145,7 @@ static int follow(const struct pull *pull, const char *body, struct bl_agent_ans
 		r = look(pull, body, answer, err);
 	}
 	bl_meter_clear(&meter);
-	if (stopped_by &&
-	    (r < 0 || strcmp(bl_node_text(answer->json, "state"), "pending") == 0))
+	if (stopped_by && (r < 0 || strcmp(bl_node_text(answer->json, "state"), "pending") == 0))
 		return bl_err_set(err, 128 + stopped_by, EINTR,
 				  "stopped waiting; the agent goes on, and the same command shows "
 				  "how far it is");
