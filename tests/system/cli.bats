@@ -620,7 +620,8 @@ complete_words() {
 	grep -q 'hf://team/model  3 files' "$T/shown.log"
 }
 
-@test "pull: Ctrl-C ends the waiting with a word, and the agent goes on" {
+# pull_half: a pull in the background, PULL, whose origin has given half of a file and stands still.
+pull_half() {
 	need_root
 	make_model "$T/model" 8388608
 	start_hub --repo "team/model=$T/model"
@@ -628,10 +629,15 @@ complete_words() {
 	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"stall","at":0.5}]'
 	# A shell's job in the background ignores SIGINT, and what it starts may not take it back.
 	env --default-signal=INT "$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model >"$T/pull.log" 2>&1 3>&- &
-	local pid=$! status=0
+	PULL=$!
 	origin_control "$CDN" 'wait?reached=1'
-	kill -INT "$pid"
-	wait "$pid" || status=$?
+}
+
+@test "pull: Ctrl-C ends the waiting with a word, and the agent goes on" {
+	local status=0
+	pull_half
+	kill -INT "$PULL"
+	wait "$PULL" || status=$?
 	assert_equal "$status" 130
 	grep -q '^ballast: stopped waiting; the agent goes on' "$T/pull.log" || fail "$(cat "$T/pull.log")"
 	origin_control "$CDN" faults '[]'
@@ -642,36 +648,24 @@ complete_words() {
 }
 
 @test "pull: the agent's restart is waited out, and the same pull goes on" {
-	need_root
-	make_model "$T/model" 8388608
-	start_hub --repo "team/model=$T/model"
-	start_agent
-	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"stall","at":0.5}]'
-	"$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model >"$T/pull.log" 2>&1 3>&- &
-	local pid=$! status=0
-	origin_control "$CDN" 'wait?reached=1'
+	local status=0
+	pull_half
 	stop_agent
 	origin_control "$CDN" faults '[]'
 	origin_control "$CDN" release
 	start_agent
-	wait "$pid" || status=$?
+	wait "$PULL" || status=$?
 	assert_equal "$status" 0
 	grep -q 'hf://team/model  3 files' "$T/pull.log" || fail "$(cat "$T/pull.log")"
 }
 
 @test "pull: Ctrl-C while the agent is away ends the waiting" {
-	need_root
-	make_model "$T/model" 8388608
-	start_hub --repo "team/model=$T/model"
-	start_agent
-	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"stall","at":0.5}]'
-	env --default-signal=INT "$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model >"$T/pull.log" 2>&1 3>&- &
-	local pid=$! status=0
-	origin_control "$CDN" 'wait?reached=1'
+	local status=0
+	pull_half
 	stop_agent
-	kill -INT "$pid"
-	"$FIXTURES/process.py" wait "$pid" 10
-	wait "$pid" || status=$?
+	kill -INT "$PULL"
+	"$FIXTURES/process.py" wait "$PULL" 10
+	wait "$PULL" || status=$?
 	assert_equal "$status" 130
 	grep -q '^ballast: stopped waiting' "$T/pull.log" || fail "$(cat "$T/pull.log")"
 }
