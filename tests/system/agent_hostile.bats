@@ -103,6 +103,15 @@ evil_all() {
 	expect_code 200
 }
 
+@test "hostile fetch: it looks into no other process, and has no calls nor sockets that a download does not need" {
+	start_agent --fetch="$T/bin/evil"
+	evil meddle
+	expect_code 200
+	# The sanitizers' leak checker is a process of its own, and traces.
+	[[ $BUILD == *san* ]] || evil trace
+	expect_code 200
+}
+
 @test "hostile fetch: where it is only to ask, it brings nothing" {
 	agent_config '.authorisation_ttl = "0s" | .authorisation_grace = "0s"'
 	start_agent --fetch="$T/bin/evil"
