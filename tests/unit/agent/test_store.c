@@ -701,6 +701,19 @@ static void a_lease_survives_a_restart_and_its_grace(void **state)
 	assert_ok(cache, bl_store_tree_remove(cache->store, &name, &cache->err));
 }
 
+/* Between the look at it and the lease that names it. */
+static void what_is_held_is_not_removed(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_digest name;
+
+	assert_ok(cache, publish_tree(cache->store, small, 4, &name, &cache->err));
+	assert_ok(cache, bl_store_tree_hold(cache->store, &name, &cache->err));
+	assert_int_equal(bl_store_tree_remove(cache->store, &name, &cache->err), -EBUSY);
+	bl_store_tree_unhold(cache->store, &name);
+	assert_ok(cache, bl_store_tree_remove(cache->store, &name, &cache->err));
+}
+
 static void a_label_used_again_keeps_the_former_ones_grace(void **state)
 {
 	struct cache *cache = *state;
@@ -1180,6 +1193,7 @@ int main(void)
 		WITH_CACHE(the_scrub_goes_on_behind_what_it_cannot_read),
 		WITH_CACHE(verify_finds_a_flipped_bit),
 		WITH_CACHE(a_lease_survives_a_restart_and_its_grace),
+		WITH_CACHE(what_is_held_is_not_removed),
 		WITH_CACHE(a_label_used_again_keeps_the_former_ones_grace),
 		WITH_CACHE(a_reboot_ends_leases),
 		WITH_CACHE(the_oldest_unleased_goes_first),
