@@ -176,6 +176,14 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	put c5 default "$(items hf://org/model '{"manifest": "sha256:0000000000000000000000000000000000000000000000000000000000000000"}')"
 	expect_code 422
 	[[ $(answer .detail) == *pin* ]]
+	# Warm too: what the pin does not name is not given, what it names is.
+	new_process
+	put warm default "$(items hf://org/model '{"manifest": "sha256:0000000000000000000000000000000000000000000000000000000000000000"}')"
+	expect_code 422
+	[[ $(answer .detail) == *pin* ]]
+	new_process
+	put right default "$(items hf://org/model "$(jq -c '{manifest: ("sha256:" + .)}' <<<"\"$(basename "$T"/cache/trees/*)\"")")"
+	expect_code 200
 	curl --silent --unix-socket "$T/agent.sock" -X PUT -d '{}' -D "$T/head" -o /dev/null http://agent/v1/containers/c6
 	grep -qi '^content-type: application/problem+json' "$T/head"
 	agent GET /healthz
