@@ -145,6 +145,20 @@ teardown() { clean_up; }
 	assert_error config "another region"
 }
 
+@test "s3: a region that is none, which would lead to another host, is not gone to" {
+	local region
+	start_clouds
+	put '{"bucket":"models","key":"llama/a"}'
+	for region in 'evil.example/' 'a@evil.example' "$(printf 'a%.0s' {1..41})" ''; do
+		origin_control "$S3" reset
+		origin_control "$S3" faults "$(jq -cn --arg r "$region" '[{server: "s3", match: "GET /models", kind: "status",
+			status: 301, headers: {"x-amz-bucket-region": $r}, times: 1}]')"
+		job s3://models/llama
+		assert_error config "another region"
+		assert_equal "$(origin_stats "$S3" '.requests["/models"]')" 1
+	done
+}
+
 @test "s3: temporary keys need their session token" {
 	start_clouds
 	put '{"bucket":"models","key":"llama/a"}'
