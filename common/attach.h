@@ -131,8 +131,8 @@ struct bl_attach_made {
 /* Opens the handle of a target; sets item->present. What it makes is put on place->made. */
 int bl_attach_resolve(struct bl_attach *place, struct bl_attach_item *item, struct bl_err *err);
 /*
- * Opens a path that leads to the root of another mount of the container. Its directory must lie on
- * the root file system, or with on_tmpfs on a tmpfs that is mounted there; no name is ever looked up
+ * Opens a path that leads to the root of another mount of the container. The way must lie on the root file
+ * system, or with on_tmpfs on a tmpfs or on what a runtime has mounted over itself; no name is ever looked up
  * on any other mount, and one of FUSE is not opened at all. Returns a handle, or -errno as openat2(2)
  * has it: -EXDEV for what is not done.
  */

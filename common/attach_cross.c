@@ -52,89 +52,117 @@ static bool is_of_root(const struct bl_attach *place, const struct bl_mount_entr
 	       root.major == entry->major && root.minor == entry->minor;
 }
 
-/* A tmpfs of the container that lies on this path, as a directory. */
-static int open_tmpfs(const struct bl_attach *place, const char *path)
+/* Whether the way may lead on through a directory that lies there. */
+static bool may_cross(const struct bl_attach *place, int handle, bool on_tmpfs)
 {
 	struct bl_mount_entry entry;
-	auto_fd fd = bl_attach_cross(place, path, false);
-	int r = fd < 0 ? fd : find_mount(place, fd, &entry);
+	uint64_t id = 0;
 
-	if (r < 0)
-		return r;
-	if (strcmp(entry.type, "tmpfs") != 0 && !is_of_root(place, &entry))
-		return -EXDEV;
-	return bl_sys_openat2(fd, ".", O_PATH | O_DIRECTORY, 0,
-			      BL_RESOLVE_BENEATH | BL_RESOLVE_NO_XDEV);
+	if (bl_sys_mount_id(handle, "", &id) < 0)
+		return false;
+	if (id == place->root_mount)
+		return true;
+	return on_tmpfs && bl_mount_table_find(&place->table, id, &entry) &&
+	       (strcmp(entry.type, "tmpfs") == 0 || is_of_root(place, &entry));
 }
 
-/* Cuts an absolute path in two: what is left of it is the directory, the last name is returned. */
-static const char *cut_name(char *path)
+/* Where the next name begins: "." is none. */
+static const char *next_name(const char *at)
 {
-	size_t len = strlen(path);
-	char *slash;
-
-	while (len > 1 &&
-	       (path[len - 1] == '/' || (len > 2 && path[len - 1] == '.' && path[len - 2] == '/')))
-		len--;
-	path[len] = '\0';
-	slash = strrchr(path, '/');
-	*slash = '\0';
-	return slash + 1;
+	while (*at == '/' || (*at == '.' && (at[1] == '/' || at[1] == '\0')))
+		at++;
+	return at;
 }
 
-static int open_parent(const struct bl_attach *place, const char *path, bool on_tmpfs)
-{
-	const char *directory = *path ? path : "/";
-	int fd = bl_sys_openat2(place->root, directory, O_PATH | O_DIRECTORY, 0,
-				BL_RESOLVE_IN_ROOT | BL_RESOLVE_NO_MAGICLINKS | BL_RESOLVE_NO_XDEV);
-
-	return fd == -EXDEV && on_tmpfs ? open_tmpfs(place, directory) : fd;
-}
-
-/* Where the link leads, as a path from the container's root, in place of path[PATH_MAX]. */
-static int follow(const struct bl_attach *place, int parent, int link, char *path)
+/* Puts where the link leads before `rest`, after the part of path[PATH_MAX] that has been walked. */
+static int put_link(char *path, size_t walked, int link, const char *rest)
 {
 	char text[PATH_MAX];
-	char above[PATH_MAX] = "";
+	char whole[2 * PATH_MAX];
 	ssize_t n = bl_sys_readlinkat(link, "", text, sizeof(text) - 1);
 	int len;
 
 	if (n <= 0)
 		return n < 0 ? (int)n : -ENOENT;
 	text[n] = '\0';
-	if (text[0] != '/' && bl_attach_name(place, parent, above, NULL) < 0)
-		return -EXDEV;
-	len = snprintf(path, PATH_MAX, "%s/%s", above, text);
-	return len < PATH_MAX ? 0 : -ENAMETOOLONG;
+	len = snprintf(whole, sizeof(whole), "%.*s/%s/", text[0] == '/' ? 0 : (int)walked, path,
+		       text);
+	if ((size_t)len + strlen(rest) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	memcpy(whole + len, rest, strlen(rest) + 1);
+	memcpy(path, whole, (size_t)len + strlen(rest) + 1);
+	return 0;
+}
+
+/* Takes the last name that has been walked, and the ".." behind it, out of the path. */
+static void go_up(char *path, size_t walked, const char *rest)
+{
+	while (walked > 0 && path[walked - 1] != '/')
+		walked--;
+	while (walked > 0 && path[walked - 1] == '/')
+		walked--;
+	path[walked] = '/';
+	memmove(path + walked + 1, rest, strlen(rest) + 1);
+}
+
+/*
+ * Goes along path[PATH_MAX] name by name. -ELOOP where a link was met and -EAGAIN where a ".." was: the
+ * path is then as that makes it, to be walked from its beginning.
+ */
+static int walk(const struct bl_attach *place, char *path, bool on_tmpfs)
+{
+	auto_fd here = bl_sys_openat2(place->root, ".", O_PATH | O_DIRECTORY, 0, BL_RESOLVE_BENEATH);
+	size_t walked = 0;
+
+	while (here >= 0) {
+		size_t from = (size_t)(next_name(path + walked) - path);
+		size_t len = strcspn(path + from, "/");
+		const char *rest = next_name(path + from + len);
+		char name[NAME_MAX + 1];
+		auto_fd next = -1;
+		struct stat st;
+		int r;
+
+		if (len == 0)
+			break;
+		if (len > NAME_MAX)
+			return -ENAMETOOLONG;
+		memcpy(name, path + from, len);
+		name[len] = '\0';
+		if (strcmp(name, "..") == 0) {
+			go_up(path, walked, rest);
+			return -EAGAIN;
+		}
+		next = bl_sys_openat2(here, name, O_PATH | O_NOFOLLOW, 0,
+				      BL_RESOLVE_BENEATH | BL_RESOLVE_NO_MAGICLINKS);
+		r = next < 0 ? next : check_mount(place, next);
+		if (r == 0)
+			r = bl_sys_fstat(next, &st);
+		if (r == 0 && S_ISLNK(st.st_mode)) {
+			r = put_link(path, walked, next, rest);
+			return r < 0 ? r : -ELOOP;
+		}
+		if (r == 0 && *rest && !may_cross(place, next, on_tmpfs))
+			r = -EXDEV;
+		if (r < 0)
+			return r;
+		bl_cleanup_fd(&here);
+		here = TAKE_FD(next);
+		walked = from + len;
+	}
+	return TAKE_FD(here);
 }
 
 int bl_attach_cross(const struct bl_attach *place, const char *location, bool on_tmpfs)
 {
 	char path[PATH_MAX];
+	int links = 0;
 	int r;
 
 	if ((size_t)snprintf(path, sizeof(path), "%s", location) >= sizeof(path))
 		return -ENAMETOOLONG;
-	for (int links = 0; links < LINKS_MOST; links++) {
-		const char *name = cut_name(path);
-		auto_fd parent = open_parent(place, path, on_tmpfs);
-		auto_fd fd =
-			parent < 0
-				? parent
-				: bl_sys_openat2(parent, *name ? name : ".", O_PATH | O_NOFOLLOW, 0,
-						 BL_RESOLVE_BENEATH | BL_RESOLVE_NO_MAGICLINKS);
-		struct stat st;
-
-		r = fd < 0 ? fd : check_mount(place, fd);
-		if (r == 0)
-			r = bl_sys_fstat(fd, &st);
-		if (r < 0)
-			return r;
-		if (!S_ISLNK(st.st_mode))
-			return TAKE_FD(fd);
-		r = follow(place, parent, fd, path);
-		if (r < 0)
-			return r;
-	}
-	return -ELOOP;
+	do
+		r = walk(place, path, on_tmpfs);
+	while (r == -EAGAIN || (r == -ELOOP && ++links < LINKS_MOST));
+	return r;
 }

@@ -137,6 +137,23 @@ $(cat "$T/model/config.json")"
 	assert_output "$(cat "$T/model/config.json")"
 }
 
+@test "late: nor is it where the weights lie deeper in that, and behind a link" {
+	late_bundle 'cat /opt/models/a/config.json; echo middle; cat /opt/current/b/config.json; echo end'
+	mkdir -p "$BUNDLE/rootfs/opt/other/deep"
+	ln -s .././opt/./models/../other/deep/. "$BUNDLE/rootfs/opt/current"
+	mkdir "$BUNDLE/rootfs/opt/models"
+	annotate_weights hf://org/model /opt/models/a hf://org/other /opt/current/b
+	bundle_set '.linux.readonlyPaths += ["/opt", "/run"]'
+	start_container
+	let_come
+	"$FIXTURES/process.py" line "$T/$CONTAINER.log" '^end$|^ballast-shim' 20 >/dev/null
+	run cat "$T/$CONTAINER.log" "$T/agent.log"
+	assert_output "$(cat "$T/model/config.json")
+middle
+$(cat "$T/model/config.json")
+end"
+}
+
 @test "late: weights that fail are told, and the shim ends with 125" {
 	late_bundle 'echo never'
 	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 2}, {"match": "repos", "kind": "flip"}]'
