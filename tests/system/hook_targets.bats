@@ -516,6 +516,7 @@ process_with() {
 	bundle_set '.linux.namespaces += [{type: "user"}, {type: "network"}]
 		| .linux.uidMappings = [{containerID: 0, hostID: 200000, size: 65536}]
 		| .linux.gidMappings = .linux.uidMappings'
+	open_way
 	run_container
 	[ "$status" -ne 0 ]
 	assert_output "is not mapped"
