@@ -66,8 +66,8 @@ int bl_node_ask(const char *address, const char *method, const char *path, const
 }
 
 int bl_node_ask_again(const char *address, const char *method, const char *path, const char *body,
-		      int64_t patience_ms, int stop, struct bl_agent_answer *ret,
-		      struct bl_err *err)
+		      int64_t patience_ms, int stop, bool *ret_repeated,
+		      struct bl_agent_answer *ret, struct bl_err *err)
 {
 	struct bl_agent agent;
 	int r = open_node(address, patience_ms, &agent, err);
@@ -77,6 +77,7 @@ int bl_node_ask_again(const char *address, const char *method, const char *path,
 	agent.contacted = true;
 	agent.watch[agent.watch_count++] = stop;
 	r = bl_agent_request(&agent, method, path, body, true, ret, err);
+	*ret_repeated = agent.repeated;
 	return r < 0 ? r : check_object(ret, err);
 }
 

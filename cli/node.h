@@ -30,11 +30,11 @@ int bl_node_ask(const char *address, const char *method, const char *path, const
 /*
  * The same of an agent that has answered before: where the connection breaks, as in its restart, the request
  * is made again until patience_ms are over, or -ECANCELED once the descriptor stop can be read. For what can be
- * asked twice without harm.
+ * asked twice without harm. *ret_repeated: it was, so that it may be another agent that has answered.
  */
 int bl_node_ask_again(const char *address, const char *method, const char *path, const char *body,
-		      int64_t patience_ms, int stop, struct bl_agent_answer *ret,
-		      struct bl_err *err);
+		      int64_t patience_ms, int stop, bool *ret_repeated,
+		      struct bl_agent_answer *ret, struct bl_err *err);
 
 /* An answer's "problem" member as an error. */
 int bl_node_problem(const bl_json *problem, struct bl_err *err);

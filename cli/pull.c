@@ -118,16 +118,18 @@ static int look(const struct pull *pull, const char *body, struct bl_agent_answe
 		struct bl_err *err)
 {
 	char path[BL_MAX_CONTAINER_ID];
+	bool anew = false;
 	int r;
 
 	(void)snprintf(path, sizeof(path), "/v1/pulls/%.200s?wait=1",
 		       bl_node_text(answer->json, "id"));
 	r = bl_node_ask_again(pull->agent, "GET", path, NULL, BL_NODE_PATIENCE_MS, stopping[0],
-			      answer, err);
-	if (r >= 0 || answer->status != 404)
+			      &anew, answer, err);
+	/* Of the same agent: somebody has cancelled it. */
+	if (r >= 0 || answer->status != 404 || !anew)
 		return r;
 	return bl_node_ask_again(pull->agent, "POST", "/v1/pulls", body, BL_NODE_PATIENCE_MS,
-				 stopping[0], answer, err);
+				 stopping[0], &anew, answer, err);
 }
 
 /* Until the pull has ended; *answer is its last state. */

@@ -504,6 +504,7 @@ static int request_again(struct bl_agent *agent, const struct bl_buf *request, b
 			return late ? -ECONNRESET : r;
 		}
 		broken_before = attempt;
+		agent->repeated = true;
 		/* Nothing tells when a socket is listened to again: try, ever more seldom. */
 		r = wait_for(agent, -1, 0, until < agent->deadline ? until : agent->deadline, err);
 		if (r < 0)

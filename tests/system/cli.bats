@@ -670,6 +670,31 @@ pull_half() {
 	grep -q '^ballast: stopped waiting' "$T/pull.log" || fail "$(cat "$T/pull.log")"
 }
 
+@test "pull: one that is gone from an agent that has stood is not begun again" {
+	cat >"$T/agent.py" <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		s.listen()
+		print("ready", flush=True)
+		while True:
+		    c, _ = s.accept()
+		    line = c.recv(65536).split(b" ")[0].decode()
+		    print(line, file=sys.stderr, flush=True)
+		    status, body = ("202 Accepted", b'{"id":"1","state":"pending"}') if line == "POST" else (
+		        "404 Not Found", b'{"class":"not_found","detail":"no such pull","status":404,"title":"No such pull"}')
+		    c.sendall(f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+		    c.shutdown(socket.SHUT_WR)
+		    while c.recv(65536):
+		        pass
+	END
+	spawn agent /usr/bin/python3 "$T/agent.py" "$T/agent.sock"
+	run timeout 10 "$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model
+	assert_status 64
+	assert_output "no such pull"
+	assert_equal "$(grep -c POST "$T/agent.log")" 1
+}
+
 @test "plan lists what would be brought, and downloads nothing" {
 	make_model "$T/model"
 	start_hub --repo "team/model=$T/model"
