@@ -278,11 +278,38 @@ int bl_store_empty_path(const struct bl_store *store, char path[PATH_MAX])
 	return path_of(store, "empty", "", path);
 }
 
+/*
+ * All is done on the directory that is open, but the paths that are handed out lead to it only as long as it lies
+ * where it was: not once its disk is unmounted, or another mounted over it.
+ */
+static int check_place(const struct bl_cachedir *dirs, struct bl_err *err)
+{
+	struct stat open;
+	struct stat there;
+	int r = bl_sys_fstat(dirs->root, &open);
+
+	if (r == 0)
+		r = bl_sys_fstatat(AT_FDCWD, dirs->path, &there, AT_SYMLINK_NOFOLLOW);
+	if (r < 0 && r != -ENOENT && r != -ENOTDIR)
+		return bl_err_sys(err, -r, "stat '%s'", dirs->path);
+	if (r == 0 && there.st_dev == open.st_dev && there.st_ino == open.st_ino)
+		return 0;
+	return bl_err_set(
+		err, BL_EX_RETRY, ESTALE,
+		"'%s' is no longer the cache that this ballastd has open: it was unmounted, "
+		"moved, or something was mounted over it; restart ballastd once it is there",
+		dirs->path);
+}
+
 int bl_store_empty_keep(const struct bl_store *store, struct bl_err *err)
 {
 	const struct bl_cachedir *dirs = store->dirs;
 	struct stat st;
-	int r = bl_sys_fstatat(dirs->root, "empty", &st, AT_SYMLINK_NOFOLLOW);
+	int r = check_place(dirs, err);
+
+	if (r < 0)
+		return r;
+	r = bl_sys_fstatat(dirs->root, "empty", &st, AT_SYMLINK_NOFOLLOW);
 
 	if (r == -ENOENT) {
 		r = bl_sys_mkdirat(dirs->root, "empty", 0700);

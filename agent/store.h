@@ -101,7 +101,8 @@ void bl_store_sizes_take(struct bl_store *store, const struct bl_gc_size *sizes,
 int bl_store_tree_path(const struct bl_store *store, const struct bl_digest *name,
 		       char path[PATH_MAX]);
 int bl_store_empty_path(const struct bl_store *store, char path[PATH_MAX]);
-/* Sees that this layer is there before its path is handed out: makes it where somebody removed it. */
+/* Sees that paths of the cache lead to it, and that this layer is there, before any is handed out: makes it where
+ * somebody removed it. */
 int bl_store_empty_keep(const struct bl_store *store, struct bl_err *err);
 
 /*

@@ -140,6 +140,25 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	[ -d "$(answer .empty)" ]
 }
 
+@test "agent: no path is answered that leads elsewhere: a cache that is unmounted, or mounted over, is a 500" {
+	stop_agent
+	mount -t tmpfs -o mode=0700 cache "$T/cache"
+	start_agent
+	put c1 default "$MODEL"
+	expect_code 200
+	mkdir -m 700 "$T/over"
+	mount --bind "$T/over" "$T/cache"
+	put c1 default "$MODEL"
+	expect_code 500
+	[[ $(answer .detail) == *"$T/cache' is no longer the cache"*"restart ballastd"* ]] || fail "$output"
+	umount "$T/cache"
+	put c1 default "$MODEL"
+	expect_code 200
+	umount --lazy "$T/cache"
+	put c1 default "$MODEL"
+	expect_code 500
+}
+
 @test "agent: 64 containers at once are one download" {
 	local i pids=()
 	for i in $(seq 64); do
