@@ -56,6 +56,13 @@ int bl_s3_tell(const struct bl_s3_store *store, int status, const char *code, co
 
 	if (!*code && store->kind->moves && (status == 301 || status == 307))
 		code = "PermanentRedirect";
+	if (!store->kind->moves &&
+	    (strcmp(code, "PermanentRedirect") == 0 || strcmp(code, "TemporaryRedirect") == 0 ||
+	     strcmp(code, "AuthorizationHeaderMalformed") == 0))
+		return bl_cloud_fail(err, EINVAL,
+				     "%.200s: the store is of another region than '%s'; check the "
+				     "operator's endpoint \"%s\" (%s)",
+				     source, store->key.region, store->kind->endpoint, code);
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
 		if (strcmp(meanings[i].code, code) == 0)
 			return bl_cloud_fail(err, meanings[i].errnum, "%.200s%s%.100s: %s (%s)",

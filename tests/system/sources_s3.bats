@@ -273,6 +273,14 @@ teardown() { clean_up; }
 	assert_error config "the identity token of this tenant is empty"
 }
 
+@test "r2: a store of another region is told as the endpoint's fault: its secret names none" {
+	start_clouds --region us-west-2
+	put '{"bucket":"models","key":"llama/a"}'
+	job r2://account.models/llama
+	assert_error config PermanentRedirect 'endpoint "r2"'
+	refute_said aws_region
+}
+
 @test "s3: a policy that lets list what lies beneath the path, and not the path" {
 	start_clouds
 	put '{"bucket":"models","key":"llama/a"}' '{"bucket":"models","key":"llama-2/a"}'
