@@ -13,7 +13,8 @@
 #include "common/cleanup.h"
 #include "common/sys.h"
 
-#define LINKS_MOST 40 /* as the kernel has it */
+#define LINKS_MOST 40  /* as the kernel has it */
+#define UPS_MOST   256 /* each ".." begins the way anew */
 
 /* The mount that a handle lies on; -EXDEV where the container's table does not know it. */
 static int find_mount(const struct bl_attach *place, int handle, struct bl_mount_entry *ret)
@@ -111,7 +112,8 @@ static void go_up(char *path, size_t walked, const char *rest)
  */
 static int walk(const struct bl_attach *place, char *path, bool on_tmpfs)
 {
-	auto_fd here = bl_sys_openat2(place->root, ".", O_PATH | O_DIRECTORY, 0, BL_RESOLVE_BENEATH);
+	auto_fd here =
+		bl_sys_openat2(place->root, ".", O_PATH | O_DIRECTORY, 0, BL_RESOLVE_BENEATH);
 	size_t walked = 0;
 
 	while (here >= 0) {
@@ -157,12 +159,13 @@ int bl_attach_cross(const struct bl_attach *place, const char *location, bool on
 {
 	char path[PATH_MAX];
 	int links = 0;
+	int ups = 0;
 	int r;
 
 	if ((size_t)snprintf(path, sizeof(path), "%s", location) >= sizeof(path))
 		return -ENAMETOOLONG;
 	do
 		r = walk(place, path, on_tmpfs);
-	while (r == -EAGAIN || (r == -ELOOP && ++links < LINKS_MOST));
-	return r;
+	while ((r == -EAGAIN && ++ups < UPS_MOST) || (r == -ELOOP && ++links < LINKS_MOST));
+	return r == -EAGAIN ? -ELOOP : r;
 }

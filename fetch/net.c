@@ -427,9 +427,15 @@ static bool stands_for(const char *word, const struct bl_url *url)
 {
 	struct bl_network network, address;
 	size_t host = strlen(url->host);
+	char bare[64];
 
 	if (strcmp(word, "*") == 0)
 		return true;
+	/* As a URL has it. */
+	if (*word == '[' && strlen(word) < sizeof(bare) && word[strlen(word) - 1] == ']') {
+		(void)snprintf(bare, sizeof(bare), "%.*s", (int)strlen(word) - 2, word + 1);
+		word = bare;
+	}
 	if (bl_address_parse_network(word, &network) == 0)
 		return bl_address_parse_network(url->host, &address) == 0 &&
 		       bl_address_in(&address, &network);

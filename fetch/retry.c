@@ -2,6 +2,7 @@
 #include "fetch/retry.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -21,13 +22,16 @@ static int64_t asked_for(const struct bl_http_headers *answer)
 	if (value)
 		return bl_http_parse_retry_after(value, (int64_t)time(NULL), BL_RETRY_MAX_ASKED);
 	value = bl_http_headers_get(answer, "RateLimit");
-	for (; value && *value; value++)
-		if (value[0] == ';' && value[1] == 't' && value[2] == '=') {
-			long seconds = strtol(value + 3, NULL, 10);
+	for (; value && *value; value++) {
+		const char *key = value + 1 + strspn(value + 1, " \t");
+
+		if (*value == ';' && key[0] == 't' && key[1] == '=') {
+			long seconds = strtol(key + 2, NULL, 10);
 
 			return seconds < 0 || seconds > BL_RETRY_MAX_ASKED ? BL_RETRY_MAX_ASKED
 									   : seconds;
 		}
+	}
 	return -1;
 }
 

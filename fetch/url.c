@@ -45,7 +45,8 @@ static int shown_length(const char *text)
 	const char *host = strstr(text, "://");
 	size_t len = strcspn(text, "?#");
 
-	if (memchr(text, '@', len))
+	/* Behind a "?" or "#" too: there a password may have one. */
+	if (strchr(text, '@'))
 		len = host ? (size_t)(host - text) + 3 : 0;
 	return len > 200 ? 200 : (int)len;
 }

@@ -112,7 +112,7 @@ run_waiting() {
 	annotate wait.ballast.dev '{"timeout":"1ms","on_timeout":"defer"}'
 	use_shim
 	add_hook
-	for _ in {1..8}; do
+	for _ in {1..4}; do
 		start_container
 		stop_container
 	done

@@ -134,6 +134,9 @@ static void test_ratelimit_is_heeded(void **state)
 	(void)state;
 	assert_int_equal(bl_http_headers_add(&asked, "ratelimit", "\"api\";r=0;t=7", NULL), 0);
 	assert_int_equal(bl_retry_pause(1, &asked), 7000);
+	bl_http_headers_done(&asked);
+	assert_int_equal(bl_http_headers_add(&asked, "RateLimit", "\"api\"; r=0; t=7", NULL), 0);
+	assert_int_equal(bl_retry_pause(1, &asked), 7000);
 	assert_int_equal(bl_http_headers_add(&much, "RateLimit", "\"api\";r=0;t=100000", NULL), 0);
 	assert_int_equal(bl_retry_pause(1, &much), BL_RETRY_MAX_ASKED * 1000);
 }

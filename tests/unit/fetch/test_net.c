@@ -402,21 +402,39 @@ static void test_no_proxy(void **state)
 		{"https://a.corp.example/", false},    {"https://xcorp.example/", true},
 		{"https://port.example:8443/", false}, {"https://port.example/", true},
 		{"https://10.2.3.4/", false},	       {"https://11.2.3.4/", true},
+		{"https://[fd00::1]/", false},	       {"https://[fd00::2]/", true},
 	};
 	auto_net net = NULL;
 	struct bl_err err;
 
 	(void)state;
-	assert_int_equal(configure("{\"proxy\":{\"url\":\"http://p:3128\",\"no_proxy\":"
-				   "[\".corp.example\",\"port.example:8443\",\"10.0.0.0/8\"]}}",
-				   &net, &err),
-			 0);
+	assert_int_equal(
+		configure(
+			"{\"proxy\":{\"url\":\"http://p:3128\",\"no_proxy\":"
+			"[\".corp.example\",\"port.example:8443\",\"10.0.0.0/8\",\"[fd00::1]\"]}}",
+			&net, &err),
+		0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		auto_url url = {0};
 
 		assert_int_equal(bl_url_parse(cases[i].url, NULL, &url, &err), 0);
 		if ((bl_net_proxy_for(net, &url) != NULL) != cases[i].proxied)
 			fail_msg("%s", cases[i].url);
+	}
+}
+
+static void a_malformed_url_shows_no_password(void **state)
+{
+	static const char *const bad[] = {"https://u:hush@h:99999/", "https://u:hush#@h:99999/",
+					  "https://u:hush?x@h:99999/", "https://u:hush@"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		auto_url url = {0};
+		struct bl_err err = {0};
+
+		assert_true(bl_url_parse(bad[i], NULL, &url, &err) < 0);
+		assert_null(strstr(err.msg, "hush"));
 	}
 }
 
@@ -464,6 +482,7 @@ int main(void)
 		cmocka_unit_test(test_names_behind_a_proxy),
 		cmocka_unit_test(test_endpoints_with_a_placeholder),
 		cmocka_unit_test(test_no_proxy),
+		cmocka_unit_test(a_malformed_url_shows_no_password),
 		cmocka_unit_test(test_bad_configuration),
 	};
 
