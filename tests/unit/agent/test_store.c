@@ -523,6 +523,32 @@ static void a_planted_file_is_found_before_use(void **state)
 }
 
 /* One digit of a digest is another: still a manifest, but not the one that the tree is named by. */
+/* Of many files each is looked at only now and then, but a directory that was changed tells at once. */
+static void a_file_planted_among_many_is_found_before_use(void **state)
+{
+	enum { MANY = 300 };
+	struct cache *cache = *state;
+	static char names[MANY][8];
+	struct text_file many[MANY];
+	char hex[BL_DIGEST_HEX];
+	char path[256];
+	struct bl_digest name;
+	auto_fd fd = -1;
+
+	for (size_t i = 0; i < MANY; i++) {
+		snprintf(names[i], sizeof(names[i]), "%03zu", i);
+		many[i] = (struct text_file){names[i], names[i]};
+	}
+	assert_ok(cache, publish_tree(cache->store, many, MANY, &name, &cache->err));
+	assert_ok(cache, bl_store_tree_use(cache->store, &name, &cache->err));
+	assert_ok(cache, bl_store_tree_use(cache->store, &name, &cache->err));
+	bl_digest_to_hex(&name, hex);
+	snprintf(path, sizeof(path), "%s/trees/%s/planted", cache->path, hex);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0444);
+	assert_true(fd >= 0);
+	assert_int_equal(bl_store_tree_use(cache->store, &name, &cache->err), -EBADMSG);
+}
+
 static void a_spoilt_manifest_is_found_before_use(void **state)
 {
 	struct cache *cache = *state;
@@ -843,6 +869,25 @@ static void the_oldest_unleased_goes_first(void **state)
 	assert_int_equal(reserve(cache, 90 * 1024), 0);
 	assert_false(is_there(cache, &a));
 	assert_true(is_there(cache, &b) && is_there(cache, &c));
+}
+
+static void what_is_held_is_not_evicted(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_digest older;
+	struct bl_digest newer;
+
+	bl_store_close(&cache->store);
+	cache->options.max_bytes = 200 * 1024;
+	cache->options.lease_grace = 0;
+	cache_open(cache);
+	older = publish_large(cache, 'a', 100);
+	newer = publish_large(cache, 'b', 100);
+	assert_ok(cache, bl_store_tree_hold(cache->store, &older, &cache->err));
+	assert_int_equal(reserve(cache, 50 * 1024), 0);
+	assert_true(is_there(cache, &older));
+	assert_false(is_there(cache, &newer));
+	bl_store_tree_unhold(cache->store, &older);
 }
 
 static void give_ref(struct cache *cache, unsigned number, const char *tenant,
@@ -1188,6 +1233,7 @@ int main(void)
 		WITH_CACHE(a_directory_in_use_is_refused),
 		WITH_CACHE(a_truncated_file_is_found_before_use),
 		WITH_CACHE(a_planted_file_is_found_before_use),
+		WITH_CACHE(a_file_planted_among_many_is_found_before_use),
 		WITH_CACHE(a_spoilt_manifest_is_found_before_use),
 		WITH_CACHE(the_scrub_finds_a_flipped_bit),
 		WITH_CACHE(the_scrub_goes_on_behind_what_it_cannot_read),
@@ -1197,6 +1243,7 @@ int main(void)
 		WITH_CACHE(a_label_used_again_keeps_the_former_ones_grace),
 		WITH_CACHE(a_reboot_ends_leases),
 		WITH_CACHE(the_oldest_unleased_goes_first),
+		WITH_CACHE(what_is_held_is_not_evicted),
 		WITH_CACHE(a_fork_keeps_no_blob_from_being_published),
 		WITH_CACHE(orphans_are_kept_as_partials_are),
 		WITH_CACHE(a_tenants_quota_is_its_own),
