@@ -65,19 +65,18 @@ int bl_node_ask(const char *address, const char *method, const char *path, const
 	return r < 0 ? r : check_object(ret, err);
 }
 
-int bl_node_ask_again(const char *address, const char *method, const char *path, const char *body,
-		      int64_t patience_ms, int stop, bool *ret_repeated,
-		      struct bl_agent_answer *ret, struct bl_err *err)
+int bl_node_ask_again(struct bl_node_again *again, const char *method, const char *path,
+		      const char *body, struct bl_agent_answer *ret, struct bl_err *err)
 {
 	struct bl_agent agent;
-	int r = open_node(address, patience_ms, &agent, err);
+	int r = open_node(again->address, BL_NODE_PATIENCE_MS, &agent, err);
 
 	if (r < 0)
 		return r;
 	agent.contacted = true;
-	agent.watch[agent.watch_count++] = stop;
+	agent.watch[agent.watch_count++] = again->stop;
 	r = bl_agent_request(&agent, method, path, body, true, ret, err);
-	*ret_repeated = agent.repeated;
+	again->repeated = agent.repeated;
 	return r < 0 ? r : check_object(ret, err);
 }
 

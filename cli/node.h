@@ -3,6 +3,7 @@
 #ifndef BL_NODE_H
 #define BL_NODE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/agent_client.h"
@@ -27,14 +28,19 @@ int bl_node_request(const char *address, const char *method, const char *path, c
 int bl_node_ask(const char *address, const char *method, const char *path, const char *body,
 		int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err);
 
+/* An agent that has answered before. */
+struct bl_node_again {
+	const char *address; /* borrowed; NULL is the installed agent's */
+	int stop;	     /* borrowed: once this descriptor can be read, nothing is waited for */
+	bool repeated; /* the last request was made twice: another agent may have answered it */
+};
+
 /*
- * The same of an agent that has answered before: where the connection breaks, as in its restart, the request
- * is made again until patience_ms are over, or -ECANCELED once the descriptor stop can be read. For what can be
- * asked twice without harm. *ret_repeated: it was, so that it may be another agent that has answered.
+ * The same, where the connection may break, as in the agent's restart: the request is made again until
+ * BL_NODE_PATIENCE_MS are over. For what can be asked twice without harm. -ECANCELED where it was stopped.
  */
-int bl_node_ask_again(const char *address, const char *method, const char *path, const char *body,
-		      int64_t patience_ms, int stop, bool *ret_repeated,
-		      struct bl_agent_answer *ret, struct bl_err *err);
+int bl_node_ask_again(struct bl_node_again *again, const char *method, const char *path,
+		      const char *body, struct bl_agent_answer *ret, struct bl_err *err);
 
 /* An answer's "problem" member as an error. */
 int bl_node_problem(const bl_json *problem, struct bl_err *err);

@@ -117,19 +117,17 @@ static int heed_signals(struct bl_err *err)
 static int look(const struct pull *pull, const char *body, struct bl_agent_answer *answer,
 		struct bl_err *err)
 {
+	struct bl_node_again again = {.address = pull->agent, .stop = stopping[0]};
 	char path[BL_MAX_CONTAINER_ID];
-	bool anew = false;
 	int r;
 
 	(void)snprintf(path, sizeof(path), "/v1/pulls/%.200s?wait=1",
 		       bl_node_text(answer->json, "id"));
-	r = bl_node_ask_again(pull->agent, "GET", path, NULL, BL_NODE_PATIENCE_MS, stopping[0],
-			      &anew, answer, err);
+	r = bl_node_ask_again(&again, "GET", path, NULL, answer, err);
 	/* Of the same agent: somebody has cancelled it. */
-	if (r >= 0 || answer->status != 404 || !anew)
+	if (r >= 0 || answer->status != 404 || !again.repeated)
 		return r;
-	return bl_node_ask_again(pull->agent, "POST", "/v1/pulls", body, BL_NODE_PATIENCE_MS,
-				 stopping[0], &anew, answer, err);
+	return bl_node_ask_again(&again, "POST", "/v1/pulls", body, answer, err);
 }
 
 /* Until the pull has ended; *answer is its last state. */
