@@ -427,9 +427,27 @@ static void test_required(void **state)
 	done(&made);
 }
 
+/* Where no runtime is to be believed, what looks like its record says nothing of the tenant. */
+static void test_no_family_is_believed(void **state)
+{
+	struct made made;
+
+	(void)state;
+	make(&made, with("\"x\"", 0, POD ",\"secrets.ballast.dev\":\"[\\\"a\\\"]\""),
+	     "--runtime=none");
+	assert_int_equal(made.ret, 0);
+	assert_string_equal(made.annotations.tenant, "default");
+	done(&made);
+	make(&made, with("\"x\"", 0, POD), "--runtime=containerd");
+	assert_int_equal(made.ret, 0);
+	assert_string_not_equal(made.annotations.tenant, "default");
+	done(&made);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_family_is_believed),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_users),
 		cmocka_unit_test(test_not_root_and_nothing_ambient),
