@@ -11,7 +11,7 @@
 
 #include "cli/doctor.h"
 #include "cli/node.h"
-#include "cli/truss_config.h"
+#include "cli/read_file.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
@@ -159,7 +159,7 @@ static void check_hook_file(struct bl_doctor *doctor, const char *dir, const cha
 	const char *named;
 
 	(void)snprintf(path, sizeof(path), "%.2000s/%.255s", dir, name);
-	if (bl_truss_config_load(bl_doctor_path(doctor, path, room), &text, &err) < 0 ||
+	if (bl_read_file(bl_doctor_path(doctor, path, room), false, &text, &err) < 0 ||
 	    bl_json_parse(bl_buf_str(&text), text.len, &limits, &json, &err) < 0 ||
 	    !bl_json_is_object(json) || bl_json_get_object(json, "hook", &hook, &err) <= 0) {
 		bl_doctor_find(doctor, BL_FINDING_BAD, path, "cannot be read as a hook: %s",
@@ -259,7 +259,7 @@ void bl_doctor_check_containerd(struct bl_doctor *doctor)
 	auto_buf text = BL_BUF_INIT(FILE_MAX);
 	char room[PATH_ROOM];
 
-	if (bl_truss_config_load(bl_doctor_path(doctor, path, room), &text, NULL) < 0 ||
+	if (bl_read_file(bl_doctor_path(doctor, path, room), false, &text, NULL) < 0 ||
 	    bl_buf_puts(&text, "\n", NULL) < 0) /* an empty file has its text too */
 		return;
 	drop_comments(text.data);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/read_file.h"
 #include "cli/truss_config.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
@@ -63,7 +64,7 @@ int bl_oci_config_read(int dirfd, const char *path, bl_json **ret, struct bl_err
 	auto_buf text = BL_BUF_INIT(BL_MAX_CONFIG);
 	auto_json config = NULL;
 	/* What a person has named may be a link. */
-	int r = dirfd == AT_FDCWD ? bl_truss_config_load(path, &text, err)
+	int r = dirfd == AT_FDCWD ? bl_read_file(path, true, &text, err)
 				  : bl_fs_read_file(dirfd, path, &text, err);
 
 	if (r == 0) {

@@ -3,12 +3,11 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/read_file.h"
 #include "cli/yaml.h"
 #include "common/attach.h"
 #include "common/cleanup.h"
@@ -423,24 +422,12 @@ static int read_names(const struct reader *reader)
 	return keep(&reader->config->image, image->text, reader->err);
 }
 
-/* Follows links, unlike bl_fs_read_file(): the file is named by the person who runs us. */
 int bl_truss_config_load(const char *path, struct bl_buf *buf, struct bl_err *err)
 {
-	/* A shell's <(...) is a pipe, and waited for as any other. */
-	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	struct stat st;
-	int r;
+	int r = bl_read_file(path, true, buf, err);
 
-	if (fd < 0)
-		return bl_err_set(err, BL_EX_CONFIG, errno, "%s: %s", path, strerror(errno));
-	if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode)))
-		return bl_err_config(err, "%s: is no file; name the config.yaml in it", path);
-	r = bl_buf_read(buf, fd, err);
-	if (r < 0) {
-		bl_err_wrap(err, "%s: ", path);
-		err->code = BL_EX_CONFIG;
-	}
-	return r;
+	return r == -EISDIR ? bl_err_config(err, "%s: is no file; name the config.yaml in it", path)
+			    : r;
 }
 
 int bl_truss_config_parse(const char *name, const char *text, size_t len,

@@ -286,6 +286,10 @@ complete_words() {
 	ballast bundle --rootfs=rootfs --image-config=rootfs --output=other "$CONFIG"
 	assert_status 64
 	assert_output "--image-config: rootfs: is no file"
+	refute_output "config.yaml"
+	ballast validate rootfs
+	assert_status 64
+	assert_output "rootfs: is no file; name the config.yaml in it"
 	assert_equal "$(cat config.json)" '{"not": "ours"}'
 	rm config.json
 	ballast bundle --rootfs=rootfs "$CONFIG"
@@ -757,6 +761,12 @@ healthy_root() {
 	cp "$BUILD/ballastd" "$T/root/usr/libexec/ballast/ballast-shim"
 	ballast doctor "$at" --root="$T/root"
 	assert_output "is not static"
+	# A pipe in a hook's place has no writer, and is not waited for.
+	rm "$T/root/usr/share/containers/oci/hooks.d/50-ballast.json"
+	mkfifo "$T/root/usr/share/containers/oci/hooks.d/50-ballast.json"
+	run timeout 20 "$BUILD/ballast" doctor "$at" --root="$T/root"
+	assert_status 1
+	assert_output "50-ballast.json: is no file"
 	run --separate-stderr "$BUILD/ballast" doctor --agent="unix:$T/none.sock" --root="$T/root" --json
 	assert_status 1
 	assert_equal "$(jq -r '.[] | select(.what == "agent") | .finding' <<<"$output")" bad
