@@ -168,6 +168,18 @@ void bl_cachedir_name(struct bl_cachedir *dirs, const char *what, char name[BL_C
 	(void)snprintf(name, BL_CACHEDIR_NAME, "%s.%s.%u", what, dirs->session, n);
 }
 
+int bl_cachedir_show(struct bl_cachedir *dirs, const char *temporary, int where, const char *name)
+{
+	int r = bl_sys_renameat2(dirs->partial, temporary, where, name, 0);
+	char trash[BL_CACHEDIR_NAME];
+
+	if (r != -EEXIST && r != -ENOTEMPTY && r != -ENOTDIR && r != -EISDIR)
+		return r;
+	bl_cachedir_name(dirs, "trash", trash);
+	r = bl_sys_renameat2(where, name, dirs->partial, trash, 0);
+	return r < 0 ? r : bl_sys_renameat2(dirs->partial, temporary, where, name, 0);
+}
+
 bool bl_cachedir_is_session_name(const struct bl_cachedir *dirs, const char *name, bool *ret_ours)
 {
 	static const char *const kinds[] = {"tree.", "trash.", "file.", "json.", "spare."};

@@ -75,6 +75,12 @@ void bl_cachedir_close(struct bl_cachedir **dirs);
 
 /* A name in partial/ that is new in this session: "<what>.<session>.<n>". */
 void bl_cachedir_name(struct bl_cachedir *dirs, const char *what, char name[BL_CACHEDIR_NAME]);
+/*
+ * Gives what is `temporary` in partial/ its name in the directory `where`, in the place of a file of that name.
+ * What cannot be replaced so (a directory, or in a directory's place anything) goes to be removed first: 0, or
+ * -errno. Not durable by itself.
+ */
+int bl_cachedir_show(struct bl_cachedir *dirs, const char *temporary, int where, const char *name);
 /* Whether a name in partial/ is of this form; *ret_ours whether it is of this session. */
 bool bl_cachedir_is_session_name(const struct bl_cachedir *dirs, const char *name, bool *ret_ours);
 

@@ -302,19 +302,6 @@ static int write_durably(const struct bl_manifest *manifest, int fd, struct bl_e
 	return r < 0 ? bl_cachedir_err(err, -r, "fsync") : 0;
 }
 
-/* Gives the file its name; a directory that somebody put there goes out of the way, as one in a tree's place does. */
-static int show(struct bl_cachedir *dirs, const char *temporary, const char *name)
-{
-	int r = bl_sys_renameat2(dirs->partial, temporary, dirs->manifests, name, 0);
-	char trash[BL_CACHEDIR_NAME];
-
-	if (r != -EISDIR)
-		return r;
-	bl_cachedir_name(dirs, "trash", trash);
-	r = bl_sys_renameat2(dirs->manifests, name, dirs->partial, trash, 0);
-	return r < 0 ? r : bl_sys_renameat2(dirs->partial, temporary, dirs->manifests, name, 0);
-}
-
 static int make_file(struct bl_cachedir *dirs, const struct bl_manifest *manifest,
 		     const char *temporary, const char *name, struct bl_err *err)
 {
@@ -327,7 +314,7 @@ static int make_file(struct bl_cachedir *dirs, const struct bl_manifest *manifes
 	if (r < 0)
 		return r;
 	bl_sys_point("manifest-synced");
-	r = show(dirs, temporary, name);
+	r = bl_cachedir_show(dirs, temporary, dirs->manifests, name);
 	if (r == 0)
 		bl_sys_point("manifest-visible");
 	if (r == 0)

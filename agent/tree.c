@@ -161,15 +161,7 @@ static int show(struct bl_cachedir *dirs, const char *name, const struct bl_dige
 	int r;
 
 	bl_digest_to_hex(tree, hex);
-	r = bl_sys_renameat2(dirs->partial, name, dirs->trees, hex, 0);
-	if (r == -EEXIST || r == -ENOTEMPTY || r == -ENOTDIR) {
-		char trash[BL_CACHEDIR_NAME];
-
-		bl_cachedir_name(dirs, "trash", trash);
-		r = bl_sys_renameat2(dirs->trees, hex, dirs->partial, trash, 0);
-		if (r == 0)
-			r = bl_sys_renameat2(dirs->partial, name, dirs->trees, hex, 0);
-	}
+	r = bl_cachedir_show(dirs, name, dirs->trees, hex);
 	if (r < 0)
 		return bl_cachedir_err(err, -r, "name of tree %s", hex);
 	bl_sys_point("tree-visible");
