@@ -157,7 +157,7 @@ static int open_spawn(struct bl_node *agent, const struct bl_options *options, s
 	int r = bl_spawn_init(&agent->spawn, options->fetch, agent->config.job,
 			      options->log_level == BL_LOG_DEBUG, err);
 
-	if (r == 0 && agent->spawn.rules < 0)
+	if (r == 0 && !agent->spawn.confined)
 		bl_log(BL_LOG_WARNING,
 		       "no Landlock here (the kernel lacks it or its lsm= does, or a "
 		       "filter denies it): "
@@ -293,9 +293,8 @@ static int serve(struct bl_node *agent, const struct bl_options *options, struct
 
 int main(int argc, char **argv)
 {
-	static struct bl_node agent = {.spawn = {.program = -1, .namespace = -1, .rules = -1},
-				       .pool.event = -1,
-				       .quick.event = -1};
+	static struct bl_node agent = {
+		.spawn = {.program = -1, .namespace = -1}, .pool.event = -1, .quick.event = -1};
 	struct bl_options options = {
 		.socket = BL_PATH_SOCKET,
 		.cache_dir = BL_PATH_CACHE,

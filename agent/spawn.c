@@ -83,6 +83,7 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *jo
 	namespace = bl_sys_openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY, 0);
 	if (namespace < 0)
 		return bl_err_sys(err, -namespace, "open '/proc/self/ns/pid'");
+	/* Each process gets its own: these only show whether there can be any. */
 	rules = bl_confine_build(fd, job, false, err);
 	if (rules < 0 && rules != -EOPNOTSUPP)
 		return rules;
@@ -91,7 +92,7 @@ int bl_spawn_init(struct bl_spawn *spawn, const char *program, const bl_json *jo
 		return r;
 	*spawn = (struct bl_spawn){.filter = filter,
 				   .namespace = TAKE_FD(namespace),
-				   .rules = TAKE_FD(rules),
+				   .confined = rules >= 0,
 				   .job = job,
 				   .program = TAKE_FD(fd),
 				   .noisy = noisy};
@@ -103,9 +104,8 @@ void bl_spawn_done(struct bl_spawn *spawn)
 {
 	bl_filter_free(&spawn->filter);
 	bl_cleanup_fd(&spawn->namespace);
-	bl_cleanup_fd(&spawn->rules);
 	bl_cleanup_fd(&spawn->program);
-	spawn->namespace = spawn->rules = spawn->program = -1;
+	spawn->namespace = spawn->program = -1;
 }
 
 /* ---- In the child: nothing here allocates or takes a lock ---- */
@@ -217,7 +217,7 @@ static _Noreturn void child(const struct child *from)
 	be_the_first_to_go();
 	/* Root needs no no_new_privs for it; what is open already stays so. The rules are made anew, for they
 	 * hold what lay at a path then: file roots are mounted later, ca_file is replaced. */
-	if (spawn->rules >= 0) {
+	if (spawn->confined) {
 		int rules = bl_confine_build(spawn->program, spawn->job, from->files, NULL);
 
 		if (rules < 0 || bl_sys_landlock_restrict(rules) < 0)

@@ -24,7 +24,7 @@ struct bl_spawn {
 	uid_t uid;
 	gid_t gid;
 	int namespace; /* our own process namespace, to come back to */
-	int rules; /* a sample of what each can open (agent/confine.h); -1 where the kernel has no such rules */
+	bool confined; /* by rules of what it can open (agent/confine.h): the kernel has such */
 	const bl_json *job;	  /* borrowed: the configuration of jobs */
 	struct sock_fprog filter; /* the system calls that it does without */
 	bool noisy; /* its stderr is ours (for people who look for a fault), else /dev/null */
