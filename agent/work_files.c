@@ -163,9 +163,8 @@ static void allocated(struct bl_work *work, const struct bl_flight *flight)
 static void open_run(struct bl_task *task)
 {
 	struct bl_flight *flight = task->data;
-	struct bl_err err = {0};
-
 	struct bl_cachedir *dirs = bl_store_dirs(flight->work->works->store);
+	struct bl_err err = {0};
 
 	flight->result = 0;
 	/* Bytes of an earlier try may be of another version. */
