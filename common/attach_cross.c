@@ -16,7 +16,11 @@
 #define LINKS_MOST 40  /* as the kernel has it */
 #define UPS_MOST   256 /* each ".." begins the way anew */
 
-/* The mount that a handle lies on; -EXDEV where the container's table does not know it. */
+/*
+ * The mount that a handle lies on; of the root's own its id alone, which need not be in the table. -EXDEV where
+ * the table does not know it, or where it may not even be asked for what it is: the root of a FUSE mount asks
+ * its daemon.
+ */
 static int find_mount(const struct bl_attach *place, int handle, struct bl_mount_entry *ret)
 {
 	uint64_t id = 0;
@@ -24,20 +28,12 @@ static int find_mount(const struct bl_attach *place, int handle, struct bl_mount
 
 	if (r < 0)
 		return r;
-	return bl_mount_table_find(&place->table, id, ret) ? 0 : -EXDEV;
-}
-
-/* Whether it may be asked even for what it is: the root of a FUSE mount asks its daemon. */
-static int check_mount(const struct bl_attach *place, int handle)
-{
-	struct bl_mount_entry entry;
-	uint64_t id = 0;
-	int r = bl_sys_mount_id(handle, "", &id);
-
-	if (r < 0 || id == place->root_mount)
-		return r;
-	r = find_mount(place, handle, &entry);
-	return r == 0 && strncmp(entry.type, "fuse", 4) == 0 ? -EXDEV : r;
+	*ret = (struct bl_mount_entry){.id = id};
+	if (id == place->root_mount)
+		return 0;
+	return bl_mount_table_find(&place->table, id, ret) && strncmp(ret->type, "fuse", 4) != 0
+		       ? 0
+		       : -EXDEV;
 }
 
 /*
@@ -53,18 +49,12 @@ static bool is_of_root(const struct bl_attach *place, const struct bl_mount_entr
 	       root.major == entry->major && root.minor == entry->minor;
 }
 
-/* Whether the way may lead on through a directory that lies there. */
-static bool may_cross(const struct bl_attach *place, int handle, bool on_tmpfs)
+/* Whether the way may lead on through a directory of that mount. */
+static bool may_cross(const struct bl_attach *place, const struct bl_mount_entry *mount,
+		      bool on_tmpfs)
 {
-	struct bl_mount_entry entry;
-	uint64_t id = 0;
-
-	if (bl_sys_mount_id(handle, "", &id) < 0)
-		return false;
-	if (id == place->root_mount)
-		return true;
-	return on_tmpfs && bl_mount_table_find(&place->table, id, &entry) &&
-	       (strcmp(entry.type, "tmpfs") == 0 || is_of_root(place, &entry));
+	return mount->id == place->root_mount ||
+	       (on_tmpfs && (strcmp(mount->type, "tmpfs") == 0 || is_of_root(place, mount)));
 }
 
 /* Where the next name begins: "." is none. */
@@ -121,6 +111,7 @@ static int walk(const struct bl_attach *place, char *path, bool on_tmpfs)
 		size_t len = strcspn(path + from, "/");
 		const char *rest = next_name(path + from + len);
 		char name[NAME_MAX + 1];
+		struct bl_mount_entry mount;
 		auto_fd next = -1;
 		struct stat st;
 		int r;
@@ -137,14 +128,14 @@ static int walk(const struct bl_attach *place, char *path, bool on_tmpfs)
 		}
 		next = bl_sys_openat2(here, name, O_PATH | O_NOFOLLOW, 0,
 				      BL_RESOLVE_BENEATH | BL_RESOLVE_NO_MAGICLINKS);
-		r = next < 0 ? next : check_mount(place, next);
+		r = next < 0 ? next : find_mount(place, next, &mount);
 		if (r == 0)
 			r = bl_sys_fstat(next, &st);
 		if (r == 0 && S_ISLNK(st.st_mode)) {
 			r = put_link(path, walked, next, rest);
 			return r < 0 ? r : -ELOOP;
 		}
-		if (r == 0 && *rest && !may_cross(place, next, on_tmpfs))
+		if (r == 0 && *rest && !may_cross(place, &mount, on_tmpfs))
 			r = -EXDEV;
 		if (r < 0)
 			return r;
