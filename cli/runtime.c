@@ -39,8 +39,9 @@ struct session {
 	bool container_ended;
 	pid_t waiting_for; /* the process that this step waits for */
 	int interrupts;
-	bool creating;	/* the container's process is not ours yet */
-	int stopped_by; /* the signal that ended us while creating */
+	enum { CREATING, STARTING, STARTED, DELETING } step;
+	int stopped_by;	   /* the signal that ended us while creating */
+	uint32_t deferred; /* a bit for each signal that came while starting */
 };
 
 static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
@@ -123,18 +124,30 @@ static void relay(struct session *session)
 		(void)bl_sys_write_all(STDERR_FILENO, bytes, (size_t)n);
 }
 
+/* Its pid may be another's once we have reaped it. */
+static void signal_container(const struct session *session, int number)
+{
+	if (!session->container_ended)
+		(void)kill(session->container, number);
+}
+
 static void on_signal(struct session *session, int number)
 {
+	if (session->step == DELETING)
+		return; /* nothing is to be left */
 	if (number == SIGINT || number == SIGTERM || number == SIGQUIT)
 		session->interrupts++;
-	if (session->creating) {
+	if (session->step == CREATING) {
 		/* A runtime that creates ignores signals; its hook leaves when it is gone. */
 		session->stopped_by = number;
 		(void)kill(session->waiting_for, SIGKILL);
 	} else if (session->interrupts >= PATIENCE) {
-		(void)kill(session->waiting_for, SIGKILL);
+		signal_container(session, SIGKILL);
+	} else if (session->step == STARTING) {
+		/* The runtime's word that it started may come before the server, and after. */
+		session->deferred |= UINT32_C(1) << number;
 	} else {
-		(void)kill(session->waiting_for, number);
+		signal_container(session, number);
 	}
 }
 
@@ -311,8 +324,7 @@ static void delete_container(struct session *session)
 	auto_fd null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	int status;
 
-	session->creating = false;
-	session->interrupts = -1000; /* the end is not to be cut short */
+	session->step = DELETING;
 	(void)run(session, words, null, true, &status, NULL);
 }
 
@@ -381,15 +393,19 @@ static int start_and_wait(struct session *session, struct bl_err *err)
 	int r;
 
 	session->holding = false;
+	session->step = STARTING;
 	(void)bl_sys_write_all(STDERR_FILENO, bl_buf_str(&session->held), session->held.len);
 	r = run(session, words, -1, true, &status, err);
 	if (r < 0)
 		return r;
-	if (status != 0)
+	if (status != 0 && session->interrupts < PATIENCE)
 		return bl_err_set(err, BL_EX_INTERNAL, EIO,
 				  "the runtime did not start the container");
-	session->creating = false;
+	session->step = STARTED;
 	session->waiting_for = session->container;
+	for (int number = 1; number < 32; number++)
+		if (session->deferred & (UINT32_C(1) << number))
+			signal_container(session, number);
 	r = wait_for(session, &status, err);
 	drain(session);
 	return r < 0 ? r : status;
@@ -444,7 +460,7 @@ int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
 {
 	auto_fd keeper = start_keeper(runtime, err);
 	struct session session = {
-		.runtime = runtime, .signals = -1, .said = -1, .holding = true, .creating = true};
+		.runtime = runtime, .signals = -1, .said = -1, .holding = true, .step = CREATING};
 	auto_buf held = BL_BUF_INIT(SAID_MAX);
 	auto_fd signals = -1;
 	int ends[2];

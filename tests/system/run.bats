@@ -310,6 +310,44 @@ teardown() { clean_up; }
 	assert_nothing_left
 }
 
+# A runtime whose `start` comes to its end when $T/go is there.
+make_slow_runtime() {
+	cat >"$T/slow-runtime" <<-SH
+		#!/bin/bash
+		runc "\$@" || exit
+		case " \$* " in *' start '*) "$FIXTURES/process.py" path "$T/go" ;; esac
+	SH
+	chmod 755 "$T/slow-runtime"
+}
+
+@test "signals that come when the server runs, and the runtime has not said so, go on to it too" {
+	export TMPDIR=$T
+	start_hub_and_agent
+	make_slow_runtime
+	server 'trap "echo hup" HUP; trap "echo term; exit 5" TERM; echo up; while :; do sleep 600 & wait $!; done'
+	start_config --runtime="$T/slow-runtime"
+	"$FIXTURES/process.py" line "$T/run.log" up
+	kill -HUP "$RUN_PID"
+	touch "$T/go"
+	"$FIXTURES/process.py" line "$T/run.log" hup
+	kill -TERM "$RUN_PID"
+	end_config
+	assert_status 5
+	assert_nothing_left
+	# The third ends it whether or not the runtime ever says so.
+	rm "$T/go" "$T/run.log"
+	start_config --runtime="$T/slow-runtime"
+	"$FIXTURES/process.py" line "$T/run.log" up
+	kill -INT "$RUN_PID"
+	kill -TERM "$RUN_PID"
+	kill -QUIT "$RUN_PID"
+	"$FIXTURES/process.py" wait "$(cat "$TMPDIR"/ballast-run-*/pid)"
+	touch "$T/go"
+	end_config
+	assert_status 137
+	assert_nothing_left
+}
+
 @test "a server that a signal ends is 128 + n" {
 	start_hub_and_agent
 	server 'kill -USR1 $$; sleep 600'
