@@ -18,7 +18,7 @@
 #include "common/sys.h"
 
 #define PIECE	   (1024 * 1024) /* bytes moved at once: what a pipe holds */
-#define STIR_EVERY 50		 /* ms */
+#define STIR_EVERY 20		 /* ms */
 
 struct bl_intake {
 	struct bl_loop *loop;

@@ -199,8 +199,8 @@ void bl_work_file_step(struct bl_flight *flight)
 		look(flight);
 	if (flight->closing && !flight->busy && !flight->hashing)
 		bl_work_file_publish(flight);
-	else if (!flight->closing)
-		hash_front(flight);
+	else
+		hash_front(flight); /* also while a sync holds up its publication */
 	if (flight->arriving)
 		keep_journal(flight);
 }

@@ -110,6 +110,7 @@ static int judge_head(struct bl_lane *lane, struct bl_err *err)
 	if ((rc = judge_version(lane, err)) < 0)
 		return rc;
 	lane->judged = true;
+	lane->judged_at = bl_retry_now();
 	return 0;
 }
 

@@ -32,6 +32,7 @@ struct bl_lane {
 	bool on_direct;	   /* asks where redirects led last time */
 	int64_t sent;	   /* ms of the request */
 	bool judged;	   /* the head was accepted, ... */
+	int64_t judged_at; /* ms when one was last, also of an earlier request */
 	bool counted;	   /* ... and the time until then is in the transfer's pace */
 	bool hedge;	   /* asks for what another lane asks for as well */
 

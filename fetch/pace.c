@@ -11,10 +11,10 @@
 #define REST_LIMITED	  10000		     /* ms after the origin asked for less */
 #define WORTH		  1.08		     /* more connections must bring this much more, ... */
 #define WORTH_CLEAR	  1.3		     /* ... which is clear from here on */
-#define MIN_CHUNK	  (INT64_C(1) << 20) /* bytes */
-#define FIRST_CHUNK	  (INT64_C(4) << 20) /* while no rate is known */
+#define MIN_CHUNK	  (INT64_C(1) << 20) /* bytes; also while no rate is known */
 #define MAX_CHUNK	  (INT64_C(256) << 20)
-#define CHUNK_LATENCIES	  40 /* that a range should take, so that no more than that is lost, ... */
+#define LATENCY_ANSWERS	  32 /* of which the fastest says what a request costs */
+#define CHUNK_LATENCIES	  20 /* that a range should take, so that no more than that is lost, ... */
 #define CHUNK_SOONEST	  50 /* ... ms, but not less ... */
 #define CHUNK_LATEST	  2000 /* ... and not more */
 
@@ -92,12 +92,20 @@ void bl_pace_tick(struct bl_pace *pace, int64_t now, int64_t arrived, unsigned b
 		judge(pace, rate, now);
 }
 
-/* The first ones have connections to be made in them: a lower one counts at once. */
+/* The least of the last ones: others have a connection to be made in them, or our own waiting where the
+ * processor is what is scarce, and a range that is long for their sake holds up the file's front. */
 void bl_pace_answered(struct bl_pace *pace, int64_t latency)
 {
 	double ms = (double)latency;
 
-	pace->latency = pace->latency < 0 || ms < pace->latency ? ms : (pace->latency * 7 + ms) / 8;
+	if (pace->answers == 0 || ms < pace->least)
+		pace->least = ms;
+	if (++pace->answers == LATENCY_ANSWERS) {
+		pace->answers = 0;
+		pace->latency = pace->least;
+	}
+	if (pace->latency < 0 || ms < pace->latency)
+		pace->latency = ms;
 }
 
 void bl_pace_limited(struct bl_pace *pace, int64_t now)
@@ -122,7 +130,7 @@ static double chunk_time(const struct bl_pace *pace)
 int64_t bl_pace_chunk(const struct bl_pace *pace, int64_t left)
 {
 	int64_t chunk =
-		pace->lane_rate > 0 ? (int64_t)(pace->lane_rate * chunk_time(pace)) : FIRST_CHUNK;
+		pace->lane_rate > 0 ? (int64_t)(pace->lane_rate * chunk_time(pace)) : MIN_CHUNK;
 	int64_t share = left / (2 * (int64_t)pace->lanes);
 
 	if (chunk > MAX_CHUNK)

@@ -27,7 +27,9 @@ struct bl_pace {
 	int64_t began_bytes; /* arrived by then */
 	int64_t rest_until;  /* no step before, ms */
 	double lane_rate;    /* bytes a millisecond of one connection, smoothed */
-	double latency;	     /* ms from a request to its answer, smoothed; negative: not known */
+	double latency;	     /* ms from a request to its answer at the least; negative: not known */
+	double least;	     /* of the newest so many: */
+	unsigned answers;
 };
 
 /* For a job of so many files and bytes. */

@@ -159,8 +159,8 @@ static bool any_local(const struct bl_transfer *transfer)
 	return false;
 }
 
-/* Tells the pace of answers. Returns how many lanes bring content; between two requests a lane is not counted,
- * for a moment. */
+/* Tells the pace of answers. Returns how many lanes bring content, or have brought some since there are so many:
+ * where ranges are short, one or the other is always between two of them. */
 static unsigned look_at_lanes(struct bl_transfer *transfer)
 {
 	unsigned flowing = 0;
@@ -168,10 +168,11 @@ static unsigned look_at_lanes(struct bl_transfer *transfer)
 	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++) {
 		struct bl_lane *lane = &transfer->lanes[i];
 
-		flowing += lane->state == BL_LANE_LOCAL;
+		flowing += lane->state == BL_LANE_LOCAL ||
+			   lane->judged_at > transfer->pace.stepped ||
+			   (lane->state == BL_LANE_ON_WIRE && lane->judged);
 		if (lane->state != BL_LANE_ON_WIRE || !lane->judged)
 			continue;
-		flowing++;
 		if (!lane->counted)
 			bl_pace_answered(&transfer->pace, transfer->now - lane->sent);
 		lane->counted = true;
@@ -242,16 +243,21 @@ static int run(struct bl_transfer *transfer, struct bl_err *err)
 	int rc = 0;
 
 	while (rc >= 0 && !is_over(transfer)) {
+		unsigned busy;
+
 		if ((rc = bl_transfer_admit(transfer, err)) < 0 ||
-		    (rc = bl_transfer_assign(transfer, err)) < 0 ||
-		    (rc = wait_for_events(transfer, err)) < 0 ||
+		    (rc = bl_transfer_assign(transfer, err)) < 0)
+			break;
+		/* Before some of them end: they have brought what the next look counts. */
+		busy = transfer->busy;
+		if ((rc = wait_for_events(transfer, err)) < 0 ||
 		    (rc = bl_transfer_handle_finished(transfer, err)) < 0 ||
 		    (rc = bl_transfer_copy_local(transfer, err)) < 0 ||
 		    (rc = bl_transfer_replace_stalled(transfer, err)) < 0 ||
 		    (rc = bl_transfer_sync_files(transfer, err)) < 0 ||
 		    (rc = check_trickle(transfer, err)) < 0)
 			break;
-		bl_pace_tick(&transfer->pace, transfer->now, transfer->arrived, transfer->busy,
+		bl_pace_tick(&transfer->pace, transfer->now, transfer->arrived, busy,
 			     look_at_lanes(transfer));
 		rc = tell_progress(transfer, false, err);
 	}
