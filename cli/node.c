@@ -23,31 +23,37 @@ static int open_node(const char *address, int64_t patience_ms, struct bl_agent *
 	return r;
 }
 
+/* One request; what keeps it from being made at all is told with what to do about it. */
+static int request(struct bl_agent *agent, const char *method, const char *path, const char *body,
+		   struct bl_agent_answer *ret, struct bl_err *err)
+{
+	int r = bl_agent_request(agent, method, path, body, false, ret, err);
+
+	if (r == -EACCES && !agent->contacted)
+		return bl_err_set(
+			err, BL_EX_REFUSED, EACCES,
+			"the agent's socket %s is not for you: run it again with sudo, or "
+			"have the operator name a group of yours as socket_group in "
+			"ballastd.json",
+			agent->socket);
+	/* -EPERM: somebody listens there who is not root. That is another matter. */
+	if (r < 0 && r != -EPERM && err->code == BL_EX_UNAVAILABLE && !agent->contacted)
+		return bl_err_set(
+			err, BL_EX_UNAVAILABLE, ENOTCONN,
+			"the agent is not running, nothing listens at %s; start it with "
+			"systemctl start ballastd, or by hand with ballastd --socket=%s, or "
+			"name its socket with --agent",
+			agent->socket, agent->socket);
+	return r;
+}
+
 int bl_node_request(const char *address, const char *method, const char *path, const char *body,
 		    int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err)
 {
 	struct bl_agent agent;
 	int r = open_node(address, patience_ms, &agent, err);
 
-	if (r < 0)
-		return r;
-	r = bl_agent_request(&agent, method, path, body, false, ret, err);
-	if (r == -EACCES && !agent.contacted)
-		return bl_err_set(
-			err, BL_EX_REFUSED, EACCES,
-			"the agent's socket %s is not for you: run it again with sudo, or "
-			"have the operator name a group of yours as socket_group in "
-			"ballastd.json",
-			agent.socket);
-	/* -EPERM: somebody listens there who is not root. That is another matter. */
-	if (r < 0 && r != -EPERM && err->code == BL_EX_UNAVAILABLE && !agent.contacted)
-		return bl_err_set(
-			err, BL_EX_UNAVAILABLE, ENOTCONN,
-			"the agent is not running, nothing listens at %s; start it with "
-			"systemctl start ballastd, or by hand with ballastd --socket=%s, or "
-			"name its socket with --agent",
-			agent.socket, agent.socket);
-	return r;
+	return r < 0 ? r : request(&agent, method, path, body, ret, err);
 }
 
 static int check_object(const struct bl_agent_answer *answer, struct bl_err *err)
@@ -65,6 +71,19 @@ int bl_node_ask(const char *address, const char *method, const char *path, const
 	return r < 0 ? r : check_object(ret, err);
 }
 
+int bl_node_ask_first(struct bl_node_again *again, const char *method, const char *path,
+		      const char *body, struct bl_agent_answer *ret, struct bl_err *err)
+{
+	struct bl_agent agent;
+	int r = open_node(again->address, BL_NODE_PATIENCE_MS, &agent, err);
+
+	if (r < 0)
+		return r;
+	r = request(&agent, method, path, body, ret, err);
+	again->pid = agent.pid;
+	return r < 0 ? r : check_object(ret, err);
+}
+
 int bl_node_ask_again(struct bl_node_again *again, const char *method, const char *path,
 		      const char *body, struct bl_agent_answer *ret, struct bl_err *err)
 {
@@ -76,7 +95,8 @@ int bl_node_ask_again(struct bl_node_again *again, const char *method, const cha
 	agent.contacted = true;
 	agent.watch[agent.watch_count++] = again->stop;
 	r = bl_agent_request(&agent, method, path, body, true, ret, err);
-	again->repeated = agent.repeated;
+	again->another = agent.repeated || agent.pid != again->pid;
+	again->pid = agent.pid;
 	return r < 0 ? r : check_object(ret, err);
 }
 

@@ -28,15 +28,20 @@ int bl_node_request(const char *address, const char *method, const char *path, c
 int bl_node_ask(const char *address, const char *method, const char *path, const char *body,
 		int64_t patience_ms, struct bl_agent_answer *ret, struct bl_err *err);
 
-/* An agent that has answered before. */
+/* An agent that is asked more than once, and may be started anew meanwhile. */
 struct bl_node_again {
 	const char *address; /* borrowed; NULL is the installed agent's */
 	int stop;	     /* borrowed: once this descriptor can be read, nothing is waited for */
-	bool repeated; /* the last request was made twice: another agent may have answered it */
+	pid_t pid;	     /* of the agent that was asked last */
+	bool another;	     /* it may be another one than the one before it */
 };
 
+/* The first time: as bl_node_ask(). */
+int bl_node_ask_first(struct bl_node_again *again, const char *method, const char *path,
+		      const char *body, struct bl_agent_answer *ret, struct bl_err *err);
+
 /*
- * The same, where the connection may break, as in the agent's restart: the request is made again until
+ * Every other time: the connection may break, as in the agent's restart, and the request is made again until
  * BL_NODE_PATIENCE_MS are over. For what can be asked twice without harm. -ECANCELED where it was stopped.
  */
 int bl_node_ask_again(struct bl_node_again *again, const char *method, const char *path,

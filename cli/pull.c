@@ -114,25 +114,24 @@ static int heed_signals(struct bl_err *err)
 }
 
 /* Its next state. An agent that was started anew knows nothing of it: then it is asked for once more. */
-static int look(const struct pull *pull, const char *body, struct bl_agent_answer *answer,
+static int look(struct bl_node_again *node, const char *body, struct bl_agent_answer *answer,
 		struct bl_err *err)
 {
-	struct bl_node_again again = {.address = pull->agent, .stop = stopping[0]};
 	char path[BL_MAX_CONTAINER_ID];
 	int r;
 
 	(void)snprintf(path, sizeof(path), "/v1/pulls/%.200s?wait=1",
 		       bl_node_text(answer->json, "id"));
-	r = bl_node_ask_again(&again, "GET", path, NULL, answer, err);
+	r = bl_node_ask_again(node, "GET", path, NULL, answer, err);
 	/* Of the same agent: somebody has cancelled it. */
-	if (r >= 0 || answer->status != 404 || !again.repeated)
+	if (r >= 0 || answer->status != 404 || !node->another)
 		return r;
-	return bl_node_ask_again(&again, "POST", "/v1/pulls", body, answer, err);
+	return bl_node_ask_again(node, "POST", "/v1/pulls", body, answer, err);
 }
 
 /* Until the pull has ended; *answer is its last state. */
-static int follow(const struct pull *pull, const char *body, struct bl_agent_answer *answer,
-		  struct bl_err *err)
+static int follow(const struct pull *pull, struct bl_node_again *node, const char *body,
+		  struct bl_agent_answer *answer, struct bl_err *err)
 {
 	struct bl_meter meter;
 	int r = 0;
@@ -142,7 +141,7 @@ static int follow(const struct pull *pull, const char *body, struct bl_agent_ans
 	       strcmp(bl_node_text(answer->json, "state"), "pending") == 0) {
 		if (!pull->quiet)
 			show(&meter, answer->json);
-		r = look(pull, body, answer, err);
+		r = look(node, body, answer, err);
 	}
 	bl_meter_clear(&meter);
 	if (stopped_by && (r < 0 || strcmp(bl_node_text(answer->json, "state"), "pending") == 0))
@@ -169,16 +168,17 @@ static int run(const struct pull *pull, const struct bl_weights *weights, struct
 {
 	auto_agent_answer answer = BL_AGENT_ANSWER_INIT;
 	auto_buf body = BL_BUF_INIT(BL_MAX_API_BODY);
+	struct bl_node_again node = {.address = pull->agent};
 	const bl_json *problem = NULL;
 	int r = write_request(pull, weights, &body, err);
 
 	if (r == 0)
 		r = heed_signals(err);
+	node.stop = stopping[0];
 	if (r == 0)
-		r = bl_node_ask(pull->agent, "POST", "/v1/pulls", bl_buf_str(&body),
-				BL_NODE_PATIENCE_MS, &answer, err);
+		r = bl_node_ask_first(&node, "POST", "/v1/pulls", bl_buf_str(&body), &answer, err);
 	if (r >= 0)
-		r = follow(pull, bl_buf_str(&body), &answer, err);
+		r = follow(pull, &node, bl_buf_str(&body), &answer, err);
 	if (r < 0)
 		return r;
 	if (pull->json)

@@ -131,10 +131,10 @@ static int broken(const struct bl_agent *agent, int errnum, struct bl_err *err)
 }
 
 /* Who listens, as the kernel knows it: a socket that somebody else put there is not the agent. */
-static int check_owner(const struct bl_agent *agent, int fd, struct bl_err *err)
+static int check_owner(struct bl_agent *agent, int fd, struct bl_err *err)
 {
 	uid_t uid = (uid_t)-1;
-	int r = bl_sys_peer_uid(fd, &uid);
+	int r = bl_sys_peer(fd, &uid, &agent->pid);
 
 	if (r < 0)
 		return bl_err_sys(err, -r, "ask who listens at %s", agent->socket);
@@ -146,7 +146,7 @@ static int check_owner(const struct bl_agent *agent, int fd, struct bl_err *err)
 }
 
 /* Connects; a full backlog (EAGAIN) is waited out. Returns the descriptor. */
-static int connect_once(const struct bl_agent *agent, struct bl_err *err)
+static int connect_once(struct bl_agent *agent, struct bl_err *err)
 {
 	auto_fd fd = bl_sys_socket();
 	int r;

@@ -39,6 +39,7 @@ struct bl_agent {
 	size_t max_values; /* of an answer's JSON; 0: BL_MAX_JSON_VALUES */
 	bool contacted;	   /* a request was taken: a broken connection is tried again */
 	bool repeated;	   /* a connection broke, and the request was made again */
+	pid_t pid;	   /* who listens there; 0 where it is not to be seen from here */
 	/* Called once, between a request and its answer: what can be done while the agent works. */
 	void (*meanwhile)(void *data);
 	void *data;

@@ -503,17 +503,18 @@ int bl_sys_connect(int fd, const char *path)
 	RETURN_CALL("connect", connect(fd, (struct sockaddr *)&address, sizeof(address)));
 }
 
-int bl_sys_peer_uid(int fd, uid_t *ret)
+int bl_sys_peer(int fd, uid_t *ret_uid, pid_t *ret_pid)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	FAULT("peer_uid");
+	FAULT("peer");
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
 	if (len != sizeof(peer))
 		return -EINVAL;
-	*ret = peer.uid;
+	*ret_uid = peer.uid;
+	*ret_pid = peer.pid;
 	return 0;
 }
 

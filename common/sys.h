@@ -111,7 +111,7 @@ int bl_sys_socket(void);
 /* To the socket at path. -ENAMETOOLONG where no address can hold it; -EINTR, and -EAGAIN where the
  * listener's backlog is full, are the caller's to wait out, as are those of send, recv and poll. */
 int bl_sys_connect(int fd, const char *path);
-int bl_sys_peer_uid(int fd, uid_t *ret); /* whose the other end is (SO_PEERCRED) */
+int bl_sys_peer(int fd, uid_t *ret_uid, pid_t *ret_pid); /* whose the other end is (SO_PEERCRED) */
 ssize_t bl_sys_send(int fd, const void *data, size_t len); /* without SIGPIPE */
 ssize_t bl_sys_recv(int fd, void *data, size_t len);
 int bl_sys_poll(struct pollfd *fds, size_t n, int timeout_ms);

@@ -663,6 +663,22 @@ pull_half() {
 	grep -q 'hf://team/model  3 files' "$T/pull.log" || fail "$(cat "$T/pull.log")"
 }
 
+# A pull that Ctrl-Z stops while it waits has its answer, and no connection, when the agent is started anew.
+@test "pull: a restart of the agent between two of its questions is waited out, too" {
+	local status=0
+	pull_half
+	kill -STOP "$PULL"
+	until agent GET /metrics && grep -q '^ballast_api_connections 1$' <<<"$output"; do :; done
+	stop_agent
+	origin_control "$CDN" faults '[]'
+	origin_control "$CDN" release
+	start_agent
+	kill -CONT "$PULL"
+	wait "$PULL" || status=$?
+	assert_equal "$status" 0
+	grep -q 'hf://team/model  3 files' "$T/pull.log" || fail "$(cat "$T/pull.log")"
+}
+
 @test "pull: Ctrl-C while the agent is away ends the waiting" {
 	local status=0
 	pull_half

@@ -139,7 +139,7 @@ agent_fails() {
 	agent_fails connect:ENOENT 69 "; start ballastd, or name its socket"
 	agent_fails connect:EACCES 69 "; start ballastd, or name its socket"
 	agent_fails connect:EAGAIN 75 "did not accept the connection in time"
-	agent_fails peer_uid:ENOBUFS 70 "ask who listens at $T/agent.sock: "
+	agent_fails peer:ENOBUFS 70 "ask who listens at $T/agent.sock: "
 	agent_fails send:ECONNRESET 69 "the connection to the agent at $T/agent.sock broke: "
 	agent_fails send:SHORT:1,send:ECONNRESET:2 69 "the connection to the agent at $T/agent.sock broke: "
 	agent_fails recv:EAGAIN,poll:ENOMEM 70 "wait for the agent: "
