@@ -49,10 +49,13 @@ static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUS
 /* ---- Processes ---- */
 
 /* In the child: never returns. */
-static _Noreturn void become(char *const *argv, int stderr_fd, bool quiet, const sigset_t *mask)
+static _Noreturn void become(char *const *argv, int stderr_fd, bool quiet, const sigset_t *mask,
+			     pid_t parent)
 {
 	(void)setpgid(0, 0); /* a terminal's Ctrl-C comes to us alone */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent) /* it ended before that */
+		_exit(127);
 	(void)sigprocmask(SIG_SETMASK, mask, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
 	if (quiet || isatty(STDIN_FILENO)) {
@@ -88,6 +91,7 @@ static int spawn(const struct session *session, const char *const *words, int st
 		 pid_t *ret, struct bl_err *err)
 {
 	const char *argv[WORDS_MAX];
+	pid_t parent = getpid();
 	sigset_t none;
 	pid_t pid;
 
@@ -97,7 +101,7 @@ static int spawn(const struct session *session, const char *const *words, int st
 	if (pid < 0)
 		return bl_err_sys(err, errno, "fork");
 	if (pid == 0)
-		become((char *const *)argv, stderr_fd, quiet, &none);
+		become((char *const *)argv, stderr_fd, quiet, &none, parent);
 	*ret = pid;
 	return 0;
 }

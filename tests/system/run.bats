@@ -385,6 +385,27 @@ make_slow_runtime() {
 	assert_nothing_left
 }
 
+# Where its runtime's process has not come to the call yet that has it told of that end.
+@test "SIGKILL of ballast run before its runtime runs: no container is made" {
+	need strace
+	local options ballast runtime
+	export TMPDIR=$T
+	start_hub_and_agent
+	server 'echo up; exec sleep 1000000'
+	make_rootfs "$T/rootfs"
+	mapfile -t options < <(run_options)
+	# The first of these calls of each process takes three seconds. (The leak sanitizer cannot look while strace does.)
+	ASAN_OPTIONS=detect_leaks=0 strace -f -o "$T/trace" -e trace=prctl -e inject=prctl:delay_enter=3000000:when=1 \
+		"$BUILD/ballast" "${options[@]}" --rootfs="$T/rootfs" "$CONFIG" </dev/null >"$T/run.log" 2>&1 3>&- &
+	echo $! >>"$T/pids"
+	"$FIXTURES/process.py" line "$T/trace" 'PR_SET_CHILD_SUBREAPER.* = 0' >/dev/null
+	ballast=$(pgrep -P $! -x ballast)
+	until runtime=$(pgrep -P "$ballast"); do :; done
+	kill -KILL "$ballast"
+	"$FIXTURES/process.py" wait "$runtime"
+	assert_nothing_left
+}
+
 @test "an id that a container has already is refused, and that container goes on" {
 	start_hub_and_agent
 	server 'trap "exit 5" TERM; echo up; while :; do sleep 600 & wait $!; done'
