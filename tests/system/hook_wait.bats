@@ -118,6 +118,29 @@ run_waiting() {
 	done
 }
 
+# As on a busy machine: the state is there, and the hook comes to it when its time is over.
+@test "a state that was there in time is read, however late" {
+	need_faults
+	local hook
+	waiting_bundle true
+	annotate docker-server.ballast.dev '{"no_build":true}'
+	use_shim
+	# shellcheck disable=SC2016
+	spawn box unshare --mount --propagation private sh -c 'mount --bind "$1" "$1" && echo ready && exec sleep 1000' -- "$BUNDLE/rootfs"
+	STATE=$(hook_state x "$(cat "$T/box.pid")")
+	mkfifo "$T/gate"
+	BL_FAULT=read:WAIT:1 BL_FAULT_GATE=$T/gate HOOK=$FAULTS/ballast-hook hook_alone --timeout=1ms >"$T/said" 2>&1 3>&- &
+	hook=$!
+	exec 9>"$T/gate"                      # returns when the hook is there
+	"$FIXTURES/process.py" path "$T/gate" # a program takes longer than a millisecond
+	exec 9>&-
+	status=0
+	wait "$hook" || status=$?
+	output=$(cat "$T/said")
+	assert_status 0
+	assert_output "handed the waiting to the shim"
+}
+
 @test "defer, registered under two stages: the placeholders of the first stand" {
 	waiting_bundle true
 	annotate docker-server.ballast.dev '{"no_build":true}'
