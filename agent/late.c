@@ -302,8 +302,9 @@ static void child_said(struct bl_late *late, const bl_json *answer, int gate)
 	}
 	if (mounts) {
 		late->attached = late->said = true;
-		write_lines(late);
+		/* It is so by now; once the gate has been told the server may run. */
 		late->owner.over(late->owner.data, NULL);
+		write_lines(late);
 		return;
 	}
 	/* The gate alone. What has come meanwhile? */
