@@ -204,11 +204,20 @@ static int step_into(int parent, const char *name, bool directory, struct bl_err
 
 /* ---- Resolving ---- */
 
-/* What openat2's failures mean for a mount_location. */
-static int resolve_err(int errnum, struct bl_err *err)
+/* Of /run/ballast or /secrets, which nobody has chosen. */
+static int foreign_mount(struct bl_err *err)
+{
+	return bl_err_refuse(err, "it lies on a mount of the container that is no tmpfs of its "
+				  "own: mount a tmpfs of the container's own there, or nothing");
+}
+
+/* What openat2's failures mean for a mount_location, or for a place of ours. */
+static int resolve_err(int errnum, bool ours, struct bl_err *err)
 {
 	switch (errnum) {
 	case EXDEV:
+		if (ours)
+			return foreign_mount(err);
 		return bl_err_refuse(err, "it lies on another mount of the container: choose a "
 					  "directory of the image, outside every volume");
 	case ENOTDIR:
@@ -255,7 +264,7 @@ static int open_deepest(const struct bl_attach *place, const char *location, boo
 			return fd;
 		}
 		if (fd != -ENOENT || len <= 1)
-			return resolve_err(-fd, err);
+			return resolve_err(-fd, ours, err);
 	}
 }
 
@@ -434,8 +443,7 @@ static int check_ours(const struct bl_attach *place, int handle, struct bl_err *
 	if (r < 0)
 		return r;
 	if (strcmp(entry.type, "tmpfs") != 0 || strcmp(entry.root, "/") != 0)
-		return bl_err_refuse(err, "it lies on a mount of the container that is no tmpfs of "
-					  "its own");
+		return foreign_mount(err);
 	r = is_on_host(place, &entry, err);
 	if (r == 1)
 		return bl_err_refuse(err, "it lies on a tmpfs of the host: mount a tmpfs of the "
@@ -457,12 +465,12 @@ static int open_target(struct bl_attach *place, struct bl_attach_item *item, str
 		if (r < 0)
 			return r;
 		if (r == 0)
-			return resolve_err(EXDEV, err);
+			return resolve_err(EXDEV, false, err);
 		item->present = fd >= 0 && !item->ours && !item->late;
 	}
 	if (fd == -ENOENT && !item->late)
 		return make_missing(place, item, err);
-	return fd < 0 ? resolve_err(-fd, err) : TAKE_FD(fd);
+	return fd < 0 ? resolve_err(-fd, item->ours, err) : TAKE_FD(fd);
 }
 
 /* Late: exactly the placeholder that was registered, or what an attempt before has left on it. */

@@ -21,7 +21,8 @@ at() {
 
 # refused TEXT: the container does not start, the message has TEXT and nothing was made or left.
 refused() {
-	local before=${BEFORE:-$(file_table "$R")} mounts
+	local before mounts
+	before=$(file_table "$R")
 	mounts=$(mount_table)
 	run_container
 	[ "$status" -ne 0 ] || fail "it started"
@@ -213,11 +214,11 @@ refused() {
 	annotate_weights hf://owner/repo /opt/models
 	answer /opt/models "$T/trees/a"
 	bundle_set '.mounts[-1].destination = "/run"'
-	refused "another mount of the container"
+	refused "no tmpfs of its own"
 	rmdir "$R/run"
 	ln -s data/run "$R/run"
 	bundle_set '.mounts[-1].destination = "/data"'
-	refused "another mount of the container"
+	refused "no tmpfs of its own"
 	assert_equal "$(cat "$T/volume.log")" ""
 }
 
@@ -379,7 +380,7 @@ process_with() {
 	use_shim
 	mkdir "$T/hostrun"
 	bundle_set '.mounts += [{destination: "/run", type: "bind", source: $s, options: ["rbind", "rw"]}]' --arg s "$T/hostrun"
-	BEFORE=$(file_table "$R") refused "no tmpfs of its own" || return 1
+	refused "no tmpfs of its own"
 	assert_equal "$(ls "$T/hostrun")" ""
 	mount -t tmpfs tmpfs "$T/hostrun"
 	rm -rf "$R/models"
