@@ -47,6 +47,10 @@ wait_state() {
 	assert_equal "$(answer .state)" "$2"
 }
 
+# Faults of the Hub: of all that is asked of the CDN half comes, slowly, and then nothing: journals are written,
+# and no download comes to its end before somebody looks.
+HALF='[{"match": "repos", "kind": "slow", "rate": 3000000}, {"match": "repos", "kind": "stall", "at": 0.5}]'
+
 # bytes_of PATTERN: body bytes that the Hub and its CDN, which count together, have sent for paths
 # that match.
 bytes_of() {

@@ -345,7 +345,7 @@ leave_half_of_a_weak_version() {
 @test "agent: killed in mid-download it goes on where it was, for the same container" {
 	head -c 60000000 /dev/urandom >"$T/model/model.safetensors"
 	origin_control "$HUB" rescan
-	origin_control "$CDN" faults '[{"match": "repos", "kind": "slow", "rate": 3000000}]'
+	origin_control "$CDN" faults "$HALF"
 	put c1 default "$MODEL" 0
 	expect_code 202
 	# Wait until something is in a journal.

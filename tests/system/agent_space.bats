@@ -151,7 +151,7 @@ trees() {
 	start_container c1 1
 	expect_code 200
 	end_container c1 "$PID"
-	origin_control "$CDN" faults '[{"match": "repos", "kind": "slow", "rate": 3000000}]'
+	origin_control "$CDN" faults "$HALF"
 	start_container c2 2 default 0
 	"$FIXTURES/process.py" path "$T/cache/partial"
 	until [ -n "$(find "$T/cache/partial" -name '*.ranges' -size +0c)" ]; do

@@ -254,8 +254,9 @@ half_pull() {
 	wait "$pid" || true
 }
 
+# Of all that is asked for behind the first look half comes, slowly, and then nothing: the pull does not end.
 # The origin's ETag, as nginx's, is of a file's time and size.
-SLOW='[{"match": "model", "kind": "slow", "rate": 400000}]'
+SLOW='[{"match": "model", "kind": "slow", "rate": 400000}, {"match": "model", "kind": "stall", "at": 0.5, "after": 1}]'
 
 @test "pull: what another source has left in DIR is not taken for its own by the same ETag" {
 	https_origin
