@@ -62,14 +62,16 @@ trees() {
 	start_container c3 3
 	expect_code 507
 	[[ $output == *"are missing"* ]]
-	[ -e "$first/config.json" ] && [ -e "$second/config.json" ]
+	[ -e "$first/config.json" ]
+	[ -e "$second/config.json" ]
 	agent GET /metrics
 	[[ $output == *"ballast_cache_evictions_total 0"* ]]
 	# One has ended: it makes room.
 	end_container c1 "$one"
 	start_container c4 3
 	expect_code 200
-	[ ! -e "$first" ] && [ -e "$second/config.json" ]
+	[ ! -e "$first" ]
+	[ -e "$second/config.json" ]
 	agent GET /metrics
 	[[ $output == *"ballast_cache_evictions_total 1"* ]]
 	# The quota holds for the disk too.
