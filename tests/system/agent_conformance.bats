@@ -105,7 +105,7 @@ described() {
 	assert_equal "$(awk '/^# TYPE/ {print $3}' <<<"$output" | sort | uniq -d)" ""
 	# The same by TCP, and nothing else there.
 	stop_agent
-	port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	port=$(free_port)
 	start_agent --metrics-listen="127.0.0.1:$port"
 	curl --silent --fail --noproxy '*' "http://127.0.0.1:$port/metrics" | grep -q ballast_build_info
 	assert_equal "$(curl --silent --noproxy '*' -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/v1/containers")" 403

@@ -333,7 +333,7 @@ raw() {
 	start_hub --repo org/model="$T/model"
 	origin_control "$HUB" faults '[{"match": "/api/", "kind": "hold", "times": 100000}]'
 	agent_config '.socket_group = "nogroup" | .group_tenants = ["a"]'
-	port=$(/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	port=$(free_port)
 	start_agent --metrics-listen="127.0.0.1:$port"
 	chmod 755 "$T"
 	chmod o+x "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR/.."

@@ -85,7 +85,7 @@ start_squid() {
 	# as root it changes to a user who cannot enter $T
 	SQUID=$(mktemp -d /tmp/ballast-squid.XXXXXX)
 	chmod 777 "$SQUID"
-	PROXY_PORT=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	PROXY_PORT=$(free_port)
 	cat >"$SQUID/conf" <<-END
 		http_port 127.0.0.1:$PROXY_PORT
 		http_access allow all
@@ -218,7 +218,7 @@ static_hub() {
 	head -c 30000000 /dev/urandom >"$T/files/large.bin"
 	for i in $(seq 200); do head -c 5000 /dev/urandom >"$T/files/small-$i.bin"; done
 	static_hub "$T/root" "$T"/files/*
-	port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	port=$(free_port)
 	cat >"$T/nginx.conf" <<-END
 		daemon off; user root; worker_processes 1; pid $T/nginx/pid; error_log $T/nginx/error;
 		events { worker_connections 256; }

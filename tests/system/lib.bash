@@ -169,6 +169,21 @@ spawn() {
 	rm -f "$T/$name.ready"
 }
 
+# A port that nothing listens on, for servers that cannot be given port 0. None that the kernel gives away by
+# itself: files run at the same time, and it would be another's before the server has it.
+free_port() {
+	/usr/bin/python3 -c 'import random, socket
+least = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
+while True:
+    port = random.randrange(10000, max(least, 30000))
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        continue
+    print(port)
+    break'
+}
+
 # start_hub OPTIONS...: tests/fixtures/hub.py; HUB and CDN are the base URLs.
 start_hub() {
 	local ports

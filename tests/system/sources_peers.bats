@@ -28,11 +28,6 @@ need_npm_peer() {
 	[ -e "$PEERS/node_modules/.bin/$1" ] || skip "npm's $1 is not installed: make peers"
 }
 
-# A port that nothing listens on. Another may take it before the server does: start_peer asks again.
-free_port() {
-	/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
 # start_peer NAME COMMAND...: PORT in the command stands for a free port; BASE when it answers.
 start_peer() {
 	local name=$1 port tries

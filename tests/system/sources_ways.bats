@@ -34,7 +34,7 @@ start_squid() {
 	SQUID=$(mktemp -d)
 	echo "$SQUID" >>"$T/squid"
 	chmod 777 "$SQUID"
-	port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	port=$(free_port)
 	cat >"$SQUID/squid.conf" <<-CONF
 		http_port 127.0.0.1:$port
 		http_access ${1:-allow} all
