@@ -447,23 +447,15 @@ process_with() {
 	run hook_alone
 	assert_status 77
 	assert_output "is gone"
-	unshare --mount --propagation private sleep 1000 3>&- &
-	echo $! >>"$T/pids"
-	STATE=$(hook_state x $!)
-	"$FIXTURES/process.py" path "/proc/$!/ns/mnt"
+	process_with true
 	run hook_alone
 	assert_status 77
 }
 
 @test "a root file system that is the host's own is refused, and nothing is made in it" {
-	local pid
 	at "$T/made/here"
-	unshare --mount --propagation private sleep infinity 3>&- &
-	pid=$!
-	echo "$pid" >>"$T/pids"
 	bundle_set '.root.path = "/"'
-	"$FIXTURES/process.py" path "/proc/$pid/ns/mnt"
-	STATE=$(hook_state "$(new_id)" "$pid")
+	process_with true
 	run hook_alone createRuntime
 	assert_status 77
 	assert_output "the host's own root file system"
