@@ -156,8 +156,10 @@ end"
 
 @test "late: weights that fail are told, and the shim ends with 125" {
 	late_bundle 'echo never'
-	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold", "times": 2}, {"match": "repos", "kind": "flip"}]'
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "hold"}, {"match": "repos", "kind": "flip"}]'
 	start_container
+	# What does not verify is asked for again, and is not to be held again.
+	origin_control "$CDN" faults '[{"match": "repos", "kind": "flip"}]'
 	origin_control "$CDN" release
 	"$FIXTURES/process.py" wait "$CONTAINER_PID"
 	run cat "$T/$CONTAINER.log"

@@ -120,9 +120,9 @@ cwd /"
 	assert_output "ballast: /home/app: the home directory cannot be made: Read-only file system"
 	assert_output "ballast: /app: the filesystem is read-only: its owner is left as it is"
 	assert_output "uid 60000 60000 60000"
-	assert_output "/app is of 0:0
-touch /app/x: Read-only file system
-touch /tmp/x: done"
+	assert_output "/app is of 0:0"
+	assert_output "touch /app/x: Read-only file system"
+	assert_output "touch /tmp/x: done"
 }
 
 @test "image: a root filesystem of another owner" {

@@ -40,6 +40,7 @@ static void timers_fire_in_order_and_once(void **state)
 	bl_loop_after(&loop, &b, 10, note, "B"); /* set anew */
 	bl_loop_cancel(&c);
 	bl_loop_cancel(&c);
+	bl_loop_after(&loop, &end, 30, stop, &loop); /* after all others, however long that took */
 	assert_false(bl_loop_is_set(&c));
 	assert_int_equal(bl_loop_run(&loop, NULL), 0);
 	assert_string_equal(order, "aB");
