@@ -170,6 +170,14 @@ static bool has_next(const char *words, size_t len)
 	return false;
 }
 
+/* Behind the text in quotes that begins at `at`; a backslash hides a quote in it. */
+static const char *skip_quoted(const char *at)
+{
+	for (at++; *at && *at != '"'; at++)
+		at += *at == '\\' && at[1];
+	return *at ? at + 1 : at;
+}
+
 /*
  * Whether one of the parameters behind a link's target is a rel that holds `next` (RFC 8288): white space may
  * stand around each part, and a rel in quotes may hold several words. Else a listing would end in silence.
@@ -178,7 +186,7 @@ static bool is_next(const char *parameters, size_t len)
 {
 	const char *end = parameters + len;
 
-	for (const char *at = parameters; (at = memchr(at, ';', (size_t)(end - at)));) {
+	for (const char *at = parameters; at < end && (at = memchr(at, ';', (size_t)(end - at)));) {
 		at++;
 		at += strspn(at, " \t");
 		bool rel = end - at > 3 && strncasecmp(at, "rel", 3) == 0;
@@ -188,17 +196,11 @@ static bool is_next(const char *parameters, size_t len)
 			continue;
 		value++;
 		value += strspn(value, " \t");
-		bool quoted = value < end && *value == '"';
+		bool quoted = *value == '"';
+		at = quoted ? skip_quoted(value) : value + strcspn(value, ";, \t<");
 		value += quoted;
-		size_t most = value < end ? (size_t)(end - value) : 0;
-		size_t value_len = strcspn(value, quoted ? "\"" : ";, \t<");
-		if (value_len > most)
-			value_len = most;
-		if (rel && has_next(value, value_len))
+		if (rel && at <= end && has_next(value, strcspn(value, quoted ? "\"" : ";, \t<")))
 			return true;
-		at = value + value_len;
-		if (at >= end)
-			break;
 	}
 	return false;
 }
@@ -209,14 +211,16 @@ char *bl_http_parse_next_link(const char *value)
 
 	while ((at = strchr(at, '<'))) {
 		const char *end = strchr(++at, '>');
+		const char *next = end;
 
 		if (!end)
 			return NULL;
-		/* Parameters end where the next link begins; a target may hold commas itself. */
-		size_t len = strcspn(end, "<");
-		if (is_next(end, len))
+		/* Parameters end where the next link begins; a target, or a text in quotes, may hold commas itself. */
+		while (*next && *next != '<')
+			next = *next == '"' ? skip_quoted(next) : next + 1;
+		if (is_next(end, (size_t)(next - end)))
 			return strndup(at, (size_t)(end - at));
-		at = end + len;
+		at = next;
 	}
 	return NULL;
 }
