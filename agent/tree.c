@@ -219,6 +219,7 @@ struct checker {
 	struct bl_cachedir *dirs;
 	int top;
 	struct bl_tree_size size;
+	uint64_t directories;		       /* beneath the top */
 	char parent[BL_MANIFEST_PATH_MAX + 1]; /* the directory that was looked at last */
 };
 
@@ -241,6 +242,15 @@ static int check_directory(const struct checker *checker, const char *path, stru
 	return 0;
 }
 
+/* In byte order of the paths what lies in a directory stands together: so each is counted once. */
+static void count_directory(struct checker *checker, const char *path)
+{
+	size_t len = strlen(path);
+	const char *rest = checker->parent + len;
+
+	checker->directories += strncmp(checker->parent, path, len) != 0 || (*rest && *rest != '/');
+}
+
 /* Every directory on the way, once for the files that it has in a row. */
 static int check_parents(struct checker *checker, const char *path, struct bl_err *err)
 {
@@ -252,18 +262,20 @@ static int check_parents(struct checker *checker, const char *path, struct bl_er
 	parent[len] = '\0';
 	if (len == 0 || strcmp(parent, checker->parent) == 0)
 		return 0;
-	memcpy(checker->parent, parent, len + 1);
 	for (char *slash = parent; slash; slash = strchr(slash + 1, '/')) {
 		int r;
 
 		if (slash == parent)
 			continue;
 		*slash = '\0';
+		count_directory(checker, parent);
 		r = check_directory(checker, parent, err);
 		*slash = '/';
 		if (r < 0)
 			return r;
 	}
+	count_directory(checker, parent);
+	memcpy(checker->parent, parent, len + 1);
 	return check_directory(checker, parent, err);
 }
 
@@ -290,8 +302,8 @@ static int check_entry(void *context, const struct bl_manifest_entry *entry, str
 	return 0;
 }
 
-/* Adds up what is in the directory fd and beneath it and is no directory: what the manifest does
- * not know of was put there by somebody else. */
+/* Adds up what is in the directory fd and beneath it: what the manifest does not know of was put there by
+ * somebody else. */
 static int count_entries(int fd, unsigned depth, uint64_t *count, struct bl_err *err)
 {
 	const struct dirent *entry;
@@ -307,10 +319,9 @@ static int count_entries(int fd, unsigned depth, uint64_t *count, struct bl_err 
 			      ? -ENOTDIR
 			      : bl_sys_openat(fd, entry->d_name,
 					      O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-		if (sub == -ENOTDIR || sub == -ELOOP) {
-			++*count;
+		++*count;
+		if (sub == -ENOTDIR || sub == -ELOOP)
 			continue;
-		}
 		if (sub < 0)
 			return bl_cachedir_err(err, -sub, "'%s'", entry->d_name);
 		r = count_entries(sub, depth - 1, count, err);
@@ -355,8 +366,8 @@ int bl_tree_check(struct bl_cachedir *dirs, const struct bl_digest *tree,
 		r = -EBADMSG;
 	if (r == 0)
 		r = count_entries(top, DEPTH_MAX, &found, err);
-	if (r == 0 && found != checker->size.files)
-		return tree_is(err, "tree", "holds files that its manifest does not have");
+	if (r == 0 && found != checker->size.files + checker->directories)
+		return tree_is(err, "tree", "holds what its manifest does not have");
 	if (r == 0)
 		*ret_size = checker->size;
 	return r;

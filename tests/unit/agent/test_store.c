@@ -522,7 +522,27 @@ static void a_planted_file_is_found_before_use(void **state)
 	assert_int_equal(bl_store_tree_use(cache->store, &name, &cache->err), -EBADMSG);
 }
 
-/* One digit of a digest is another: still a manifest, but not the one that the tree is named by. */
+static void a_planted_directory_is_found_before_use(void **state)
+{
+	static const struct text_file deep[] = {{"a-b/1", "1"},	    {"a.c", "2"},   {"a/b/c/d", "3"},
+						{"a/b/c0/d", "4"}, {"a/b/x", "5"}, {"a/b0/x", "6"},
+						{"a/z", "7"},	    {"a0/b/c", "8"}, {"b", "9"}};
+	static const char *const planted[] = {"new", "a/new", "a/b/c/new", "a0/b/new"};
+	struct cache *cache = *state;
+	struct bl_digest name;
+	char path[PATH_MAX];
+	char directory[PATH_MAX + 16];
+
+	for (size_t i = 0; i < sizeof(planted) / sizeof(*planted); i++) {
+		assert_ok(cache, publish_tree(cache->store, deep, 9, &name, &cache->err));
+		assert_ok(cache, bl_store_tree_use(cache->store, &name, &cache->err));
+		assert_int_equal(bl_store_tree_path(cache->store, &name, path), 0);
+		snprintf(directory, sizeof(directory), "%s/%s", path, planted[i]);
+		assert_int_equal(mkdir(directory, 0555), 0);
+		assert_int_equal(bl_store_tree_use(cache->store, &name, &cache->err), -EBADMSG);
+	}
+}
+
 /* Of many files each is looked at only now and then, but a directory that was changed tells at once. */
 static void a_file_planted_among_many_is_found_before_use(void **state)
 {
@@ -549,6 +569,7 @@ static void a_file_planted_among_many_is_found_before_use(void **state)
 	assert_int_equal(bl_store_tree_use(cache->store, &name, &cache->err), -EBADMSG);
 }
 
+/* One digit of a digest is another: still a manifest, but not the one that the tree is named by. */
 static void a_spoilt_manifest_is_found_before_use(void **state)
 {
 	struct cache *cache = *state;
@@ -1233,6 +1254,7 @@ int main(void)
 		WITH_CACHE(a_directory_in_use_is_refused),
 		WITH_CACHE(a_truncated_file_is_found_before_use),
 		WITH_CACHE(a_planted_file_is_found_before_use),
+		WITH_CACHE(a_planted_directory_is_found_before_use),
 		WITH_CACHE(a_file_planted_among_many_is_found_before_use),
 		WITH_CACHE(a_spoilt_manifest_is_found_before_use),
 		WITH_CACHE(the_scrub_finds_a_flipped_bit),
