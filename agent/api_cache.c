@@ -332,6 +332,7 @@ static struct {
 	struct bl_digest *bad;
 	int result;
 	struct bl_err err;
+	struct bl_err failure; /* of the first tree that could not be read; code 0: of none */
 	bool running;
 } verify;
 
@@ -365,7 +366,10 @@ static void verify_end(void)
 		    bl_json_set_int(json, "trees", (int64_t)verify.count);
 
 	while (verify.waiters.first) {
-		if (good)
+		if (verify.failure.code)
+			bl_http_problem(verify.waiters.first, 500, BL_JOB_INTERNAL,
+					"The agent failed", verify.failure.msg);
+		else if (good)
 			bl_http_answer(verify.waiters.first, 200, json);
 		else
 			bl_api_no_memory(verify.waiters.first);
@@ -376,6 +380,18 @@ static void verify_end(void)
 }
 
 static void verify_next(void);
+
+/* Nobody may take it for good what could not be looked at. */
+static void note_failure(const struct bl_digest *tree)
+{
+	char hex[BL_DIGEST_HEX];
+
+	if (verify.failure.code)
+		return;
+	bl_digest_to_hex(tree, hex);
+	verify.failure = verify.err;
+	bl_err_wrap(&verify.failure, "tree %s could not be verified, try again: ", hex);
+}
 
 static void verify_done(struct bl_task *task)
 {
@@ -388,6 +404,8 @@ static void verify_done(struct bl_task *task)
 		bl_collector_damaged(&agent->collector, tree, verify.err.msg);
 		verify.bad[verify.bad_count++] = *tree;
 		(void)bl_store_tree_condemn(agent->store, tree, NULL);
+	} else if (verify.result < 0) {
+		note_failure(tree);
 	}
 	verify.at++;
 	if (agent->collector.stopping)
@@ -421,6 +439,7 @@ static bool verify_begin(struct bl_node *agent)
 	verify.trees = calloc(most + 1, sizeof(*verify.trees));
 	verify.bad = calloc(most + 1, sizeof(*verify.bad));
 	verify.count = verify.at = verify.bad_count = 0;
+	verify.failure = (struct bl_err){0};
 	if (!verify.trees || !verify.bad) {
 		free(TAKE_PTR(verify.trees));
 		free(TAKE_PTR(verify.bad));

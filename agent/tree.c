@@ -407,6 +407,9 @@ int bl_tree_verify(struct bl_cachedir *dirs, const struct bl_digest *tree,
 	auto_fd top = open_tree(dirs, tree, err);
 	int r;
 
+	/* Nobody but a person at the disk takes one away that is held. */
+	if (top == -ENOENT)
+		return -EBADMSG;
 	if (top < 0)
 		return top;
 	verifier.top = top;

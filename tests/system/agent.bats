@@ -528,6 +528,33 @@ $tree"
 	cmp "$T/model/model.safetensors" "$(answer '.weights[0].path')/model.safetensors"
 }
 
+# descriptors_left PID N: it can open so many more, and no more.
+descriptors_left() {
+	prlimit --pid "$1" --nofile="$(find "/proc/$1/fd" -mindepth 1 -printf '%f\n' | sort -n | awk -v left="$2" \
+		'{ while (at < $1 && left > 0) { at++; left-- } if (left > 0) at = $1 + 1 } END { print at + left }')":
+}
+
+@test "agent: verify takes nothing for good that it could not look at" {
+	local hard
+	put c1 default "$MODEL"
+	tree=$(answer '.weights[0].path')
+	rm -rf "$tree"
+	agent POST /v1/cache/verify
+	assert_equal "$(answer '.damaged[0]')" "sha256:${tree##*/}"
+	put c1 default "$MODEL"
+	expect_code 200
+	diff -r "$T/model" "$tree"
+	# One for the connection, none for the tree.
+	hard=$(prlimit --pid "$(cat "$T/agent.pid")" --nofile --output SOFT --noheadings)
+	descriptors_left "$(cat "$T/agent.pid")" 1
+	agent POST /v1/cache/verify
+	expect_code 500
+	[[ $(answer .detail) == "tree ${tree##*/} could not be verified, try again: "*"Too many open files"* ]] || fail "$output"
+	prlimit --pid "$(cat "$T/agent.pid")" --nofile="$hard":
+	agent POST /v1/cache/verify
+	assert_equal "$(answer '.trees, (.damaged | length)')" $'1\n0'
+}
+
 @test "agent: a container's tree that is found damaged is brought again, whatever it waits for" {
 	local tree both
 	make_model "$T/other"
