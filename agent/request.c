@@ -296,6 +296,12 @@ static void find_route(struct bl_request *request, const char *path, const char 
 				"the agent's API is described in docs/agent-api.md");
 }
 
+static void too_large(struct bl_request *request)
+{
+	bl_http_problem(request, 413, "request", "Body too large",
+			"the body of a request has at most 4 MiB");
+}
+
 /* The first call for a request: its headers are there. Refusals are said before the body comes. */
 static struct bl_request *begin(struct bl_http *http, struct MHD_Connection *connection,
 				const char *url, const char *method)
@@ -322,8 +328,7 @@ static struct bl_request *begin(struct bl_http *http, struct MHD_Connection *con
 		(void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, take_argument,
 						request);
 	if (!request->status && length && strtoull(length, NULL, 10) > BL_MAX_API_BODY)
-		bl_http_problem(request, 413, "request", "Body too large",
-				"the body of a request has at most 4 MiB");
+		too_large(request);
 	request->spoiled = request->status != 0;
 	return request;
 }
@@ -334,6 +339,7 @@ enum MHD_Result bl_request_access(void *data, struct MHD_Connection *connection,
 {
 	struct bl_request *request = *slot;
 	struct bl_http *http = data;
+	int r;
 
 	(void)version;
 	if (http->stopping)
@@ -346,7 +352,11 @@ enum MHD_Result bl_request_access(void *data, struct MHD_Connection *connection,
 		return request->status ? send_answer(request) : MHD_YES;
 	}
 	if (*upload_size > 0) {
-		if (bl_buf_append(&request->body, upload, *upload_size, NULL) < 0)
+		/* A body that came without its length: what is too much is read over, the answer follows it. */
+		r = request->status ? 0 : bl_buf_append(&request->body, upload, *upload_size, NULL);
+		if (r == -EFBIG)
+			too_large(request);
+		else if (r < 0)
 			return MHD_NO;
 		*upload_size = 0;
 		return MHD_YES;

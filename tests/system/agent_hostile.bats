@@ -180,6 +180,9 @@ raw() {
 	[[ $output != *"200 OK"* ]]
 	run raw 'PUT /v1/containers/x HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n'
 	[[ $output == *" 413 "* ]]
+	# Nor where no length is told before.
+	run bash -c "head -c 5000000 /dev/zero | curl --silent --unix-socket '$T/agent.sock' -T - -w '%{http_code}' http://agent/v1/containers/x"
+	[[ $output == *"has at most 4 MiB"*413 ]] || fail "$output"
 	run raw 'PUT /v1/containers/x HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n'
 	[[ $output != *"HTTP/1.1 2"* ]]
 	new_process
