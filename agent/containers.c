@@ -323,8 +323,7 @@ int bl_containers_put(struct bl_containers *containers, const struct bl_containe
 		end_container(old);
 	container = bl_container_new(containers, request, &err);
 	if (!container) {
-		bl_problem_set(problem, err.code == BL_EX_CONFIG ? BL_JOB_CONFIG : BL_JOB_INTERNAL,
-			       "%s", err.msg);
+		bl_problem_of(problem, &err);
 		return -EINVAL;
 	}
 	if (old && old->state != BL_CONTAINER_ENDED) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/err.h"
 #include "common/job.h"
 
 #define TRIES_CRASH  3 /* jobs of a work whose process fails by itself */
@@ -50,6 +51,15 @@ void bl_problem_set(struct bl_problem *problem, const char *class, const char *f
 	va_start(ap, fmt);
 	(void)vsnprintf(problem->detail, sizeof(problem->detail), fmt, ap);
 	va_end(ap);
+}
+
+void bl_problem_of(struct bl_problem *problem, const struct bl_err *err)
+{
+	const char *class = err->code == BL_EX_CONFIG	 ? BL_JOB_CONFIG
+			    : err->code == BL_EX_REFUSED ? BL_JOB_FORBIDDEN
+							 : BL_JOB_INTERNAL;
+
+	bl_problem_set(problem, class, "%s", err->msg);
 }
 
 void bl_problem_place(struct bl_problem *problem, size_t item)

@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+struct bl_err;
+
 /* What went wrong, for a person and for programs. */
 struct bl_problem {
 	int status;	  /* of HTTP; 0: nothing is wrong */
@@ -20,6 +22,8 @@ void bl_problem_set(struct bl_problem *problem, const char *class, const char *f
 	__attribute__((format(printf, 3, 4)));
 /* Says before the detail which item of the weights list it is about: "$[1].source: ". */
 void bl_problem_place(struct bl_problem *problem, size_t item);
+/* Whose class is the failure's, as its exit status has it; the detail is its message. */
+void bl_problem_of(struct bl_problem *problem, const struct bl_err *err);
 /* A few words that stand for the class. */
 const char *bl_problem_title(const struct bl_problem *problem);
 

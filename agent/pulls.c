@@ -204,7 +204,9 @@ int bl_pulls_start(struct bl_pulls *pulls, const struct bl_pull_request *request
 	int r = 0;
 
 	if (!bl_weights_is_tenant(request->tenant)) {
-		bl_problem_set(problem, BL_JOB_CONFIG, "'%s' is no tenant's name", request->tenant);
+		bl_problem_set(problem, BL_JOB_CONFIG,
+			       "tenant must be letters and digits, and any of _.- between them, "
+			       "at most 253");
 		return -EINVAL;
 	}
 	if (!may_begin(pulls, request)) {
@@ -214,8 +216,7 @@ int bl_pulls_start(struct bl_pulls *pulls, const struct bl_pull_request *request
 	}
 	pull = new_pull(pulls, request, &err);
 	if (!pull) {
-		bl_problem_set(problem, err.code == BL_EX_CONFIG ? BL_JOB_CONFIG : BL_JOB_INTERNAL,
-			       "%s", err.msg);
+		bl_problem_of(problem, &err);
 		return -EINVAL;
 	}
 	for (size_t i = 0; r == 0 && i < pull->weights.count; i++)

@@ -195,6 +195,15 @@ raw() {
 		agent PUT /v1/containers/x "$bad"
 		expect_code 400
 	done
+	# What is refused by itself is no failure of the agent's, which a hook would try again.
+	agent PUT /v1/containers/x "$(body a '[{"source": "hf://org/model", "mount_location": "/"}]')"
+	expect_code 403
+	assert_equal "$(answer .class)" forbidden
+	agent POST /v1/pulls '{"tenant": "a", "weights": [{"source": "hf://org/model", "mount_location": "/"}]}'
+	expect_code 403
+	agent POST /v1/pulls '{"tenant": "a\n\u001bb", "weights": []}'
+	expect_code 422
+	assert_equal "$(answer .detail)" "tenant must be letters and digits, and any of _.- between them, at most 253"
 	for id in '..' '.x' 'a%2fb' 'a b' "$(printf 'x%.0s' {1..256})"; do
 		output=$(curl --silent --path-as-is --unix-socket "$T/agent.sock" -X PUT -d "$(body a '[]')" -w '\n%{http_code}' \
 			"http://agent/v1/containers/${id// /%20}")
