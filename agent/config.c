@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -487,15 +486,12 @@ int bl_config_parse(const char *text, size_t len, struct bl_config *config, stru
 int bl_config_load(const char *path, bool optional, struct bl_config *config, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(BL_CONFIG_MAX);
-	int r = bl_fs_read_file(AT_FDCWD, path, &text, err);
+	int r = bl_fs_read_config(path, &text, err);
 
 	if (r == -ENOENT && optional)
 		return init(config, err);
-	if (r < 0) {
-		if (err && r == -ENOENT)
-			err->code = BL_EX_CONFIG;
+	if (r < 0)
 		return r;
-	}
 	r = bl_config_parse(bl_buf_str(&text), text.len, config, err);
 	if (r == 0 && config->ca_file) {
 		r = bl_config_check_ca(config->ca_file, err);

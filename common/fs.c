@@ -23,10 +23,10 @@ int bl_fs_open_beneath(int dirfd, const char *path, int flags, struct bl_err *er
 	return fd < 0 ? bl_err_sys(err, -fd, "open '%s'", path) : fd;
 }
 
-int bl_fs_read_file(int dirfd, const char *path, struct bl_buf *buf, struct bl_err *err)
+static int read_file(int dirfd, const char *path, int flags, struct bl_buf *buf, struct bl_err *err)
 {
 	/* O_NONBLOCK: a FIFO in the place of the file must not hold us up. */
-	auto_fd fd = bl_sys_openat(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+	auto_fd fd = bl_sys_openat(dirfd, path, O_RDONLY | flags | O_NONBLOCK | O_NOCTTY, 0);
 	struct stat st;
 	int r;
 
@@ -44,6 +44,20 @@ int bl_fs_read_file(int dirfd, const char *path, struct bl_buf *buf, struct bl_e
 	r = bl_buf_read(buf, fd, err);
 	if (r < 0)
 		bl_err_wrap(err, "'%s': ", path);
+	return r;
+}
+
+int bl_fs_read_file(int dirfd, const char *path, struct bl_buf *buf, struct bl_err *err)
+{
+	return read_file(dirfd, path, O_NOFOLLOW, buf, err);
+}
+
+int bl_fs_read_config(const char *path, struct bl_buf *buf, struct bl_err *err)
+{
+	int r = read_file(AT_FDCWD, path, 0, buf, err);
+
+	if (r < 0 && err && r != -EIO && r != -ENOMEM)
+		err->code = BL_EX_CONFIG;
 	return r;
 }
 

@@ -21,6 +21,10 @@ int bl_fs_open_beneath(int dirfd, const char *path, int flags, struct bl_err *er
  * to buf, whose maximum bounds it. -ENOENT is passed on as it is. */
 int bl_fs_read_file(int dirfd, const char *path, struct bl_buf *buf, struct bl_err *err);
 
+/* The same of a file that an operator or a person has named: where it is a link, as a ConfigMap's files are, what
+ * that leads to. A wrong one is BL_EX_CONFIG. */
+int bl_fs_read_config(const char *path, struct bl_buf *buf, struct bl_err *err);
+
 /*
  * Makes the file `name` in dirfd hold exactly these bytes, durably and all or nothing: temporary
  * file, fsync, rename over, fsync of the directory.

@@ -134,7 +134,7 @@ static int read_config(struct bl_options *options, struct bl_err *err)
 	const struct bl_json_limits limits = {.max_bytes = CONFIG_BYTES, .fractions = true};
 	const char *path = options->config_path ? options->config_path : BL_PATH_CONFIG;
 	auto_buf text = BL_BUF_INIT(CONFIG_BYTES);
-	int rc = bl_fs_read_file(AT_FDCWD, path, &text, err);
+	int rc = bl_fs_read_config(path, &text, err);
 
 	if (rc == -ENOENT && !options->config_path) {
 		options->config = bl_json_new_object();

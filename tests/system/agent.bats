@@ -687,6 +687,24 @@ descriptors_left() {
 	start_agent
 }
 
+@test "agent: its configuration may be a link, as a ConfigMap's files are; what is no file or too long is exit 64" {
+	stop_agent
+	mkdir "$T/..2026"
+	mv "$T/ballastd.json" "$T/..2026/"
+	ln -s ..2026 "$T/..data"
+	ln -s ..data/ballastd.json "$T/ballastd.json"
+	run "$BUILD/ballast-fetch" plan --config="$T/ballastd.json" hf://org/model
+	assert_status 0
+	start_agent
+	stop_agent
+	head -c 1048577 /dev/zero | tr '\0' ' ' >"$T/long"
+	for config in "$T/long" "$T" /dev/null "$T/none"; do
+		run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" --cache-dir="$T/cache" --config="$config"
+		assert_status 64
+		assert_output "'$config'"
+	done
+}
+
 @test "agent: configuration that is wrong is exit 64 and names the key" {
 	stop_agent
 	while read -r text where; do
