@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/cleanup.h"
 #include "common/err.h"
@@ -17,6 +18,7 @@
 #include "fetch/sources/source.h"
 
 #define MAX_PAGE_LINK 4096 /* bytes of the link to the next page */
+#define COMMIT_LENGTH 40   /* of a SHA-1 in hexadecimal */
 #define DEFAULT_HUB   "https://huggingface.co"
 
 struct hub {
@@ -151,6 +153,14 @@ static int get(struct hub *hub, const char *url, struct bl_http_answer *ret, str
 
 /* ---- Listing ---- */
 
+/* A whole commit that was asked for is itself: another is what a mirror may give that knows only its own. */
+static bool is_other_commit(const char *wanted, const char *commit)
+{
+	return wanted && strlen(wanted) == COMMIT_LENGTH &&
+	       strspn(wanted, "0123456789abcdefABCDEF") == COMMIT_LENGTH &&
+	       strcasecmp(wanted, commit) != 0;
+}
+
 static int resolve(struct hub *hub, bool *credential, struct bl_err *err)
 {
 	const char *wanted =
@@ -173,6 +183,11 @@ static int resolve(struct hub *hub, bool *credential, struct bl_err *err)
 				   err);
 	if (rc < 0)
 		return bl_cloud_unreadable(hub->input->item->source.text, rc, err);
+	if (is_other_commit(wanted, commit))
+		return bl_err_set(err, BL_EX_RETRY, EIO,
+				  "%.200s: the Hub gives commit %s in the place of %s; check the "
+				  "endpoint, and a mirror or cache before it",
+				  hub->input->item->source.text, commit, wanted);
 	free(hub->commit); /* of an earlier look */
 	hub->commit = strdup(commit);
 	return hub->commit ? 0 : bl_err_nomem(err);

@@ -63,6 +63,16 @@ teardown() { clean_up; }
 	assert_output "has no revision 'nope'"
 }
 
+@test "pull: a commit is itself, whatever a mirror gives in its place" {
+	local commit=0123456789abcdef0123456789abcdef01234567
+	start_hub --repo "owner/model=$T/model" --repo "owner/model@$commit=$T/model"
+	hub_config
+	run fetch pull "hf://owner/model@$commit" "$T/out"
+	assert_status 75
+	assert_output "in the place of $commit; check the endpoint"
+	assert_empty "$T/out"
+}
+
 # pull_on_terminal TERM: what a terminal of that kind is sent by a pull that takes its time.
 pull_on_terminal() {
 	script --quiet --return --command "TERM=$1 $BUILD/ballast-fetch pull --config=$T/fetch.json hf://owner/model $T/$1" \
