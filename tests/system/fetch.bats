@@ -73,6 +73,16 @@ teardown() { clean_up; }
 	assert_empty "$T/out"
 }
 
+@test "plan: what it prints goes nowhere where standard output is closed, and that is an error" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	run bash -c '"$@" >&-' x "$BUILD/ballast-fetch" plan --config="$T/fetch.json" hf://owner/model
+	assert_status 70
+	assert_output "Bad file descriptor"
+	run fetch pull hf://owner/model "$T/out"
+	assert_status 0
+}
+
 # pull_on_terminal TERM: what a terminal of that kind is sent by a pull that takes its time.
 pull_on_terminal() {
 	script --quiet --return --command "TERM=$1 $BUILD/ballast-fetch pull --config=$T/fetch.json hf://owner/model $T/$1" \
