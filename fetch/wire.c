@@ -6,6 +6,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include <openssl/x509_vfy.h>
+
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
@@ -279,12 +281,33 @@ static int explain_connect(const struct bl_wire *wire, struct bl_err *err)
 			  number ? strerror((int)number) : "no connection");
 }
 
-static int explain_tls(const struct bl_wire *wire, struct bl_err *err)
+/* What to do about it: an authority helps only where the chain's end is not known. */
+static const char *advise_tls(const struct bl_wire *wire, CURLcode code)
 {
-	return bl_err_set(err, BL_EX_RETRY, EIO,
-			  "TLS with %.200s fails: %.160s; a private authority's certificate goes "
-			  "into ca_file of the agent's configuration",
-			  wire->url.origin, wire->detail[0] ? wire->detail : "no detail");
+	long verified = X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT;
+
+	if (code == CURLE_SSL_CONNECT_ERROR)
+		return "check that TLS 1.2 or later is spoken there";
+	if (code == CURLE_PEER_FAILED_VERIFICATION)
+		curl_easy_getinfo(wire->easy, CURLINFO_SSL_VERIFYRESULT, &verified);
+	switch (verified) {
+	case X509_V_OK:
+	case X509_V_ERR_UNSPECIFIED: /* libcurl's: it was the name */
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return "the origin needs a certificate that is for that name and valid now; check "
+		       "this node's clock, too";
+	default:
+		return "a private authority's certificate goes into ca_file of the agent's "
+		       "configuration";
+	}
+}
+
+static int explain_tls(const struct bl_wire *wire, CURLcode code, struct bl_err *err)
+{
+	return bl_err_set(err, BL_EX_RETRY, EIO, "TLS with %.200s fails: %.160s; %s",
+			  wire->url.origin, wire->detail[0] ? wire->detail : "no detail",
+			  advise_tls(wire, code));
 }
 
 int bl_wire_explain(const struct bl_wire *wire, CURLcode code, struct bl_err *err)
@@ -311,7 +334,7 @@ int bl_wire_explain(const struct bl_wire *wire, CURLcode code, struct bl_err *er
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_ISSUER_ERROR:
 	case CURLE_SSL_CERTPROBLEM:
-		return explain_tls(wire, err);
+		return explain_tls(wire, code, err);
 	case CURLE_OUT_OF_MEMORY: /* which is also what libcurl says of an endless header */
 		return bl_err_set(err, BL_EX_RETRY, EIO,
 				  "%.200s sends a header that is too long, or memory ran out; try "

@@ -66,6 +66,9 @@ teardown() {
 	run fetch plan "$ORIGIN/m.bin"
 	assert_status 75
 	assert_output "TLS with"
+	# The authority is known: another one would not help.
+	assert_output "the origin needs a certificate that is for that name"
+	refute_output ca_file
 }
 
 @test "an origin that has IPv6 only" {
