@@ -218,9 +218,10 @@ int bl_store_usage(struct bl_store *store, struct bl_store_usage *ret, struct bl
  * Reserves bytes before a download. 0: they are yours until bl_store_unreserve(). 1: room is being
  * made: run bl_gc_collect() on a worker, tell bl_store_collected(), ask again. -ENOSPC: all that
  * may be evicted would not do; the message says how much is missing (BL_EX_RETRY), nothing was
- * evicted for it.
+ * evicted for it. `files` is how many inodes it will want at the most, directories and journals with them: trees
+ * are evicted for those too, but their lack is no refusal.
  */
-int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err);
+int bl_store_reserve(struct bl_store *store, uint64_t bytes, uint64_t files, struct bl_err *err);
 /* Which trees the refs on this node name, for one tenant. */
 struct bl_store_refs {
 	struct bl_store_ref *list;

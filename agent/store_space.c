@@ -241,7 +241,47 @@ static int make_room(struct bl_store *store, uint64_t bytes, uint64_t missing, s
 	return r < 0 ? r : 1;
 }
 
-int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err)
+/* How many trees, the oldest first, come to so many files; 0 where all do not. */
+static size_t trees_with(struct bl_store_entry **list, size_t count, uint64_t files)
+{
+	uint64_t sum = 0;
+
+	qsort(list, count, sizeof(*list), by_use);
+	for (size_t i = 0; i < count; i++) {
+		sum += list[i]->files;
+		if (sum >= files)
+			return i + 1;
+	}
+	return 0;
+}
+
+/*
+ * A filesystem may be out of inodes where it has bytes. Trees go for those too where that is enough; where it is
+ * not, none does, and the download itself finds out. 0, or 1: a collect has to come first.
+ */
+static int make_inodes(struct bl_store *store, uint64_t files, struct bl_err *err)
+{
+	auto_free struct bl_store_entry **list = NULL;
+	uint64_t evictable;
+	struct statvfs vfs;
+	size_t count;
+	int r;
+
+	if (fstatvfs(store->dirs->root, &vfs) < 0 || vfs.f_files == 0 || vfs.f_favail >= files)
+		return 0;
+	if (store->collected != store->retired)
+		return 1;
+	r = candidates(store, &list, &count, &evictable, err);
+	if (r != 0)
+		return r;
+	count = trees_with(list, count, files - vfs.f_favail);
+	if (count == 0)
+		return 0;
+	r = bl_store_evict_oldest(store, list, count, UINT64_MAX, err);
+	return r < 0 ? r : 1;
+}
+
+int bl_store_reserve(struct bl_store *store, uint64_t bytes, uint64_t files, struct bl_err *err)
 {
 	uint64_t left = 0;
 	int r = room(store, &left, err);
@@ -252,6 +292,9 @@ int bl_store_reserve(struct bl_store *store, uint64_t bytes, struct bl_err *err)
 		return 1;
 	if (bytes > left)
 		return must_count(store) ? 1 : make_room(store, bytes, bytes - left, err);
+	r = make_inodes(store, files, err);
+	if (r != 0)
+		return r;
 	store->reserved += bytes;
 	store->short_of_room = store->swept = store->recounted = false;
 	return 0;

@@ -37,6 +37,8 @@
 #include "common/json.h"
 #include "common/sys.h"
 
+#define OWN_INODES 16 /* beside its files: tree, manifest, ref, and what they are made of */
+
 /* ---- On a worker: the job waits, so its manifest is this task's ---- */
 
 struct wanted {
@@ -272,15 +274,32 @@ static void go_or_wait(struct bl_work *work, int r, const struct bl_err *err)
 		bl_job_go(work->job);
 }
 
+/* Whether the file is in another directory than the one before it. */
+static bool is_elsewhere(const struct bl_manifest_file *file, const struct bl_manifest_file *before)
+{
+	const char *slash = strrchr(file->path, '/');
+
+	return slash && (!before ||
+			 strncmp(file->path, before->path, (size_t)(slash - file->path + 1)) != 0);
+}
+
 static int reserve(struct bl_work *work, struct bl_err *err)
 {
 	const struct bl_manifest *manifest = bl_job_manifest(work->job);
 	uint64_t missing = 0;
+	uint64_t files = 0;
+	uint64_t inodes = OWN_INODES;
 	int r;
 
-	for (size_t i = 0; i < manifest->count; i++)
-		missing += manifest->files[i].has_sha256 ? 0 : manifest->files[i].size;
-	r = bl_store_reserve(work->works->store, missing - work->on_disk, err);
+	for (size_t i = 0; i < manifest->count; i++) {
+		const struct bl_manifest_file *file = &manifest->files[i];
+
+		missing += file->has_sha256 ? 0 : file->size;
+		files += !file->has_sha256;
+		inodes += is_elsewhere(file, i > 0 ? file - 1 : NULL);
+	}
+	inodes += files + (files < BL_JOB_UNDER_WAY ? files : BL_JOB_UNDER_WAY);
+	r = bl_store_reserve(work->works->store, missing - work->on_disk, inodes, err);
 	if (r != 0)
 		return r;
 	work->admitted = true;

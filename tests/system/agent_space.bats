@@ -78,6 +78,31 @@ trees() {
 	[ "$(du -s --block-size=1 "$T/cache/blobs" | cut -f1)" -lt 3700000 ]
 }
 
+@test "space: where a filesystem is short of inodes, trees go for those" {
+	truncate -s 40M "$T/disk.img"
+	mkfs.ext4 -q -N 720 "$T/disk.img"
+	mkdir -m 700 "$T/cache"
+	mount -o loop "$T/disk.img" "$T/cache" 2>/dev/null || skip "no loop device"
+	chmod 700 "$T/cache"
+	mkdir -p "$T/a/d" "$T/b"
+	for i in {1..200}; do
+		echo "a$i" >"$T/a/d/$i"
+		echo "b$i" >"$T/b/$i"
+	done
+	start_hub --repo org/a="$T/a" --repo org/b="$T/b"
+	start_with '.lease_grace = "0s"'
+	# One has two thirds of them.
+	"$BUILD/ballast" pull --agent="unix:$T/agent.sock" hf://org/a
+	"$BUILD/ballast" pull --agent="unix:$T/agent.sock" hf://org/b
+	agent GET /v1/cache
+	assert_equal "$(answer '[.trees[].files, .evictions] | @text')" "[200,1]"
+	# What no eviction can give is an error of the disk's own.
+	agent PUT "/v1/cache/$(answer '.trees[0].manifest')/pin"
+	run "$BUILD/ballast" pull --agent="unix:$T/agent.sock" hf://org/a
+	assert_status 75
+	assert_output "make room on the node's cache"
+}
+
 @test "space: a pinned tree stays" {
 	start_with '.quotas = {cache: 1500000} | .lease_grace = "0s"'
 	start_container c1 1

@@ -814,7 +814,7 @@ static int reserve(struct cache *cache, uint64_t bytes)
 {
 	int r;
 
-	while ((r = bl_store_reserve(cache->store, bytes, &cache->err)) == 1)
+	while ((r = bl_store_reserve(cache->store, bytes, 0, &cache->err)) == 1)
 		collect(cache);
 	return r;
 }
@@ -884,7 +884,7 @@ static void the_oldest_unleased_goes_first(void **state)
 	assert_int_equal(blobs_in(cache), 3);
 	/* The order of uses and the pin survive a restart. Sizes are a collect's to read. */
 	cache_reopen(cache);
-	assert_int_equal(bl_store_reserve(cache->store, 190 * 1024, &cache->err), 1);
+	assert_int_equal(bl_store_reserve(cache->store, 190 * 1024, 0, &cache->err), 1);
 	assert_true(is_present(cache, &a) && is_present(cache, &b) && is_present(cache, &c));
 	assert_int_equal(reserve(cache, 90 * 1024), 0);
 	assert_int_equal(reserve(cache, 90 * 1024), 0);
@@ -1050,7 +1050,7 @@ static void what_is_being_allocated_evicts_nothing(void **state)
 	assert_int_equal(reserve(cache, 150 * 1024), 0);
 	bl_store_allocate(cache->store, 150 * 1024);
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(bl_store_reserve(cache->store, 100 * 1024, &cache->err), 1);
+		assert_int_equal(bl_store_reserve(cache->store, 100 * 1024, 0, &cache->err), 1);
 		collect(cache);
 	}
 	assert_true(is_there(cache, &a));
