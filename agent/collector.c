@@ -134,7 +134,7 @@ static void own_done(struct bl_collect *collect, const struct bl_gc_result *resu
 	char line[160];
 
 	if (failure < 0 && failure != -ECANCELED)
-		collector->tell(message);
+		collector->tell(BL_LOG_WARNING, message);
 	else if (failure == 0)
 		bl_collector_trim(collector); /* it may have waited for the count */
 	if (result->freed == 0)
@@ -142,7 +142,7 @@ static void own_done(struct bl_collect *collect, const struct bl_gc_result *resu
 	(void)snprintf(line, sizeof(line), "made room: %llu bytes, %llu trees, %llu blobs",
 		       (unsigned long long)result->freed, (unsigned long long)result->trees,
 		       (unsigned long long)result->blobs);
-	collector->tell(line);
+	collector->tell(BL_LOG_INFO, line);
 }
 
 void bl_collector_trim(struct bl_collector *collector)
@@ -153,7 +153,7 @@ void bl_collector_trim(struct bl_collector *collector)
 	if (r > 0)
 		bl_collector_want(collector, &collector->own, false, own_done, collector);
 	else if (r < 0)
-		collector->tell(err.msg);
+		collector->tell(BL_LOG_WARNING, err.msg);
 }
 
 /* ---- Leases ---- */
@@ -227,7 +227,7 @@ void bl_collector_damaged(struct bl_collector *collector, const struct bl_digest
 		line, sizeof(line),
 		"tree %s was damaged on disk (%.400s); it is fetched again when it is wanted", hex,
 		why);
-	collector->tell(line);
+	collector->tell(BL_LOG_WARNING, line);
 }
 
 /* A damaged blob is in quarantine; so no tree that has it is handed out any more. */
@@ -243,13 +243,13 @@ static void scrub_found(struct bl_collector *collector)
 		       "blob %s was damaged on disk and is in quarantine; it is fetched "
 		       "again when it is wanted",
 		       hex);
-	collector->tell(line);
+	collector->tell(BL_LOG_WARNING, line);
 	(void)bl_store_trees_condemn(collector->store, &collector->scrub_trees, err);
 	if (*err->msg) {
 		(void)snprintf(line, sizeof(line),
 			       "trees that have it may be left: %.200s; run ballast verify",
 			       err->msg);
-		collector->tell(line);
+		collector->tell(BL_LOG_WARNING, line);
 	}
 	bl_collector_want(collector, &collector->own, false, own_done, collector);
 }
@@ -263,7 +263,7 @@ static void scrub_blind(struct bl_collector *collector)
 		line, sizeof(line),
 		"the scrub could not read a directory of blobs: %s; look at the cache's disk",
 		strerror(-collector->scrub.failed));
-	collector->tell(line);
+	collector->tell(BL_LOG_WARNING, line);
 }
 
 static void scrub_next(struct bl_timer *timer);

@@ -16,6 +16,7 @@
 #include "agent/scrub.h"
 #include "agent/store.h"
 #include "common/err.h"
+#include "common/log.h"
 
 struct bl_collect;
 struct bl_config;
@@ -62,7 +63,7 @@ struct bl_collector {
 	uint64_t damaged; /* blobs and trees found wrong, since the start */
 
 	/* Tells of something worth a line in the log. */
-	void (*tell)(const char *what);
+	void (*tell)(enum bl_log_level level, const char *what);
 };
 
 /* Begins with removing what earlier runs left half made. */

@@ -92,9 +92,9 @@ static void tell_pull(const struct bl_pull *pull, const char *what)
 		    sizeof(fields) / sizeof(*fields), "%s", what);
 }
 
-static void tell(const char *what)
+static void tell(enum bl_log_level level, const char *what)
 {
-	bl_log(BL_LOG_INFO, "%s", what);
+	bl_log(level, "%s", what);
 }
 
 static void signal_ready(struct bl_watch *watch, uint32_t events)

@@ -36,7 +36,7 @@ static void pull_all(struct bl_timer *timer)
 		    is_under_way(prefetch, i))
 			continue;
 		if (bl_pulls_start(prefetch->pulls, &asked, &pull, &problem) < 0)
-			prefetch->tell(problem.detail);
+			prefetch->tell(BL_LOG_WARNING, problem.detail);
 		else
 			memcpy(prefetch->ids[i], pull->id, sizeof(pull->id));
 	}

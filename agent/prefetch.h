@@ -9,6 +9,7 @@
 
 #include "agent/loop.h"
 #include "agent/pulls.h"
+#include "common/log.h"
 
 struct bl_config;
 
@@ -19,7 +20,7 @@ struct bl_prefetch {
 	struct bl_timer timer;
 	char (*ids)[BL_PULL_ID]; /* of each entry's last pull; NULL before the first look */
 	/* Tells of something worth a line in the log. */
-	void (*tell)(const char *what);
+	void (*tell)(enum bl_log_level level, const char *what);
 };
 
 void bl_prefetch_start(struct bl_prefetch *prefetch);

@@ -67,7 +67,7 @@ make_unit() {
 	origin_control "$CDN" reset
 	agent_config '.scrub_rate = "1GiB"'
 	start_agent
-	"$FIXTURES/process.py" line "$T/agent.log" "blob $(basename "$blob") was damaged on disk" >/dev/null
+	"$FIXTURES/process.py" line "$T/agent.log" "warning: blob $(basename "$blob") was damaged on disk" >/dev/null
 	[ ! -e "$blob" ]
 	assert_equal "$(find "$T/cache/quarantine" -type f | wc -l)" 1
 	agent GET /metrics

@@ -7,8 +7,9 @@
 #include "agent/pulls.h"
 #include "agent/work.h"
 
-static void say_nothing(const char *what)
+static void say_nothing(enum bl_log_level level, const char *what)
 {
+	(void)level;
 	(void)what;
 }
 
