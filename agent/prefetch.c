@@ -27,7 +27,7 @@ static void pull_all(struct bl_timer *timer)
 		prefetch->ids = calloc(bl_json_length(prefetch->config->prefetch) + 1,
 				       sizeof(*prefetch->ids));
 	for (size_t i = 0; entry && prefetch->ids; entry = bl_json_next(entry), i++) {
-		struct bl_pull_request asked = {.tenant = "default"};
+		struct bl_pull_request asked = {.tenant = "default", .quiet = true};
 		struct bl_problem problem;
 		struct bl_pull *pull;
 

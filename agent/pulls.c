@@ -42,7 +42,8 @@ static void known_over(struct bl_timer *timer)
 static void end_pull(struct bl_pull *pull, enum bl_pull_state state)
 {
 	pull->state = state;
-	pull->pulls->tell(pull, state == BL_PULL_READY ? "pulled" : pull->problem.detail);
+	if (!pull->quiet || state == BL_PULL_FAILED)
+		pull->pulls->tell(pull, state == BL_PULL_READY ? "pulled" : pull->problem.detail);
 	while (pull->waiters.first)
 		bl_pulls_reply(pull, pull->waiters.first);
 	bl_loop_after(pull->pulls->loop, &pull->forget, KNOWN_MS, known_over, pull);
@@ -93,6 +94,7 @@ static int start_item(struct bl_pull *pull, size_t i, struct bl_problem *problem
 			bl_problem_place(problem, i);
 		return r;
 	}
+	pull->quiet = false;
 	r = bl_works_claim(works, pull->tenant, wanted, pull->refresh, &item->claim, &err);
 	if (r < 0)
 		bl_works_problem(problem, r, &err);
@@ -123,7 +125,8 @@ static struct bl_pull *new_pull(struct bl_pulls *pulls, const struct bl_pull_req
 				 .next = pulls->first,
 				 .tenant = strdup(request->tenant),
 				 .uid = request->uid,
-				 .refresh = request->refresh};
+				 .refresh = request->refresh,
+				 .quiet = request->quiet};
 	if (pulls->first)
 		pulls->first->prev = pull;
 	pulls->first = pull;

@@ -43,6 +43,7 @@ struct bl_pull {
 	char *tenant;
 	uid_t uid; /* who asked */
 	bool refresh;
+	bool quiet; /* nothing is told of it unless something was brought, or failed */
 	struct bl_weights weights;
 	struct bl_pull_item *items;
 	enum bl_pull_state state;
@@ -66,6 +67,7 @@ struct bl_pull_request {
 	const char *tenant;
 	const bl_json *list;
 	bool refresh;
+	bool quiet; /* one that comes again and again: told of only where something was brought */
 };
 
 /*

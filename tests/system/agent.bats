@@ -886,6 +886,11 @@ descriptors_left() {
 	kill "$(cat "$T/hub.pid")"
 	put c1 default "$MODEL" 0
 	expect_code 200
+	# Of what is there already no look says anything: it comes every ten minutes.
+	stop_agent
+	start_agent
+	agent GET /healthz
+	assert_equal "$(grep -c pulled "$T/agent.log")" 1
 }
 
 # fewest_descriptors: the least of many counts of what the agent has open: what its threads have open for a
