@@ -370,8 +370,8 @@ static int check_fresh(const struct bl_cachedir *dirs, struct bl_err *err)
 			known = strcmp(entry->d_name, ours[i]) == 0;
 		if (!known)
 			return bl_err_refuse(err,
-					     "it is no cache (no index.json) and holds '%s': give "
-					     "an empty directory",
+					     "it is no cache (no index.json) and holds '%s': take "
+					     "that out, or give an empty directory",
 					     entry->d_name);
 	}
 	return r < 0 ? bl_err_sys(err, -r, "read") : 0;
@@ -384,7 +384,8 @@ static int open_root(struct bl_cachedir *dirs, const char *path, struct bl_err *
 
 	dirs->root = bl_fs_open_dir(AT_FDCWD, path, 0700, true, err);
 	if (dirs->root == -ELOOP || dirs->root == -ENOTDIR)
-		return bl_err_refuse(err, "it is a link or no directory");
+		return bl_err_refuse(err, "it is a link or no directory: give the directory itself "
+					  "as --cache-dir, or mount it there");
 	if (dirs->root < 0)
 		return dirs->root;
 	r = bl_sys_fstat(dirs->root, &st);

@@ -310,7 +310,8 @@ static int take_watermarks(struct bl_config *config, const bl_json *value, struc
 	if (r >= 0)
 		r = bl_json_get_int(value, "low", 0, 100, &low, err);
 	if (r >= 0 && low > high)
-		return bl_err_config(err, "low must not be above high");
+		return bl_err_config(err, "low (%lld) must not be above high (%lld)",
+				     (long long)low, (long long)high);
 	config->high_water = (int)high;
 	config->low_water = (int)low;
 	return r;

@@ -679,11 +679,19 @@ descriptors_left() {
 	run timeout 20 setpriv --reuid 65534 --clear-groups "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}"
 	assert_status 77
 	assert_output "run it with sudo"
+	ln -s cache "$T/elsewhere"
+	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}" --cache-dir="$T/elsewhere"
+	assert_status 77
+	assert_output "'$T/elsewhere': it is a link or no directory: give the directory itself as --cache-dir"
 	echo '{' >"$T/cache/index.json"
 	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}"
 	assert_status 64
 	assert_output "index.json is damaged: remove it"
-	rm "$T/cache/index.json"
+	mv "$T/cache/index.json" "$T/cache/index.json.damaged"
+	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}"
+	assert_status 77
+	assert_output "holds 'index.json.damaged': take that out, or give an empty directory"
+	rm "$T/cache/index.json.damaged"
 	start_agent
 }
 
@@ -729,6 +737,7 @@ descriptors_left() {
 		{"allowed_networks":["10.0.0.0/33"]} allowed_networks
 		{"quotas":{"cache":-1}} quotas
 		{"watermarks":{"high":50,"low":60}} watermarks
+		{"watermarks":{"high":70}} low (80) must not be above high (70)
 		{"socket_group":"no-such-group"} socket_group
 		{"prefetch":[{"tenant":"a","weights":[{"source":"x:"}]}]} prefetch
 		[] object
