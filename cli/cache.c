@@ -174,6 +174,29 @@ static int change_tree(const char *agent, const char *method, const char *given,
 	return r < 0 ? r : 0;
 }
 
+/* All of them: one that cannot be changed keeps nobody from the others. The last that failed is *err, those
+ * before it are said at once. */
+static int change_trees(const char *agent, const char *method, const struct bl_operands *operands,
+			const char *rest, struct bl_err *err)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < operands->count; i++) {
+		struct bl_err found = {0};
+		int r = change_tree(agent, method, operands->words[i], rest, &found);
+
+		if (r >= 0)
+			continue;
+		if (failed < 0)
+			bl_say("%s", err->msg);
+		failed = r;
+		*err = found;
+		if (found.code == BL_EX_UNAVAILABLE)
+			break;
+	}
+	return failed;
+}
+
 int bl_rm_main(char **words, struct bl_err *err)
 {
 	const char *agent = NULL;
@@ -191,9 +214,7 @@ int bl_rm_main(char **words, struct bl_err *err)
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	for (size_t i = 0; i < operands.count && r == 0; i++)
-		r = change_tree(agent, "DELETE", operands.words[i], "", err);
-	return r;
+	return change_trees(agent, "DELETE", &operands, "", err);
 }
 
 int bl_pin_main(char **words, struct bl_err *err)
@@ -217,7 +238,5 @@ int bl_pin_main(char **words, struct bl_err *err)
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	for (size_t i = 0; i < operands.count && r == 0; i++)
-		r = change_tree(agent, remove ? "DELETE" : "PUT", operands.words[i], "/pin", err);
-	return r;
+	return change_trees(agent, remove ? "DELETE" : "PUT", &operands, "/pin", err);
 }

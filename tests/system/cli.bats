@@ -477,6 +477,26 @@ complete_words() {
 	assert_equal "$(jq -r '.cache.trees | length' <<<"$output")" 1
 }
 
+@test "rm: one tree that may not go keeps none of the others" {
+	need_root
+	make_model "$T/model"
+	start_hub --repo "team/model=$T/model"
+	start_agent
+	local at=--agent=unix:$T/agent.sock trees
+	ballast pull "$at" team/model
+	ballast pull "$at" --allow='*.json' team/model
+	ballast status "$at" --json
+	mapfile -t trees < <(jq -r '.cache.trees[].manifest' <<<"$output")
+	ballast pin "$at" xyz "${trees[0]}"
+	assert_status 64
+	ballast rm "$at" "${trees[0]}" xyz "${trees[1]}"
+	assert_status 64
+	assert_output "${trees[0]}: "
+	assert_output "xyz: "
+	ballast status "$at" --json
+	assert_equal "$(jq -r '.cache.trees[] | [.manifest, .pinned] | @text' <<<"$output")" "[\"${trees[0]}\",true]"
+}
+
 @test "output: JSON stays JSON, nothing in it moves a cursor, what cannot be written is said" {
 	need_root
 	make_model "$T/model"
