@@ -347,3 +347,13 @@ ctr_in_test() {
 	[ "$status" -ne 0 ]
 	assert_output "mount_location"
 }
+
+@test "containerd: the base specification of docs/runtimes/containerd.md has the hooks, and none of ctr's limits" {
+	need ctr
+	sed -n '/^```sh/,/^```/p; /^```toml/q' "$TESTS/../docs/runtimes/containerd.md" | grep -v '^```' |
+		sed "s|/etc/containerd|$T|g" >"$T/register"
+	bash -e "$T/register"
+	# Containers of the ordinary runtime have containerd's own; those of ctr may open 1024 files.
+	assert_equal "$(jq -c '[.process.rlimits, (.hooks | keys)]' "$T/ballast-base.json")" \
+		'[null,["createRuntime","poststop"]]'
+}
