@@ -35,6 +35,14 @@ make_unit() {
 	assert_equal "$output" ""
 }
 
+@test "unit: but for systemctl stop it comes back whatever ended it, however often; Podman's containers wait for it" {
+	# SIGHUP and SIGTERM are no failures to systemd; after five starts in ten seconds it gives up.
+	grep -qx 'Restart=always' "$TESTS/../packaging/ballastd.service.in"
+	sed '/^\[Service\]/,$d' "$TESTS/../packaging/ballastd.service.in" | grep -qx 'StartLimitIntervalSec=0'
+	# podman-restart.service starts each container once: one that is refused for want of an agent stays away.
+	grep -qx 'Before=podman-restart.service' "$TESTS/../packaging/ballastd.service.in"
+}
+
 # ---- Metrics
 
 @test "metrics: promtool finds nothing to say of them" {
