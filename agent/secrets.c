@@ -50,6 +50,9 @@ static int open_tenant(const char *dir, const char *tenant, struct bl_err *err)
 		return is_passing(base) ? bl_err_sys(err, -base, "open '%s'", dir) : base;
 	fd = bl_sys_openat2(base, tenant, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0,
 			    BL_RESOLVE_BENEATH | BL_RESOLVE_NO_SYMLINKS);
+	if (fd == -ELOOP || fd == -ENOTDIR)
+		return bl_err_config(err, "'%s/%s' is a link or no directory: let it be one", dir,
+				     tenant);
 	if (fd < 0)
 		return is_passing(fd) ? bl_err_sys(err, -fd, "open '%s/%s'", dir, tenant) : fd;
 	r = check_owner(fd, S_IFDIR, 022, err);
@@ -75,8 +78,11 @@ static int read_below(const char *dir, const char *tenant, const char *name, uin
 			    BL_RESOLVE_BENEATH | BL_RESOLVE_NO_MAGICLINKS | resolve);
 	if (fd == -ENOENT)
 		return fd;
-	r = fd < 0 ? bl_err_sys(err, -fd, "cannot be opened")
-		   : check_owner(fd, S_IFREG, forbidden, err);
+	if (fd == -ELOOP)
+		r = bl_err_config(err, "is a link: let it be a file, a copy of what it names");
+	else
+		r = fd < 0 ? bl_err_sys(err, -fd, "cannot be opened")
+			   : check_owner(fd, S_IFREG, forbidden, err);
 	if (r == 0)
 		r = bl_buf_read(buf, fd, err);
 	if (r == 0 && memchr(buf->data ? buf->data + before : "", '\0', buf->len - before))
@@ -102,7 +108,7 @@ int bl_secrets_read(const char *dir, const char *tenant, const char *name, struc
 	if (!bl_weights_is_secret_name(name))
 		return bl_err_config(err, "'%s' is no secret's name", name);
 	r = read_below(dir, tenant, name, BL_RESOLVE_NO_SYMLINKS, 077, buf, err);
-	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
+	if (r == -ENOENT || r == -ENOTDIR)
 		return bl_err_set(err, BL_EX_CONFIG, ENOENT,
 				  "secret '%s' is not on this node; an operator puts it in "
 				  "'%s/%s/%s', root's and mode 0600",
@@ -115,7 +121,7 @@ int bl_secrets_read_identity(const char *dir, const char *tenant, const char *ki
 {
 	int r = dir ? read_below(dir, tenant, kind, 0, 022, buf, err) : -ENOENT;
 
-	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
+	if (r == -ENOENT || r == -ENOTDIR)
 		return bl_err_config(
 			err,
 			"there is no %s identity token for tenant '%s'; set identity_dir "

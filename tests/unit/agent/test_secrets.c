@@ -123,12 +123,14 @@ static void a_file_that_others_may_read_or_that_is_none_is_refused(void **state)
 	snprintf(link, sizeof(link), "%s/team-a/link", base);
 	assert_int_equal(symlink("../team-b/token", link), 0);
 	assert_true(read_secret("team-a", "link", &text, &err) < 0);
+	assert_non_null(strstr(err.msg, "team-a/link' is a link: let it be a file"));
 	snprintf(link, sizeof(link), "%s/team-a/fifo", base);
 	assert_int_equal(mkfifo(link, 0600), 0);
 	assert_true(read_secret("team-a", "fifo", &text, &err) < 0);
 	snprintf(link, sizeof(link), "%s/team-c", base);
 	assert_int_equal(symlink("team-b", link), 0);
 	assert_true(read_secret("team-c", "token", &text, &err) < 0);
+	assert_non_null(strstr(err.msg, "team-c' is a link or no directory"));
 	put("team-a/long", "0123456789012345678901234567890123456789012345678901234567890123456789",
 	    0600);
 	assert_true(read_secret("team-a", "long", &text, &err) < 0);
