@@ -349,16 +349,16 @@ int bl_gc_collect(struct bl_cachedir *dirs, const struct bl_gc_options *options,
 		.err = err,
 		.trash = -1,
 	};
+	struct bl_partial_collected downloads = {0};
 	struct bl_err found = {0};
-	uint64_t before;
 
 	*ret = (struct bl_gc_result){0};
 	bl_gc_sizes(dirs, sweep.options->sizes, sweep.options->size_count, sweep.options->stop);
 	sweep_partial(&sweep);
-	before = ret->freed;
-	note(&sweep, bl_partial_collect(dirs, sweep.options->partials_before, &ret->freed, &found),
+	note(&sweep, bl_partial_collect(dirs, sweep.options->partials_before, &downloads, &found),
 	     &found);
-	ret->partials = ret->freed > before;
+	ret->partials = downloads.count;
+	ret->freed += downloads.bytes;
 	if (sweep.options->orphans_before > 0) {
 		/* Manifests last: an orphan says which blobs a damaged tree had. */
 		sweep_blobs(&sweep);

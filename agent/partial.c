@@ -534,8 +534,9 @@ int bl_partial_hash(struct bl_partial *partial, uint64_t to, struct bl_err *err)
 
 /* ---- Collecting ---- */
 
-/* Removes the data file `name` and its journal, unless it is open or younger. Bytes, or 0. */
-static uint64_t collect_one(struct bl_cachedir *dirs, const char *name, int64_t older_than)
+/* Removes the data file `name` and its journal, unless it is open or younger. */
+static void collect_one(struct bl_cachedir *dirs, const char *name, int64_t older_than,
+			struct bl_partial_collected *collected)
 {
 	auto_fd fd = bl_sys_openat(dirs->partial, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	char journal[BL_CACHEDIR_NAME];
@@ -543,13 +544,17 @@ static uint64_t collect_one(struct bl_cachedir *dirs, const char *name, int64_t 
 
 	if (fd < 0 || bl_sys_fstat(fd, &st) < 0 || st.st_mtime >= older_than ||
 	    flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return 0;
+		return;
 	if (bl_sys_unlinkat(dirs->partial, name, 0) < 0)
-		return 0;
+		return;
 	(void)snprintf(journal, sizeof(journal), "%.*s" RANGES, (int)(strlen(name) - strlen(DATA)),
 		       name);
 	(void)bl_sys_unlinkat(dirs->partial, journal, 0);
-	return st.st_nlink == 1 ? (uint64_t)st.st_blocks * 512 : 0;
+	/* One that is a blob, too, was finished. */
+	if (st.st_nlink > 1)
+		return;
+	collected->count++;
+	collected->bytes += (uint64_t)st.st_blocks * 512;
 }
 
 /* A journal whose data is gone. */
@@ -563,8 +568,8 @@ static void collect_journal(struct bl_cachedir *dirs, const char *name)
 		(void)bl_sys_unlinkat(dirs->partial, name, 0);
 }
 
-int bl_partial_collect(struct bl_cachedir *dirs, int64_t older_than, uint64_t *freed,
-		       struct bl_err *err)
+int bl_partial_collect(struct bl_cachedir *dirs, int64_t older_than,
+		       struct bl_partial_collected *collected, struct bl_err *err)
 {
 	const struct dirent *entry;
 	auto_dir dir = NULL;
@@ -576,7 +581,7 @@ int bl_partial_collect(struct bl_cachedir *dirs, int64_t older_than, uint64_t *f
 		if (strlen(entry->d_name) >= BL_CACHEDIR_NAME - sizeof(RANGES))
 			continue;
 		if (ends_with(entry->d_name, DATA))
-			*freed += collect_one(dirs, entry->d_name, older_than);
+			collect_one(dirs, entry->d_name, older_than, collected);
 		else if (ends_with(entry->d_name, RANGES))
 			collect_journal(dirs, entry->d_name);
 	}

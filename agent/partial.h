@@ -101,11 +101,16 @@ uint64_t bl_partial_have(const struct bl_partial *partial);
 /* Removes it from disk and closes it. */
 void bl_partial_discard(struct bl_partial **partial);
 
+/* What bl_partial_collect() adds to: unfinished downloads that went, and their bytes on disk. */
+struct bl_partial_collected {
+	uint64_t count, bytes;
+};
+
 /*
  * Removes downloads that nobody has open: those last written before `older_than` (unix seconds),
- * or every one. Adds what was freed to *freed. Any thread.
+ * or every one. Any thread.
  */
-int bl_partial_collect(struct bl_cachedir *dirs, int64_t older_than, uint64_t *freed,
-		       struct bl_err *err);
+int bl_partial_collect(struct bl_cachedir *dirs, int64_t older_than,
+		       struct bl_partial_collected *collected, struct bl_err *err);
 
 #endif

@@ -1166,6 +1166,28 @@ static void leftovers_are_collected(void **state)
 	assert_int_equal(entries_in(cache, "leases"), 0);
 }
 
+/* A download that is open stays. */
+static void each_download_that_goes_is_counted(void **state)
+{
+	struct cache *cache = *state;
+	const struct bl_gc_options options = {.partials_before = INT64_MAX};
+	struct bl_cachedir *dirs = bl_store_dirs(cache->store);
+	static const char *const keys[] = {"a", "b", "c"};
+	auto_partial open = NULL;
+	struct bl_gc_result result;
+
+	for (size_t i = 0; i < 3; i++) {
+		auto_partial partial = NULL;
+
+		assert_ok(cache, bl_partial_open(dirs, keys[i], 9000, &partial, &cache->err));
+	}
+	assert_ok(cache, bl_partial_open(dirs, "d", 9000, &open, &cache->err));
+	assert_ok(cache, bl_gc_collect(dirs, &options, &result, &cache->err));
+	assert_int_equal(result.partials, 3);
+	assert_true(result.freed >= 27000);
+	assert_int_equal(entries_in(cache, "partial"), 2);
+}
+
 /* ---- Refs ---- */
 
 static void refs_are_kept_and_are_a_tenants_own(void **state)
@@ -1276,6 +1298,7 @@ int main(void)
 		WITH_CACHE(a_shared_blob_stays_with_the_other_tree),
 		WITH_CACHE(a_held_blob_stays),
 		WITH_CACHE(leftovers_are_collected),
+		WITH_CACHE(each_download_that_goes_is_counted),
 		WITH_CACHE(refs_are_kept_and_are_a_tenants_own),
 		cmocka_unit_test(authorisations_run_out),
 	};
