@@ -16,6 +16,8 @@
 /* Bytes read at once: what stays in a core's own cache. A mapping instead saves the copy, and takes a
  * third longer for it: what is hashed then comes from memory. */
 #define PIECE (256 * 1024)
+/* ns of waiting at most until it is asked again whether to stop. */
+#define PAUSE (100 * 1000 * 1000)
 
 struct bl_digest_stream {
 	EVP_MD_CTX *context;
@@ -153,23 +155,23 @@ static int64_t now_ns(void)
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-/* Waits until `done` bytes since `began` are within the rate. */
+/* Waits until `done` bytes since `began` are within the rate; at a low one that may be for hours. */
 static int keep_pace(const struct bl_digest_pace *pace, uint64_t done, int64_t began,
 		     struct bl_err *err)
 {
-	if (!pace)
-		return 0;
-	if (pace->stop && __atomic_load_n(pace->stop, __ATOMIC_RELAXED))
-		return bl_err_set(err, BL_EX_RETRY, ECANCELED, "stopped");
-	if (pace->bytes_per_second > 0) {
-		double due = (double)done / (double)pace->bytes_per_second * 1e9;
-		int64_t left = began + (int64_t)due - now_ns();
-		struct timespec wait = {left / 1000000000LL, left % 1000000000LL};
+	double rate = pace ? (double)pace->bytes_per_second : 0;
+	double due = rate > 0 ? (double)done / rate * 1e9 : 0;
 
-		if (left > 0)
-			(void)nanosleep(&wait, NULL);
+	for (;;) {
+		double left = due - (double)(now_ns() - began);
+
+		if (pace && pace->stop && __atomic_load_n(pace->stop, __ATOMIC_RELAXED))
+			return bl_err_set(err, BL_EX_RETRY, ECANCELED, "stopped");
+		if (left <= 0)
+			return 0;
+		(void)nanosleep(&(struct timespec){.tv_nsec = left < PAUSE ? (long)left : PAUSE},
+				NULL);
 	}
-	return 0;
 }
 
 int bl_digest_file(int fd, const struct bl_digest_pace *pace, struct bl_digest *ret,

@@ -42,7 +42,7 @@ int bl_digest_stream_read(struct bl_digest_stream *stream, int fd, uint64_t from
 int bl_digest_stream_finish(struct bl_digest_stream *stream, struct bl_digest *ret,
 			    struct bl_err *err);
 
-/* How fast a file is read: asked after each piece of at most 1 MiB. */
+/* How fast a file is read: asked after each piece of at most 1 MiB, and while it waits. */
 struct bl_digest_pace {
 	uint64_t bytes_per_second; /* 0: as fast as it goes */
 	const bool *stop; /* where not NULL and true: -ECANCELED. Read with __atomic_load_n */
