@@ -260,7 +260,7 @@ void bl_work_fail(struct bl_work *work, const char *class, const char *detail)
 static bool use_old_tree(struct bl_work *work)
 {
 	work->tree = work->ref.manifest;
-	return *work->ref.name && bl_store_tree_use(work->works->store, &work->tree, NULL) == 0;
+	return *work->ref.name && bl_work_use_tree(work->works, &work->tree, NULL) == 0;
 }
 
 static void clear_job(struct bl_work *work)

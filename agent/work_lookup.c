@@ -54,6 +54,18 @@ const char *bl_work_shown_source(const struct bl_weights_item *item, char to[BL_
 	return to;
 }
 
+int bl_work_use_tree(struct bl_works *works, const struct bl_digest *tree, struct bl_err *err)
+{
+	struct bl_err why = {0};
+	int r = bl_store_tree_use(works->store, tree, &why);
+
+	if (r == -EBADMSG)
+		bl_collector_damaged(works->collector, tree, why.msg);
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
 void bl_work_look_at_ref(struct bl_work *work)
 {
 	struct bl_works *works = work->works;
@@ -87,16 +99,12 @@ int bl_works_lookup(struct bl_works *works, const char *tenant, const struct bl_
 		    struct bl_digest *ret, struct bl_problem *problem)
 {
 	auto_ref ref = {0};
-	struct bl_err err = {0};
 	int r = load_ref(works, tenant, item, &ref);
 
 	if (r == 0 && authority_of(works, &ref) != BL_REF_VALID)
 		r = -EAGAIN;
-	if (r == 0) {
-		r = bl_store_tree_use(works->store, &ref.manifest, &err);
-		if (r == -EBADMSG)
-			bl_collector_damaged(works->collector, &ref.manifest, err.msg);
-	}
+	if (r == 0)
+		r = bl_work_use_tree(works, &ref.manifest, NULL);
 	if (r < 0) {
 		works->figures.misses++;
 		return -EAGAIN;

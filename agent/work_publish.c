@@ -96,7 +96,7 @@ static void publish_done(struct bl_task *task)
 	if (work->result < 0)
 		(void)bl_err_set(&err, BL_EX_INTERNAL, EIO, "%s", work->message);
 	if (r == 0)
-		r = bl_store_tree_use(store, &tree, &err);
+		r = bl_work_use_tree(work->works, &tree, &err);
 	bl_work_unhold(work);
 	if (r == 0) {
 		struct bl_collector *collector = work->works->collector;

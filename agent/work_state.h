@@ -125,6 +125,8 @@ void bl_work_fail(struct bl_work *work, const char *class, const char *detail);
 #define BL_WORK_SHOWN 160 /* bytes of a source in a message */
 /* The source as messages and the log may show it: what is signed, or a key, stands in a query. */
 const char *bl_work_shown_source(const struct bl_weights_item *item, char to[BL_WORK_SHOWN + 1]);
+/* bl_store_tree_use(): what is found damaged by it is counted, and told of. */
+int bl_work_use_tree(struct bl_works *works, const struct bl_digest *tree, struct bl_err *err);
 /* Whether a ref stands, what it is worth, and so what the first job is for. */
 void bl_work_look_at_ref(struct bl_work *work);
 

@@ -158,6 +158,19 @@ restart_with() {
 	expect_code 502
 }
 
+@test "tenants: damage that is found once the origin has said yes again is counted, and brought anew" {
+	restart_with '.authorisation_ttl = "0s" | .authorisation_grace = "1d"'
+	put_as team-a "$PRIVATE"
+	expect_code 200
+	rm -f "$(answer '.weights[0].path')/config.json"
+	put_as team-a "$PRIVATE"
+	expect_code 200
+	diff -r "$T/model" "$(answer '.weights[0].path')"
+	grep -q "was damaged on disk (.*'config.json' is missing); it is fetched again" "$T/agent.log"
+	agent GET /metrics
+	grep -qx 'ballast_damaged_blobs_total 1' <<<"$output"
+}
+
 @test "tenants: a token that the origin no longer accepts ends the authorisation" {
 	restart_with '.authorisation_ttl = "0s" | .authorisation_grace = "1d"'
 	put_as team-a "$GATED"
