@@ -330,9 +330,9 @@ static struct {
 	struct bl_digest *trees;
 	size_t count, at, bad_count;
 	struct bl_digest *bad;
+	char unread[512]; /* which tree could not be read, the first of them, and why; or "" */
 	int result;
 	struct bl_err err;
-	struct bl_err failure; /* of the first tree that could not be read; code 0: of none */
 	bool running;
 } verify;
 
@@ -366,9 +366,9 @@ static void verify_end(void)
 		    bl_json_set_int(json, "trees", (int64_t)verify.count);
 
 	while (verify.waiters.first) {
-		if (verify.failure.code)
+		if (*verify.unread)
 			bl_http_problem(verify.waiters.first, 500, BL_JOB_INTERNAL,
-					"The agent failed", verify.failure.msg);
+					"The agent failed", verify.unread);
 		else if (good)
 			bl_http_answer(verify.waiters.first, 200, json);
 		else
@@ -381,16 +381,19 @@ static void verify_end(void)
 
 static void verify_next(void);
 
-/* Nobody may take it for good what could not be looked at. */
-static void note_failure(const struct bl_digest *tree)
+/* What could not be read must not count as whole. */
+static void verify_unread(const struct bl_digest *tree)
 {
 	char hex[BL_DIGEST_HEX];
 
-	if (verify.failure.code)
+	if (*verify.unread)
 		return;
 	bl_digest_to_hex(tree, hex);
-	verify.failure = verify.err;
-	bl_err_wrap(&verify.failure, "tree %s could not be verified, try again: ", hex);
+	(void)snprintf(verify.unread, sizeof(verify.unread),
+		       "tree %s could not be read to its end: %.300s; look at the cache's disk, "
+		       "and try again",
+		       hex, verify.err.msg);
+	verify.agent->collector.tell(verify.unread);
 }
 
 static void verify_done(struct bl_task *task)
@@ -404,8 +407,8 @@ static void verify_done(struct bl_task *task)
 		bl_collector_damaged(&agent->collector, tree, verify.err.msg);
 		verify.bad[verify.bad_count++] = *tree;
 		(void)bl_store_tree_condemn(agent->store, tree, NULL);
-	} else if (verify.result < 0) {
-		note_failure(tree);
+	} else if (verify.result < 0 && verify.result != -ECANCELED) {
+		verify_unread(tree);
 	}
 	verify.at++;
 	if (agent->collector.stopping)
@@ -439,7 +442,7 @@ static bool verify_begin(struct bl_node *agent)
 	verify.trees = calloc(most + 1, sizeof(*verify.trees));
 	verify.bad = calloc(most + 1, sizeof(*verify.bad));
 	verify.count = verify.at = verify.bad_count = 0;
-	verify.failure = (struct bl_err){0};
+	verify.unread[0] = '\0';
 	if (!verify.trees || !verify.bad) {
 		free(TAKE_PTR(verify.trees));
 		free(TAKE_PTR(verify.bad));

@@ -549,7 +549,7 @@ descriptors_left() {
 	descriptors_left "$(cat "$T/agent.pid")" 1
 	agent POST /v1/cache/verify
 	expect_code 500
-	[[ $(answer .detail) == "tree ${tree##*/} could not be verified, try again: "*"Too many open files"* ]] || fail "$output"
+	[[ $(answer .detail) == "tree ${tree##*/} could not be read to its end: "*"Too many open files"* ]] || fail "$output"
 	prlimit --pid "$(cat "$T/agent.pid")" --nofile="$hard":
 	agent POST /v1/cache/verify
 	assert_equal "$(answer '.trees, (.damaged | length)')" $'1\n0'

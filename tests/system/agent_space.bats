@@ -298,6 +298,42 @@ trees() {
 	expect_code 200
 }
 
+@test "verify: a tree that was taken away by hand, or cannot be read, is not said to be whole" {
+	local one
+	start_with .
+	start_container c1 1
+	expect_code 200
+	one=$(answer '.weights[0].manifest')
+	rm -rf "$T/cache/trees/${one#sha256:}"
+	agent POST /v1/cache/verify
+	assert_equal "$(answer '.damaged[0]')" "$one"
+	start_container c2 1
+	expect_code 200
+	diff -r "$T/model1" "$(answer '.weights[0].path')"
+	# No descriptor is left to read by: on a connection that is there already.
+	run /usr/bin/python3 - "$T/agent.sock" "$AGENT_PID" <<-'PYTHON'
+		import http.client, json, resource, socket, sys
+		class Agent(http.client.HTTPConnection):
+		    def connect(self):
+		        self.sock = socket.socket(socket.AF_UNIX)
+		        self.sock.connect(sys.argv[1])
+		def ask(method, path):
+		    agent.request(method, path)
+		    answer = agent.getresponse()
+		    return answer.status, answer.read().decode()
+		agent = Agent("agent")
+		ask("GET", "/healthz")
+		before = resource.prlimit(int(sys.argv[2]), resource.RLIMIT_NOFILE)
+		resource.prlimit(int(sys.argv[2]), resource.RLIMIT_NOFILE, (3, before[1]))
+		status, text = ask("POST", "/v1/cache/verify")
+		resource.prlimit(int(sys.argv[2]), resource.RLIMIT_NOFILE, before)
+		print(status, text)
+		print(*ask("POST", "/v1/cache/verify"))
+	PYTHON
+	[[ ${lines[0]} == "500 "*"tree ${one#sha256:} could not be read to its end: "*"Too many open files"* ]] || fail "$output"
+	assert_equal "${lines[1]}" '200 {"damaged":[],"trees":1}'
+}
+
 @test "crash: killed at each labelled point, the agent starts again and the container gets its weights" {
 	need_faults
 	local label labels n=0
