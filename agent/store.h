@@ -137,8 +137,8 @@ struct bl_store_trees {
 	struct bl_digest *list;
 	size_t count, room;
 };
-/* Adds those whose manifests have that blob: on a worker. -ECANCELED: `stop` (may be NULL), as in struct
- * bl_digest_pace. */
+/* Adds those whose manifests have that blob: on a worker. A manifest that cannot be read does not keep it from
+ * the others, and is what is returned. -ECANCELED: `stop` (may be NULL), as in struct bl_digest_pace. */
 int bl_store_blob_trees(struct bl_cachedir *dirs, const struct bl_digest *blob, const bool *stop,
 			struct bl_store_trees *ret, struct bl_err *err);
 /* bl_store_tree_condemn() for each. Returns how many were there. */

@@ -52,14 +52,20 @@ static int is_blob(void *context, const struct bl_manifest_entry *entry, struct 
 	return bl_digest_equal(context, &entry->digest) ? -EEXIST : 0;
 }
 
-static bool has_blob(struct bl_cachedir *dirs, const struct bl_digest *tree,
-		     const struct bl_digest *blob)
+/* 1 where its manifest has the blob; 0 where it has not, or there is none that could be used; else what keeps it
+ * from being read. */
+static int has_blob(struct bl_cachedir *dirs, const struct bl_digest *tree,
+		    const struct bl_digest *blob, struct bl_err *err)
 {
 	struct bl_digest wanted = *blob;
 	char name[BL_CACHEDIR_NAME];
+	int r;
 
 	bl_store_manifest_name(tree, name);
-	return bl_manifest_walk(dirs->manifests, name, NULL, is_blob, &wanted, NULL) == -EEXIST;
+	r = bl_manifest_walk(dirs->manifests, name, NULL, is_blob, &wanted, err);
+	if (r == -EEXIST)
+		return 1;
+	return r == -ENOENT || r == -EBADMSG ? 0 : r;
 }
 
 static int add_tree(struct bl_store_trees *trees, const struct bl_digest *tree, struct bl_err *err)
@@ -82,23 +88,30 @@ int bl_store_blob_trees(struct bl_cachedir *dirs, const struct bl_digest *blob, 
 {
 	const struct dirent *file;
 	auto_dir dir = NULL;
+	int unread = 0;
 	int r = bl_fs_list(dirs->trees, ".", &dir);
 
 	if (r < 0)
 		return bl_err_sys(err, -r, "read 'trees'");
 	bl_sys_point("blob-trees");
 	while ((r = bl_sys_readdir(dir, &file)) > 0) {
+		struct bl_err found = {0};
 		struct bl_digest tree;
 
 		if (stop && __atomic_load_n(stop, __ATOMIC_RELAXED))
 			return bl_err_set(err, BL_EX_RETRY, ECANCELED, "stopped");
-		if (bl_digest_from_hex(file->d_name, &tree) < 0 || !has_blob(dirs, &tree, blob))
+		if (bl_digest_from_hex(file->d_name, &tree) < 0)
 			continue;
-		r = add_tree(ret, &tree, err);
-		if (r < 0)
-			return r;
+		r = has_blob(dirs, &tree, blob, &found);
+		if (r > 0)
+			r = add_tree(ret, &tree, &found);
+		if (r < 0 && unread == 0) {
+			unread = r;
+			if (err)
+				*err = found;
+		}
 	}
-	return r < 0 ? bl_err_sys(err, -r, "read 'trees'") : 0;
+	return r < 0 ? bl_err_sys(err, -r, "read 'trees'") : unread;
 }
 
 /* ---- On the loop ---- */

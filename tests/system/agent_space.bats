@@ -512,6 +512,31 @@ use_process() {
 	diff -r "$T/model1" "$(answer '.weights[0].path')"
 }
 
+@test "faults: a tree that may have a damaged blob, and whose manifest cannot be read, is told of" {
+	need_faults
+	local blob before
+	start_with .
+	start_container c1 1
+	expect_code 200
+	stop_agent
+	blob=$(find "$T/cache/blobs" -type f -size +900k)
+	damage "$blob"
+	gate_agent blob-trees:WAIT:1 '.scrub_rate = "1GiB"'
+	exec 9>"$T/gate"
+	# No descriptor is left to read manifests by.
+	before=$(prlimit --pid "$AGENT_PID" --nofile --output SOFT,HARD --noheadings --raw | tr ' ' :)
+	prlimit --pid "$AGENT_PID" --nofile="3:${before#*:}"
+	exec 9>&-
+	"$FIXTURES/process.py" line "$T/agent.log" "blob $(basename "$blob") was damaged on disk" >/dev/null
+	"$FIXTURES/process.py" line "$T/agent.log" "trees that have it may be left: manifest .*run ballast verify" >/dev/null
+	prlimit --pid "$AGENT_PID" --nofile="$before"
+	agent POST /v1/cache/verify
+	assert_equal "$(answer '.damaged | length')" 1
+	start_container c2 1
+	expect_code 200
+	diff -r "$T/model1" "$(answer '.weights[0].path')"
+}
+
 # sizes_at_gate REQUEST...: an agent with one tree of an agent before it, that has to read its size for
 # the request, which runs as ASKER with its answer in $T/asked; its thread is at the gate.
 sizes_at_gate() {
