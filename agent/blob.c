@@ -302,6 +302,9 @@ int bl_blob_publish(struct bl_partial **partial, const struct bl_digest *promise
 	if (r < 0)
 		return bl_cachedir_err(err, -r, "stat a download");
 	r = hash(*partial, promised, &digest, err);
+	/* Bytes that cannot be read back would be in the way of every later try. */
+	if (r == -EIO)
+		(*partial)->spoilt = true;
 	if (r == -EBADMSG)
 		bl_partial_discard(partial);
 	if (r < 0)

@@ -30,7 +30,8 @@ struct bl_partial;
  *
  *   -EBUSY    somebody can still write to it; nothing has changed
  *   -EBADMSG  it is not `promised` (may be NULL); the partial is gone, fetch again
- *   other     disk trouble (-ENOSPC, -EIO...); the partial can be published again or closed
+ *   -EIO      it cannot be read back: it goes when it is closed
+ *   other     disk trouble (-ENOSPC, ...); the partial can be published again or closed
  */
 int bl_blob_publish(struct bl_partial **partial, const struct bl_digest *promised,
 		    struct bl_digest *ret, bool *ret_new, struct bl_err *err);

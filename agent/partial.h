@@ -10,7 +10,8 @@
  * torn or foreign record ends the journal. Losing records loses progress, nothing else.
  *
  * Once a sync of the data has failed nothing is known of any of it (the kernel tells an error once,
- * and drops the pages): such a partial is spoilt, and is thrown away when it is closed.
+ * and drops the pages): such a partial is spoilt, and is thrown away when it is closed. So is one
+ * that could not be read back when it was to be published.
  *
  * A partial is locked while it is open. Functions may be called from any thread, for one partial
  * from one thread at a time.

@@ -358,6 +358,18 @@ trees() {
 	done
 }
 
+@test "faults: bytes that cannot be read back are brought again, and are in the way of no later try" {
+	need_faults
+	agent_config
+	AGENT=$FAULTS/ballastd
+	BL_FAULT=pread:EIO:1 start_agent
+	new_process
+	put c1 default "$(items hf://org/m1 '{"allow_patterns": ["*.safetensors"]}')"
+	expect_code 200
+	cmp "$T/model1/model.safetensors" "$(answer '.weights[0].path')/model.safetensors"
+	assert_equal "$(bytes_of 'repos/')" "$((2 * $(stat -c %s "$T/model1/model.safetensors")))"
+}
+
 @test "faults: a full, failing or limited disk is an error that passes, and the agent lives" {
 	need_faults
 	local call what n=0
