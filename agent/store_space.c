@@ -381,7 +381,8 @@ int bl_store_trim(struct bl_store *store, struct bl_err *err)
 	size_t count;
 	int r;
 
-	if (store->collected != store->retired || is_due(store))
+	/* Nobody waits for it: the first count is left to a collect. */
+	if (store->collected != store->retired || !store->measured || is_due(store))
 		return 1;
 	if (store->options.high_percent == 0)
 		return 0;
