@@ -283,7 +283,10 @@ static void sweep_refs(struct sweep *sweep)
 	static const struct bl_ref_bound bound = {REFS_MOST, REFS_BYTES};
 	struct bl_err found;
 
-	note(sweep, bl_ref_trim(sweep->dirs, &bound, &sweep->result->leftovers, &found), &found);
+	note(sweep,
+	     bl_ref_trim(sweep->dirs, &bound, sweep->options->stop, &sweep->result->leftovers,
+			 &found),
+	     &found);
 }
 
 /* ---- Measuring ---- */

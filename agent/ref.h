@@ -73,9 +73,10 @@ struct bl_ref_bound {
 	uint64_t count, bytes;
 };
 
-/* Removes what is beyond the bound, and adds to *removed how many that were. A worker's. */
-int bl_ref_trim(struct bl_cachedir *dirs, const struct bl_ref_bound *bound, uint64_t *removed,
-		struct bl_err *err);
+/* Removes what is beyond the bound, and adds to *removed how many that were. A worker's. -ECANCELED: `stop` (may be
+ * NULL), as in struct bl_digest_pace. */
+int bl_ref_trim(struct bl_cachedir *dirs, const struct bl_ref_bound *bound, const bool *stop,
+		uint64_t *removed, struct bl_err *err);
 
 enum bl_ref_authority {
 	BL_REF_NONE,  /* ask the origin, and refuse where it cannot be asked */

@@ -27,6 +27,7 @@ struct stale {
 
 struct look {
 	struct bl_cachedir *dirs;
+	const bool *stop; /* or NULL */
 	struct stale *list;
 	size_t count, room;
 };
@@ -78,6 +79,8 @@ static int take(void *context, const struct bl_ref *ref, struct bl_err *err)
 	char hex[BL_DIGEST_HEX];
 	struct stat st;
 
+	if (look->stop && __atomic_load_n(look->stop, __ATOMIC_RELAXED))
+		return bl_err_set(err, BL_EX_RETRY, ECANCELED, "stopped");
 	bl_digest_to_hex(&ref->manifest, hex);
 	if (bl_sys_fstatat(look->dirs->trees, hex, &st, AT_SYMLINK_NOFOLLOW) != -ENOENT)
 		return 0;
@@ -112,10 +115,10 @@ static int compare(const void *a, const void *b)
 	return r ? r : strcmp(x->name, y->name);
 }
 
-int bl_ref_trim(struct bl_cachedir *dirs, const struct bl_ref_bound *bound, uint64_t *removed,
-		struct bl_err *err)
+int bl_ref_trim(struct bl_cachedir *dirs, const struct bl_ref_bound *bound, const bool *stop,
+		uint64_t *removed, struct bl_err *err)
 {
-	auto_look look = {.dirs = dirs};
+	auto_look look = {.dirs = dirs, .stop = stop};
 	uint64_t count = 0;
 	uint64_t bytes = 0;
 	int r = is_large(dirs, bound);

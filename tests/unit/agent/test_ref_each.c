@@ -142,13 +142,13 @@ static void each_tenant_keeps_its_latest_without_a_tree(void **state)
 		give_ref(cache, i, &gone);
 	for (unsigned i = 7; i <= 9; i++)
 		give_ref_of(cache, "two", i, &gone);
-	assert_ok(cache, bl_ref_trim(dirs, &bound, &removed, &cache->err));
+	assert_ok(cache, bl_ref_trim(dirs, &bound, NULL, &removed, &cache->err));
 	assert_int_equal(removed, 2);
 	for (unsigned i = 1; i <= 9; i++)
 		assert_int_equal(has_ref(cache, i), i != 2 && i != 3);
 	/* One file of a cache is larger than that. */
 	bound.bytes = 100;
-	assert_ok(cache, bl_ref_trim(dirs, &bound, &removed, &cache->err));
+	assert_ok(cache, bl_ref_trim(dirs, &bound, NULL, &removed, &cache->err));
 	assert_int_equal(removed, 8);
 	assert_int_equal(entries_in(cache, "refs"), 1);
 	assert_true(has_ref(cache, 1));
@@ -163,7 +163,26 @@ static void within_the_bound_nothing_is_removed(void **state)
 
 	for (unsigned i = 1; i <= 3; i++)
 		give_ref(cache, i, &gone);
-	assert_ok(cache, bl_ref_trim(bl_store_dirs(cache->store), &bound, &removed, &cache->err));
+	assert_ok(cache,
+		  bl_ref_trim(bl_store_dirs(cache->store), &bound, NULL, &removed, &cache->err));
+	assert_int_equal(removed, 0);
+	assert_int_equal(entries_in(cache, "refs"), 3);
+}
+
+/* A stop does not wait until very many of them are read. */
+static void a_trim_that_is_stopped_removes_nothing(void **state)
+{
+	struct cache *cache = *state;
+	const struct bl_ref_bound bound = {1, 1 << 20};
+	struct bl_digest gone = digest_of("m");
+	const bool stop = true;
+	uint64_t removed = 0;
+
+	for (unsigned i = 1; i <= 3; i++)
+		give_ref(cache, i, &gone);
+	assert_int_equal(
+		bl_ref_trim(bl_store_dirs(cache->store), &bound, &stop, &removed, &cache->err),
+		-ECANCELED);
 	assert_int_equal(removed, 0);
 	assert_int_equal(entries_in(cache, "refs"), 3);
 }
@@ -179,6 +198,7 @@ int main(void)
 		WITH_CACHE(a_tree_that_came_back_keeps_its_refs),
 		WITH_CACHE(each_tenant_keeps_its_latest_without_a_tree),
 		WITH_CACHE(within_the_bound_nothing_is_removed),
+		WITH_CACHE(a_trim_that_is_stopped_removes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
