@@ -52,6 +52,8 @@ static int quarantine(struct bl_cachedir *dirs, const struct bl_digest *digest, 
 	bl_digest_to_hex(digest, what);
 	bl_cachedir_name(dirs, what, name);
 	r = bl_sys_renameat2(dirs->blobs, path, dirs->quarantine, name, 0);
+	if (r == 0)
+		__atomic_add_fetch(&dirs->quarantined, 1, __ATOMIC_SEQ_CST);
 	return r < 0 && r != -ENOENT ? bl_cachedir_err(err, -r, "quarantine of blob %s", what) : 0;
 }
 

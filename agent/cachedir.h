@@ -55,7 +55,8 @@ struct bl_cachedir {
 	dev_t device;
 	uid_t owner; /* the user that all of it belongs to: ours */
 	char session[17];
-	uint32_t sequence; /* atomic */
+	uint32_t sequence;    /* atomic */
+	uint32_t quarantined; /* blobs found damaged since it was opened; atomic */
 	pthread_mutex_t lock;
 	struct bl_cachedir_hold *holds;
 	size_t hold_room, hold_count, hold_used;

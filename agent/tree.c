@@ -177,6 +177,7 @@ static int publish(struct bl_cachedir *dirs, const struct bl_manifest *manifest,
 {
 	char name[BL_CACHEDIR_NAME];
 	struct bl_tree_size size;
+	uint32_t before = __atomic_load_n(&dirs->quarantined, __ATOMIC_SEQ_CST);
 	int r = bl_manifest_publish(dirs, manifest, tree, err);
 
 	if (r < 0)
@@ -192,6 +193,13 @@ static int publish(struct bl_cachedir *dirs, const struct bl_manifest *manifest,
 		r = show(dirs, name, tree, err);
 	if (r < 0)
 		(void)bl_fs_remove_tree(dirs->partial, name, NULL);
+	/* Whoever found damage looked for trees that have it, and this one may have had no name then. */
+	if (r == 0 && __atomic_load_n(&dirs->quarantined, __ATOMIC_SEQ_CST) != before) {
+		r = bl_tree_retire(dirs, tree, true, err);
+		if (r == 0)
+			r = bl_err_set(err, BL_EX_RETRY, EBADMSG,
+				       "content was found damaged while the tree was made of it");
+	}
 	return r;
 }
 

@@ -18,8 +18,9 @@ struct bl_manifest;
 /*
  * Publishes manifest and tree; *ret is the tree's name. Every blob must be there and be held by the
  * caller. A tree that is there already and passes bl_tree_check() is kept. -EBADMSG or -ENOENT
- * where a blob is missing or was found damaged (it is in quarantine then): it is to be fetched
- * again. Steps: manifest-durable, tree-begun, tree-filled, tree-synced, tree-visible, tree-durable.
+ * where a blob is missing or was found damaged (it is in quarantine then), by this or meanwhile by
+ * anybody: it is to be fetched again. Steps: manifest-durable, tree-begun, tree-filled, tree-synced,
+ * tree-visible, tree-durable.
  */
 int bl_tree_publish(struct bl_cachedir *dirs, const struct bl_manifest *manifest,
 		    struct bl_digest *ret, struct bl_err *err);

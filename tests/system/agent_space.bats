@@ -549,6 +549,25 @@ use_process() {
 	diff -r "$T/model1" "$(answer '.weights[0].path')"
 }
 
+@test "faults: a file that is found damaged while a tree is made of it gets into no container" {
+	need_faults
+	local tree
+	gate_agent tree-filled:WAIT:2
+	start_container c1 1
+	expect_code 200
+	tree=$(answer '.weights[0].manifest')
+	new_process
+	put c2 default "$(items hf://org/m1 '{"allow_patterns": ["*.safetensors"]}')" 0
+	expect_code 202
+	exec 9>"$T/gate"
+	damage "$(find "$T/cache/blobs" -type f -size +900k)"
+	agent POST /v1/cache/verify
+	assert_equal "$(answer '.damaged | join(" ")')" "$tree"
+	exec 9>&-
+	wait_state c2 ready
+	cmp "$T/model1/model.safetensors" "$(answer '.weights[0].path')/model.safetensors"
+}
+
 # sizes_at_gate REQUEST...: an agent with one tree of an agent before it, that has to read its size for
 # the request, which runs as ASKER with its answer in $T/asked; its thread is at the gate.
 sizes_at_gate() {
