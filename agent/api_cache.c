@@ -393,7 +393,7 @@ static void verify_unread(const struct bl_digest *tree)
 		       "tree %s could not be read to its end: %.300s; look at the cache's disk, "
 		       "and try again",
 		       hex, verify.err.msg);
-	verify.agent->collector.tell(verify.unread);
+	verify.agent->collector.tell(BL_LOG_WARNING, verify.unread);
 }
 
 static void verify_done(struct bl_task *task)
