@@ -15,8 +15,7 @@
 #include "common/err.h"
 #include "common/job.h"
 
-/* The lease with the trees that are there, on disk. */
-int bl_container_put_lease(struct bl_container *container, struct bl_err *err)
+static int put_lease(struct bl_container *container, struct bl_err *err)
 {
 	struct bl_store *store = container->containers->store;
 	auto_free struct bl_digest *trees = calloc(container->weights.count + 1, sizeof(*trees));
@@ -45,6 +44,20 @@ int bl_container_put_lease(struct bl_container *container, struct bl_err *err)
 		container->items[i].held = false;
 	}
 	container->leased = r == 0 && lease.tree_count == container->weights.count;
+	return r;
+}
+
+int bl_container_put_lease(struct bl_container *container, struct bl_problem *problem)
+{
+	struct bl_err err = {0};
+	int r = put_lease(container, &err);
+
+	if (r < 0)
+		bl_problem_set(problem,
+			       r == -ENOSPC || r == -EDQUOT ? BL_JOB_SPACE : BL_JOB_INTERNAL,
+			       "the lease cannot be written: %s; look at the node's cache "
+			       "disk, and restart ballastd where a directory of it was removed",
+			       err.msg);
 	return r;
 }
 
@@ -94,7 +107,6 @@ static int start_items(struct bl_container *container, struct bl_problem *proble
 static void become_ready(struct bl_container *container)
 {
 	struct bl_problem problem;
-	struct bl_err err = {0};
 
 	if (forget_missing(container)) {
 		int r = start_items(container, &problem);
@@ -104,11 +116,7 @@ static void become_ready(struct bl_container *container)
 		if (r < 0 || !all_ready(container))
 			return;
 	}
-	if (!container->leased && bl_container_put_lease(container, &err) < 0) {
-		bl_problem_set(&problem, BL_JOB_INTERNAL,
-			       "the lease cannot be written: %s; look at the node's cache "
-			       "disk, and restart ballastd where a directory of it was removed",
-			       err.msg);
+	if (!container->leased && bl_container_put_lease(container, &problem) < 0) {
 		fail_container(container, &problem);
 		return;
 	}
@@ -190,18 +198,13 @@ int bl_container_start(struct bl_container *container, struct bl_problem *proble
 	struct bl_err err = {0};
 	int r = start_items(container, problem);
 
+	if (r == 0 && !container->leased)
+		r = bl_container_put_lease(container, problem);
 	if (r < 0)
 		return r;
-	if (!container->leased)
-		r = bl_container_put_lease(container, &err);
-	if (r == 0)
-		r = bl_container_watch(container, &err);
+	r = bl_container_watch(container, &err);
 	if (r < 0) {
-		bl_problem_set(problem,
-			       r == -ENOSPC || r == -EDQUOT ? BL_JOB_SPACE : BL_JOB_INTERNAL,
-			       "the lease cannot be written: %s; look at the node's cache "
-			       "disk, and restart ballastd where a directory of it was removed",
-			       err.msg);
+		bl_problem_set(problem, BL_JOB_INTERNAL, "%s", err.msg);
 		return r;
 	}
 	container->state = all_ready(container) ? BL_CONTAINER_READY : BL_CONTAINER_PENDING;

@@ -118,13 +118,9 @@ int bl_containers_defer(struct bl_container *container, const bl_json *mounts,
 		(void)snprintf(problem->detail, sizeof(problem->detail), "%s", err.msg);
 		return r;
 	}
-	r = bl_container_put_lease(container, &err);
+	r = bl_container_put_lease(container, problem);
 	if (r < 0) {
 		bl_late_free(TAKE_PTR(container->late));
-		bl_problem_set(problem, BL_JOB_INTERNAL,
-			       "the lease cannot be written: %s; look at the node's cache "
-			       "disk, and restart ballastd where a directory of it was removed",
-			       err.msg);
 		return r;
 	}
 	bl_container_tell(container, "handed over by its hook");

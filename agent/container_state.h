@@ -62,7 +62,7 @@ int bl_container_start(struct bl_container *container, struct bl_problem *proble
 /* A second PUT of the same: joined, or tried again where it failed. */
 int bl_container_join(struct bl_container *container, struct bl_problem *problem);
 /* The lease with the trees that are there, on disk. */
-int bl_container_put_lease(struct bl_container *container, struct bl_err *err);
+int bl_container_put_lease(struct bl_container *container, struct bl_problem *problem);
 /* What its items' claims call. */
 void bl_container_item_settled(struct bl_claim *claim, const struct bl_outcome *outcome);
 /* Gives up what is on its way, and what is held for it. */

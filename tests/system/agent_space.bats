@@ -447,6 +447,27 @@ use_process() {
 	diff -r "$T/model2" "$(answer '.weights[0].path')"
 }
 
+@test "faults: a disk that is full when the lease is to name what has come is 507, and the next try is good" {
+	need_faults
+	mkdir -p "$T/cache"
+	mount -t tmpfs -o mode=0700,size=32m cache "$T/cache"
+	gate_agent lease-begun:WAIT:2 '.lease_grace = "0s"'
+	start_container c1 1 default 0
+	expect_code 202
+	exec 9>"$T/gate"
+	run dd if=/dev/zero of="$T/cache/partial/full" bs=4k
+	exec 9>&-
+	wait_state c1 failed
+	assert_equal "$(answer '.problem | "\(.status) \(.class)"')" "507 space"
+	[[ $output == *"the lease cannot be written: "*"No space left on device"* ]] || fail "$output"
+	rm "$T/cache/partial/full"
+	put c1 default "$(items hf://org/m1)"
+	expect_code 200
+	assert_equal "$(jq '.trees | length' "$T"/cache/leases/*.json)" 1
+	stop_agent
+	umount "$T/cache"
+}
+
 @test "faults: a disk that takes its time to read refs for one tenant's quota keeps nobody else waiting" {
 	need_faults
 	local second
