@@ -159,7 +159,8 @@ static int run_precreate(const struct bl_options *options, struct bl_err *err)
 	return r < 0 ? bl_err_sys(err, -r, "write to standard output") : 0;
 }
 
-static int run(const struct bl_options *options, struct bl_err *err)
+/* ret_id[BL_MAX_CONTAINER_ID + 1]: the container's, as soon as it is known. */
+static int run(const struct bl_options *options, char *ret_id, struct bl_err *err)
 {
 	int64_t started = bl_agent_now();
 	auto_buf input = BL_BUF_INIT(BL_MAX_STATE);
@@ -171,6 +172,7 @@ static int run(const struct bl_options *options, struct bl_err *err)
 	if (r < 0)
 		return r;
 	bl_buf_done(&input);
+	(void)snprintf(ret_id, BL_MAX_CONTAINER_ID + 1, "%s", state.id);
 	if (options->stage == BL_STAGE_POSTSTOP ||
 	    (options->stage == BL_STAGE_AUTO && state.stopped)) {
 		run_poststop(options, &state);
@@ -182,6 +184,7 @@ static int run(const struct bl_options *options, struct bl_err *err)
 int main(int argc, char **argv)
 {
 	struct bl_options options = {0};
+	char id[BL_MAX_CONTAINER_ID + 1] = "";
 	struct bl_err err = {0};
 	int r = settle(&err);
 
@@ -199,11 +202,11 @@ int main(int argc, char **argv)
 	if (r == 0) {
 		bl_log_init(PROGRAM, options.log_format, BL_LOG_INFO);
 		r = options.stage == BL_STAGE_PRECREATE ? run_precreate(&options, &err)
-							: run(&options, &err);
+							: run(&options, id, &err);
 	}
 	if (r >= 0)
 		return BL_EX_OK;
 	bl_log(BL_LOG_ERROR, "%s", err.msg);
-	bl_syslog_send(BL_SYSLOG_SOCKET, PROGRAM, err.msg);
+	bl_syslog_send(BL_SYSLOG_SOCKET, PROGRAM, err.msg, id);
 	return err.code;
 }

@@ -8,7 +8,9 @@
 
 #define BL_SYSLOG_SOCKET "/dev/log"
 
-/* Sends an error to the log that listens on the socket, if one does; never waits for it. */
-void bl_syslog_send(const char *socket_path, const char *program, const char *text);
+/* Sends an error to the log that listens on the socket, if one does; never waits for it. `container`, if
+ * it is known (else ""), is whose: nothing else in that log says so. */
+void bl_syslog_send(const char *socket_path, const char *program, const char *text,
+		    const char *container);
 
 #endif

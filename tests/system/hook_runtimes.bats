@@ -297,6 +297,17 @@ with_log() {
 	assert_output "<27>ballast-hook"
 }
 
+@test "the system's log says which container it was" {
+	need_crun
+	simple_bundle true
+	annotate weights.ballast.dev '[{"source":"hf://o/r"}]'
+	add_hook
+	with_log bash -c '. "$1/lib.bash"; T=$2 crun_in_test run --bundle "$3" some-name' x "$TESTS/system" "$T" "$BUNDLE"
+	[ "$status" -ne 0 ]
+	run "$FIXTURES/process.py" line "$T/log" 'mount_location: is required container=some-name$' 10
+	assert_status 0
+}
+
 @test "Podman does not start what precreate refuses" {
 	podman_setup
 	hooks_json "$T/hooks.d/40-ballast-precreate.json" precreate precreate
