@@ -345,6 +345,7 @@ void bl_doctor_check_secrets(struct bl_doctor *doctor)
 void bl_doctor_check_agent(struct bl_doctor *doctor)
 {
 	auto_agent_answer answer = BL_AGENT_ANSWER_INIT;
+	auto_agent_answer health = BL_AGENT_ANSWER_INIT;
 	struct bl_err err = {0};
 	const char *version;
 
@@ -358,6 +359,9 @@ void bl_doctor_check_agent(struct bl_doctor *doctor)
 		bl_doctor_find(doctor, BL_FINDING_BAD, "agent",
 			       "is version %s, this is %s: restart it (systemctl restart ballastd)",
 			       version, BL_VERSION);
+	else if (bl_node_request(doctor->agent, "GET", "/healthz", NULL, BL_NODE_PATIENCE_MS,
+				 &health, &err) < 0)
+		bl_doctor_find(doctor, BL_FINDING_BAD, "agent", "%s", err.msg);
 	else
 		bl_doctor_find(doctor, BL_FINDING_GOOD, "agent", "ballastd %s answers", version);
 }

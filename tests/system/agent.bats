@@ -151,7 +151,14 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	put c1 default "$MODEL"
 	expect_code 500
 	[[ $(answer .detail) == *"$T/cache' is no longer the cache"*"restart ballastd"* ]] || fail "$output"
+	# Who only asks whether it is well is told so, too.
+	agent GET /healthz
+	expect_code 500
+	run "$BUILD/ballast" doctor --agent="unix:$T/agent.sock"
+	assert_output "BAD   agent: '$T/cache' is no longer the cache"
 	umount "$T/cache"
+	agent GET /healthz
+	expect_code 200
 	put c1 default "$MODEL"
 	expect_code 200
 	umount --lazy "$T/cache"
