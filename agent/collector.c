@@ -79,8 +79,10 @@ static void begin(struct bl_collector *collector)
 	collector->served = collector->wishes;
 	collector->wishes = NULL;
 	for (struct bl_collect *at = collector->served; at; at = at->next)
-		if (at->all)
+		if (at->all) {
 			options->orphans_before = options->partials_before = INT64_MAX;
+			options->count = true; /* whoever asks for it looks at what is left, too */
+		}
 	collector->result = (struct bl_gc_result){0};
 	collector->running = true;
 	bl_pool_run(collector->pool, &collector->task, collect_run, collect_done, collector);

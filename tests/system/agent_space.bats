@@ -667,6 +667,21 @@ sizes_at_gate() {
 	done
 }
 
+@test "space: after a gc the cache is said to have what it has" {
+	mkdir "$T/files"
+	cp "$T/model1/model.safetensors" "$T/files"
+	local at=$T
+	while [ "$at" != / ]; do chmod o+x "$at"; at=$(dirname "$at"); done
+	start_with ".file_roots = [\"$T/files\"] | .lease_grace = \"0s\""
+	# One content from two origins: the second one's bytes came, and went.
+	"$BUILD/ballast" pull --agent="unix:$T/agent.sock" --allow='*.safetensors' hf://org/m1
+	"$BUILD/ballast" pull --agent="unix:$T/agent.sock" "file://$T/files"
+	agent POST /v1/cache/gc
+	expect_code 200
+	agent GET /v1/cache
+	assert_equal "$(answer .bytes)" "$(stat -c %b "$(find "$T/cache/blobs" -type f)" | awk '{print $1 * 512}')"
+}
+
 @test "space: a gc that has to wait for another collect answers when what it evicts is gone" {
 	need_faults
 	local old asker
