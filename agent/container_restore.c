@@ -43,7 +43,7 @@ static int restore_one(struct bl_containers *containers, const struct bl_store_l
 		return 0;
 	container->pidfd = TAKE_FD(pidfd);
 	/* What it has mounted is its own: nobody is asked again. */
-	container->leased = lease->tree_count == container->weights.count;
+	container->leased = lease->own == container->weights.count;
 	for (size_t i = 0; container->leased && i < container->weights.count; i++) {
 		container->items[i].tree = lease->trees[i];
 		container->items[i].ready = true;

@@ -156,6 +156,8 @@ struct bl_store_lease {
 	uint64_t start_time;
 	struct bl_digest *trees; /* may be none yet */
 	size_t tree_count;
+	size_t own; /* the store's: so many of them, the first, are what was put; the rest is what the process
+		     * had been given before, under another label */
 	bl_json *extra;	  /* the caller's own object, kept with the record; or NULL */
 	int64_t ended_at; /* unix seconds, 0 while it lives */
 	int64_t seen_at;  /* seconds of CLOCK_BOOTTIME when the end was seen, ours */
@@ -171,8 +173,8 @@ const char *bl_store_boot_id(const struct bl_store *store);
  * is there, whole, when this returns, whatever becomes of the agent: so a restart finds it. It is
  * not fsync'ed here: a lease is of no use to another boot than its own but for the grace, and a
  * container's start must not wait until a disk is done with the downloads of others. That is for
- * bl_store_leases_sync(), moments later. One with the same boot id, pid and start_time is replaced, ended or not (trees that it named
- * before and the new one does not are free). -ENOENT where a tree is not there.
+ * bl_store_leases_sync(), moments later. One with the same boot id, pid and start_time is replaced, ended or not; where it is not, trees that it
+ * named stay protected by the new one: the process may have them under another label. -ENOENT where a tree is not there.
  */
 int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *lease,
 		       struct bl_err *err);

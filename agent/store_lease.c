@@ -34,7 +34,7 @@ static struct bl_store_lease *lease_copy(const struct bl_store_lease *from)
 		return NULL;
 	if (from->tree_count > 0)
 		memcpy(lease->trees, from->trees, from->tree_count * sizeof(*lease->trees));
-	lease->tree_count = from->tree_count;
+	lease->tree_count = lease->own = from->tree_count;
 	(void)snprintf(lease->boot_id, sizeof(lease->boot_id), "%s", from->boot_id);
 	lease->pid = from->pid;
 	lease->start_time = from->start_time;
@@ -240,6 +240,27 @@ static void touch_trees(struct bl_store *store, const struct bl_store_lease *lea
 	}
 }
 
+/* What the process was given before stays its own until it ends. */
+static int add_earlier(struct bl_store_lease *lease, const struct bl_store_lease *old)
+{
+	struct bl_digest *trees =
+		reallocarray(lease->trees, lease->tree_count + old->tree_count + 1, sizeof(*trees));
+
+	if (!trees)
+		return -ENOMEM;
+	lease->trees = trees;
+	for (size_t i = 0; i < old->tree_count; i++) {
+		size_t at = 0;
+
+		/* No two of the old ones are the same. */
+		while (at < lease->own && !bl_digest_equal(&trees[at], &old->trees[i]))
+			at++;
+		if (at == lease->own)
+			trees[lease->tree_count++] = old->trees[i];
+	}
+	return 0;
+}
+
 int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *lease,
 		       struct bl_err *err)
 {
@@ -257,6 +278,9 @@ int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *leas
 					  "a tree of the lease is not in the cache");
 	}
 	copy->ended_at = 0;
+	if (place < store->lease_count && store->leases[place]->ended_at == 0 &&
+	    (add_earlier(copy, store->leases[place]) < 0 || make_entries(store, copy) < 0))
+		return bl_err_nomem(err);
 	if (make_place(store) < 0)
 		return bl_err_nomem(err);
 	r = bl_store_lease_save(store, copy, err);

@@ -69,6 +69,8 @@ static bl_json *to_json(const struct bl_store_lease *lease)
 	    !bl_json_set_int(json, "pid", lease->pid) ||
 	    !bl_json_set_int(json, "start_time", (int64_t)lease->start_time) ||
 	    !bl_json_set_int(json, "ended_at", lease->ended_at) ||
+	    (lease->own < lease->tree_count &&
+	     !bl_json_set_int(json, "own", (int64_t)lease->own)) ||
 	    (lease->extra && !bl_json_set_copy(json, "extra", lease->extra)))
 		return NULL;
 	for (size_t i = 0; i < lease->tree_count; i++) {
@@ -217,6 +219,16 @@ static int read_trees(const bl_json *list, struct bl_store_lease *lease)
 	return 0;
 }
 
+static int read_own(const bl_json *json, struct bl_store_lease *lease)
+{
+	int64_t own = (int64_t)lease->tree_count;
+
+	if (bl_json_get_int(json, "own", 0, own, &own, NULL) < 0)
+		return -EINVAL;
+	lease->own = (size_t)own;
+	return 0;
+}
+
 static int copy_string(const bl_json *json, const char *key, char **ret)
 {
 	const char *text = NULL;
@@ -270,6 +282,8 @@ static int from_json(const bl_json *json, struct bl_store_lease **ret)
 		r = -EINVAL;
 	if (r == 0)
 		r = read_trees(trees, lease);
+	if (r == 0)
+		r = read_own(json, lease);
 	if (r < 0)
 		return r;
 	if (extra) {

@@ -65,6 +65,28 @@ $(($(cat "$T/model/model.safetensors" "$T/model/config.json" "$T/model/tokenizer
 	assert_equal "$(answer .state)" ready
 }
 
+@test "agent: what a process has stays protected when it asks under another id, after a restart too" {
+	local tree
+	start_model_twice() { put "$1" default "$2"; expect_code 200; }
+	start_model_twice c1 "$MODEL"
+	tree=$(answer '.weights[0].manifest')
+	start_model_twice c2 "$(items hf://org/model '{"allow_patterns": ["config.json"]}')"
+	start_model_twice c3 '[]'
+	agent DELETE "/v1/cache/$tree"
+	expect_code 409
+	stop_agent KILL
+	start_agent
+	agent DELETE "/v1/cache/$tree"
+	expect_code 409
+	agent GET /v1/cache
+	assert_equal "$(answer '[.trees[].leases] | add')" 2
+	put c3 default '[]'
+	expect_code 200
+	end_process "$PID"
+	agent GET "/v1/containers/c3"
+	assert_equal "$(answer .state)" ended
+}
+
 @test "agent: a process that is not there, or is another one by now, gets nothing" {
 	START=$((START + 1))
 	put c1 default "$MODEL"
