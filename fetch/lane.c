@@ -18,6 +18,13 @@
 
 /* ---- Judging the head ---- */
 
+static int wrong_answer(const struct bl_lane *lane, const char *what, struct bl_err *err)
+{
+	return bl_err_set(err, BL_EX_RETRY, EIO,
+			  "%.200s %s; whoever runs it, or a cache before it, must mend that",
+			  lane->wire.url.origin, what);
+}
+
 /*
  * What an origin says of a file's version is the same for all of its ranges: the ETag that was listed, or the
  * one that was seen first, be it a weak one, or the date where there is none. Another origin, to which a later
@@ -34,7 +41,7 @@ static int judge_version(struct bl_lane *lane, struct bl_err *err)
 				      strcmp(file->version_origin, lane->wire.url.origin) == 0);
 
 	if (listed && (!etag || !bl_http_is_strong_etag(etag)))
-		return bl_err_set(err, BL_EX_RETRY, EIO, "a range without the ETag of its file");
+		return wrong_answer(lane, "sends a range without the ETag of its file", err);
 	if ((listed && strcmp(listed, etag) != 0) || (seen && strcmp(file->version, version) != 0))
 		return bl_source_explain(file->entry->path, 412, true, err);
 	if (seen)
@@ -58,12 +65,11 @@ static int judge_range(struct bl_lane *lane, struct bl_err *err)
 			"not know ranges",
 			bl_http_status_text(lane->wire.status));
 	if (!value || bl_http_parse_content_range(value, &from, &to, &size) < 0)
-		return bl_err_set(err, BL_EX_RETRY, EIO, "a range without its Content-Range");
+		return wrong_answer(lane, "sends a range without its Content-Range", err);
 	if (size != lane->file->entry->size)
 		return bl_source_explain(lane->file->entry->path, 412, true, err);
 	if (from != lane->from || to != lane->asked_to)
-		return bl_err_set(err, BL_EX_RETRY, EIO,
-				  "the origin answers a range with another one");
+		return wrong_answer(lane, "answers a range with another one", err);
 	return 0;
 }
 
@@ -87,13 +93,10 @@ static int judge_head(struct bl_lane *lane, struct bl_err *err)
 	if (encoding && !lane->file->location.stored &&
 	    (strcasecmp(encoding, "identity") != 0 ||
 	     !bl_http_headers_agree(answer, "Content-Encoding")))
-		return bl_err_set(err, BL_EX_RETRY, EIO,
-				  "the origin encodes what it should send "
-				  "as it is");
+		return wrong_answer(lane, "encodes what it should send as it is", err);
 	if (!is_of_one_mind(answer))
-		return bl_err_set(err, BL_EX_RETRY, EIO,
-				  "the origin, or a cache before it, sends an answer whose headers "
-				  "contradict each other");
+		return wrong_answer(lane, "sends an answer whose headers contradict each other",
+				    err);
 	if (!lane->file->location.whole)
 		rc = judge_range(lane, err);
 	else if (lane->from != 0 || lane->asked_to != lane->file->entry->size)
@@ -105,8 +108,8 @@ static int judge_head(struct bl_lane *lane, struct bl_err *err)
 		return rc;
 	if (!bl_http_headers_agree(answer, "Content-Length") ||
 	    (length && bl_http_parse_length(length) != lane->asked_to - lane->from))
-		return bl_err_set(err, BL_EX_RETRY, EIO,
-				  "the answer's length is not that of the range");
+		return wrong_answer(lane, "sends an answer whose length is not that of the range",
+				    err);
 	if ((rc = judge_version(lane, err)) < 0)
 		return rc;
 	lane->judged = true;
@@ -139,10 +142,17 @@ int bl_lane_judge(struct bl_lane *lane)
 	return lane->rc;
 }
 
+static const char *advise_disk(int rc)
+{
+	return rc == -ENOSPC || rc == -EDQUOT ? "; make room there, or choose another directory"
+					      : "";
+}
+
 int bl_lane_write_failed(struct bl_lane *lane, int rc)
 {
-	lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, -rc, "write '%.200s': %s",
-			      lane->file->entry->path, strerror(-rc));
+	lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, -rc, "write '%.200s': %s%s",
+			      lane->file->entry->path, strerror(-rc),
+			      advise_disk(rc));
 	return lane->rc;
 }
 
@@ -232,8 +242,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 		return 0;
 	int64_t next = lane->at + (int64_t)lane->n_held;
 	if ((int64_t)len > lane->asked_to - next) {
-		lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, EIO,
-				      "the origin sends more than the range asked for");
+		lane->rc = wrong_answer(lane, "sends more than the range asked for", &lane->err);
 		if (lane->file->location.whole) /* another file than the one that was listed */
 			lane->at = lane->from;
 		return 0;
@@ -375,8 +384,11 @@ static enum bl_lane_end finish_status(struct bl_lane *lane, int *rc, struct bl_e
 	if (bl_wire_is_redirect(status) && bl_http_headers_get(&lane->wire.answer, "Location")) {
 		if (lane->hops < BL_HTTP_MAX_REDIRECTS)
 			return BL_LANE_REDIRECT;
-		*rc = bl_err_set(err, BL_EX_RETRY, EIO, "more than %d redirects",
-				 BL_HTTP_MAX_REDIRECTS);
+		*rc = bl_err_set(err, BL_EX_RETRY, EIO,
+				 "'%.200s': more than %d redirects, the last by %.200s; they may go "
+				 "round in a circle: check the endpoint",
+				 lane->file->entry->path, BL_HTTP_MAX_REDIRECTS,
+				 lane->wire.url.origin);
 		return BL_LANE_FATAL;
 	}
 	*rc = bl_source_explain(lane->file->entry->path, status, lane->wire.authorized, err);
@@ -430,8 +442,8 @@ enum bl_lane_end bl_lane_copy(struct bl_lane *lane, int *rc, struct bl_err *err)
 
 	*rc = 0;
 	if (n < 0) {
-		*rc = bl_err_set(err, BL_EX_RETRY, (int)-n, "copy '%.200s': %s",
-				 lane->file->entry->path, strerror((int)-n));
+		*rc = bl_err_set(err, BL_EX_RETRY, (int)-n, "copy '%.200s': %s%s",
+				 lane->file->entry->path, strerror((int)-n), advise_disk((int)n));
 		return BL_LANE_FATAL;
 	}
 	if (n == 0) {

@@ -30,8 +30,9 @@ static int bad(struct bl_err *err, const char *name, const char *why)
 	for (int i = 0; i < 3 && shown == NAME_SHOWN - i && (name[shown] & 0xc0) == 0x80; i++)
 		shown--;
 	return bl_err_set(err, BL_EX_REFUSED, EBADMSG,
-			  "the source lists the name '%.*s', which %s: it is refused whole", shown,
-			  name, why);
+			  "the source lists the name '%.*s', which %s: it is refused whole, until "
+			  "that is renamed there",
+			  shown, name, why);
 }
 
 /* What is wrong with the bytes; NULL if nothing. */

@@ -110,10 +110,13 @@ static int read_size(struct web *web, const struct bl_http_answer *answer, int64
 	switch (answer->status) {
 	case 206:
 		web->whole = false;
+		if (range && strstr(range, "/*"))
+			return no_length(web, err);
 		if (!range || bl_http_parse_content_range(range, &from, &to, size) < 0 ||
 		    from != 0 || to != 1)
 			return bl_err_set(err, BL_EX_RETRY, EIO,
-					  "%.300s: the server answers a range with another one",
+					  "%.300s: the server answers a range with another one: "
+					  "whoever runs it, or a cache before it, must mend that",
 					  web->shown);
 		return 0;
 	case 200:

@@ -256,6 +256,10 @@ in_the_way() {
 	run fetch pull --quiet hf://owner/model "$T/small"
 	assert_status 75
 	assert_output "in '$T/small': No space left on device; make room there"
+	mount -o remount,size=48k,nr_inodes=100 "$T/small"
+	run fetch pull --quiet hf://owner/model "$T/small"
+	assert_status 75
+	assert_output "write 'model.safetensors': No space left on device; make room there"
 	mount -o remount,ro "$T/small"
 	run fetch pull --quiet hf://owner/model "$T/small"
 	assert_status 64

@@ -192,7 +192,7 @@ refuses() {
 }
 
 @test "a redirect loop ends" {
-	refuses "[{\"match\": \"/resolve/\", \"kind\": \"redirect\", \"to\": \"$HUB/owner/model/resolve/main/config.json\"}]" 75 "redirects"
+	refuses "[{\"match\": \"/resolve/\", \"kind\": \"redirect\", \"to\": \"$HUB/owner/model/resolve/main/config.json\"}]" 75 "they may go round in a circle"
 	# Ten of them each for the first look and for each of the 16 connections, not more: 11 requests each.
 	[ "$(origin_stats "$HUB" '[.requests | to_entries[] | select(.key | test("/resolve/")) | .value] | add')" -le $((17 * 11)) ]
 }

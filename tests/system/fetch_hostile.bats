@@ -87,8 +87,8 @@ CONTENT='HTTP/1.1 206 OK\nContent-Range: bytes 0-999/1000\nETag: "v1"\n'
 
 heads_of_ranges() {
 	range whole 0 '' "${CONTENT}Content-Length: 1000\n\n@BODY@"
-	range encoded 75 'encodes' "${CONTENT}Content-Encoding: gzip\nContent-Length: 1000\n\n@BODY@"
-	range multipart 75 'without its Content-Range' \
+	range encoded 75 'encodes what it should send as it is; whoever runs it' "${CONTENT}Content-Encoding: gzip\nContent-Length: 1000\n\n@BODY@"
+	range multipart 75 'without its Content-Range; whoever runs it' \
 		'HTTP/1.1 206 OK\nETag: "v1"\nContent-Type: multipart/byteranges; boundary=b\nContent-Length: 1000\n\n@BODY@'
 	range star 75 'without its Content-Range' \
 		'HTTP/1.1 206 OK\nContent-Range: bytes */1000\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
@@ -98,18 +98,18 @@ heads_of_ranges() {
 		'HTTP/1.1 206 OK\nContent-Range: lines 0-999/1000\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
 	range backwards 75 'without its Content-Range' \
 		'HTTP/1.1 206 OK\nContent-Range: bytes 999-0/1000\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
-	range shorter 75 'another one' \
+	range shorter 75 'another one; whoever runs it' \
 		'HTTP/1.1 206 OK\nContent-Range: bytes 0-998/1000\nETag: "v1"\nContent-Length: 999\n\n@BODY@'
 	range shifted 75 'another one' \
 		'HTTP/1.1 206 OK\nContent-Range: bytes 1-999/1000\nETag: "v1"\nContent-Length: 999\n\n@BODY@'
 	range no-range 75 'does not know ranges' 'HTTP/1.1 200 OK\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
-	range other-length 75 'not that of the range' "${CONTENT}Content-Length: 900\n\n@BODY@"
+	range other-length 75 'not that of the range; whoever runs it' "${CONTENT}Content-Length: 900\n\n@BODY@"
 	range bad-gateway 75 '502 Bad Gateway' 'HTTP/1.1 502 No\nContent-Length: 0\n\n'
 	range other-size 75 'changed' \
 		'HTTP/1.1 206 OK\nContent-Range: bytes 0-999/1001\nETag: "v1"\nContent-Length: 1000\n\n@BODY@'
 	range etag-case 75 'changed' \
 		'HTTP/1.1 206 OK\nContent-Range: bytes 0-999/1000\nETag: "V1"\nContent-Length: 1000\n\n@BODY@'
-	range etag-weak 75 'without the ETag' \
+	range etag-weak 75 'without the ETag of its file; whoever runs it' \
 		'HTTP/1.1 206 OK\nContent-Range: bytes 0-999/1000\nETag: W/"v1"\nContent-Length: 1000\n\n@BODY@'
 	range etag-gone 75 'without the ETag' \
 		'HTTP/1.1 206 OK\nContent-Range: bytes 0-999/1000\nContent-Length: 1000\n\n@BODY@'
@@ -172,7 +172,7 @@ without_ranges() {
 first_looks() {
 	first empty 0 '' 'HTTP/1.1 416 No\nContent-Range: bytes */0\nContent-Length: 0\n\n'
 	first empty-not 75 'how long' 'HTTP/1.1 416 No\nContent-Range: bytes */x\nContent-Length: 0\n\n'
-	first look-star 75 'another one' 'HTTP/1.1 206 OK\nContent-Range: bytes 0-0/*\nContent-Length: 1\n\nx'
+	first look-star 75 'does not say how long the file is' 'HTTP/1.1 206 OK\nContent-Range: bytes 0-0/*\nContent-Length: 1\n\nx'
 	first look-2-63 75 'another one' 'HTTP/1.1 206 OK\nContent-Range: bytes 0-0/9223372036854775808\nContent-Length: 1\n\nx'
 	first look-minus 75 'another one' 'HTTP/1.1 206 OK\nContent-Range: bytes 0-0/-1\nContent-Length: 1\n\nx'
 	first look-2-53 64 'impossible size' 'HTTP/1.1 206 OK\nContent-Range: bytes 0-0/9007199254740991\nContent-Length: 1\n\nx'
