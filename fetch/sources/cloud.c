@@ -230,9 +230,9 @@ const char *bl_cloud_path_name(const struct bl_cloud_path *path, const char *key
 	size_t len = strlen(path->prefix);
 	size_t key_len = strlen(key);
 
-	if (strncmp(key, path->prefix, len) != 0 || key_len == len)
+	if (strncmp(key, path->prefix, len) != 0)
 		return NULL;
-	if (key[key_len - 1] == '/' && size == 0)
+	if (key_len > 0 && key[key_len - 1] == '/' && size == 0)
 		return NULL;
 	return key + len;
 }

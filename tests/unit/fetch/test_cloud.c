@@ -116,6 +116,8 @@ static void names_of_keys(void **state)
 	assert_null(bl_cloud_path_name(&path, "models/llama-2/a", 1));
 	assert_null(bl_cloud_path_name(&path, "models/llama", 1));
 	assert_null(bl_cloud_path_name(&path, "models/llama/", 0));
+	/* With content it is no mark: such a name is refused, not left out. */
+	assert_string_equal(bl_cloud_path_name(&path, "models/llama/", 1), "");
 	assert_null(bl_cloud_path_name(&path, "models/llama/sub/", 0));
 	/* With content it is a name that is refused, not a mark to be passed over. */
 	assert_string_equal(bl_cloud_path_name(&path, "models/llama/sub/", 1), "sub/");
