@@ -386,8 +386,15 @@ static int open_root(struct bl_cachedir *dirs, const char *path, struct bl_err *
 	if (dirs->root == -ELOOP || dirs->root == -ENOTDIR)
 		return bl_err_refuse(err, "it is a link or no directory: give the directory itself "
 					  "as --cache-dir, or mount it there");
+	if (dirs->root == -ENOENT)
+		return bl_err_config(err, "it is in no directory that is there: make that first, or "
+					  "give another --cache-dir");
 	if (dirs->root < 0)
 		return dirs->root;
+	/* Before anybody is told to close a directory that is not meant. */
+	r = check_fresh(dirs, err);
+	if (r < 0)
+		return r;
 	r = bl_sys_fstat(dirs->root, &st);
 	if (r < 0)
 		return bl_err_sys(err, -r, "stat");
@@ -410,8 +417,6 @@ static int open_all(struct bl_cachedir *dirs, const char *path, struct bl_err *e
 	uint64_t session;
 	int r = open_root(dirs, path, err);
 
-	if (r == 0)
-		r = check_fresh(dirs, err);
 	if (r == 0)
 		r = open_parts(dirs, err);
 	if (r == 0)

@@ -195,7 +195,10 @@ int bl_listen_tcp(const char *text, struct bl_err *err)
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
 	    bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-		r = bl_err_sys(err, errno, "listen at '%s'", text);
+		r = bl_err_set(err, BL_EX_CONFIG, errno,
+			       "--metrics-listen: '%s': %s; give an address of this host's, and a "
+			       "port that nobody has",
+			       text, strerror(errno));
 	freeaddrinfo(found);
 	return r < 0 ? r : TAKE_FD(fd);
 }

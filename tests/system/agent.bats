@@ -702,6 +702,22 @@ descriptors_left() {
 	run timeout 20 "$BUILD/ballastd" --socket="$T/none/none/agent.sock" "${options[@]}"
 	assert_status 64
 	assert_output "--socket: '$T/none/none' is in no directory that is there: make it first"
+	spawn taken /usr/bin/python3 -c 'import socket, time
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+time.sleep(1000)'
+	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}" --metrics-listen="127.0.0.1:$REPLY"
+	assert_status 64
+	assert_output "--metrics-listen: '127.0.0.1:$REPLY': Address already in use; give an address"
+	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}" --cache-dir="$T/none/cache"
+	assert_status 64
+	assert_output "cache '$T/none/cache': it is in no directory that is there: make that first"
+	# A directory of somebody's is not to be closed for us.
+	install -d -m 755 "$T/home"
+	touch "$T/home/mine"
+	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}" --cache-dir="$T/home"
+	assert_status 77
+	assert_output "it is no cache (no index.json) and holds 'mine': give an empty directory"
 	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}" --fetch="$T/none"
 	assert_status 64
 	assert_output "--fetch=PROGRAM names another"
