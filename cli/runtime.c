@@ -23,10 +23,11 @@
 #include "common/json.h"
 #include "common/sys.h"
 
-#define SAID_MAX (64 * 1024) /* of what a runtime says while it creates */
-#define LOG_FILE "log"	     /* the runtime's, one JSON object a line */
-#define PID_FILE "pid"
-#define PATIENCE 3 /* interrupts before the container is killed */
+#define SAID_MAX  (64 * 1024) /* of what a runtime says while it creates */
+#define LOG_FILE  "log"	      /* the runtime's, one JSON object a line */
+#define PID_FILE  "pid"
+#define PATIENCE  3 /* interrupts before the container is killed */
+#define HOOK_SAYS "ballast-hook: "
 
 struct session {
 	const struct bl_runtime *runtime;
@@ -229,27 +230,33 @@ static int number_after(const char *text, const char *words)
 	return at && isdigit((unsigned char)*at) ? (int)strtol(at, NULL, 10) : -1;
 }
 
+/* The first line that is no word of our hook's: other hooks, and the runtime, have the rest. */
+static const char *first_of_others(const char *said)
+{
+	while (*said == '\n' || strncmp(said, HOOK_SAYS, strlen(HOOK_SAYS)) == 0) {
+		said += strcspn(said, "\n");
+		said += *said == '\n';
+	}
+	return *said ? said : "it did not say why";
+}
+
 int bl_runtime_explain(const char *said, struct bl_err *err)
 {
+	static const char failed[] = HOOK_SAYS "error: ";
 	const char *line = NULL;
 	int code = number_after(said, "error running hook: exit status "); /* runc */
 
 	if (code < 0)
 		code = number_after(said, "(exit code: "); /* crun */
-	for (const char *c = said; (c = strstr(c, "ballast-hook: ")); c++)
-		line = c;
+	/* Where it says nothing of the kind the one that failed is somebody else's. */
+	for (const char *c = said; (c = strstr(c, failed)); c++)
+		line = c + strlen(failed);
 	if (line && code > 0 && code < 256) {
-		line += strlen("ballast-hook: ");
-		if (strncmp(line, "error: ", 7) == 0)
-			line += 7;
 		(void)bl_err_set(err, code, EPERM, "the container was not started: %.*s",
 				 (int)strcspn(line, "\n"), line);
 		return -EPERM;
 	}
-	while (*said == '\n')
-		said++;
-	if (*said == '\0')
-		said = "it did not say why";
+	said = first_of_others(said);
 	return bl_err_set(err, BL_EX_INTERNAL, EIO,
 			  "the runtime did not create the container: %.*s",
 			  (int)strcspn(said, "\n"), said);

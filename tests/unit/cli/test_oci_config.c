@@ -193,6 +193,14 @@ static void what_a_runtime_says_of_a_hook(void **state)
 		 "the container was not started: no", 77},
 		{"ballast-hook: error: later\n\nerror executing hook `/x` (exit code: 75)\n",
 		 "the container was not started: later", 75},
+		{"ballast-hook: attached: 1 weights set(s) in 3 ms\n\nerror executing hook `/x` "
+		 "(exit "
+		 "code: 1)\n",
+		 "the runtime did not create the container: error executing hook `/x` (exit code: "
+		 "1)",
+		 BL_EX_INTERNAL},
+		{"ballast-hook: attached: 1 weights set(s) in 3 ms\n",
+		 "the runtime did not create the container: it did not say why", BL_EX_INTERNAL},
 		{"\nruntime broke\nmore\n",
 		 "the runtime did not create the container: runtime broke", BL_EX_INTERNAL},
 		{"", "the runtime did not create the container: it did not say why",
