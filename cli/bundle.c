@@ -99,7 +99,7 @@ static int start_from_bundle(const char *path, bl_json **ret, struct bl_err *err
 	int r = dir < 0 ? dir : bl_oci_config_read(dir, "config.json", &config, err);
 
 	if (r == 0)
-		r = bl_oci_config_restore_user(config, err);
+		r = bl_oci_config_restore(config, err);
 	if (r == 0)
 		r = bl_json_get_object(config, "root", &root, err);
 	if (r > 0)
@@ -148,7 +148,7 @@ static int start_from_rootfs(const char *path, bl_json **ret, struct bl_err *err
 	    faccessat(dir, "../config.json", R_OK, 0) == 0) {
 		r = bl_oci_config_read(dir, "../config.json", &around, err);
 		if (r == 0)
-			r = bl_oci_config_restore_user(around, err);
+			r = bl_oci_config_restore(around, err);
 		if (r == 0)
 			r = bl_oci_config_take_process(config, around, err);
 	}

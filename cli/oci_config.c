@@ -109,43 +109,54 @@ static int set_string(bl_json *to, const char *key, const char *value, struct bl
 	return bl_json_set_string(to, key, value) ? 0 : bl_err_nomem(err);
 }
 
-/* ---- The user that was there before us ---- */
+/* ---- What was there before us ---- */
 
-#define KEY_USER "dev.ballast.bundle.user" /* an annotation: process.user, as JSON */
-#define USER_MAX (64 * 1024)		   /* bytes of it */
+/* Annotations: what stood in process before we put something else there, as JSON. */
+#define KEY_USER "dev.ballast.bundle.user"
+#define KEY_ARGS "dev.ballast.bundle.args"
+#define KEPT_MAX (1024 * 1024) /* bytes of one */
 
-static int keep_user(bl_json *config, const bl_json *user, struct bl_err *err)
+static int keep(bl_json *config, const char *key, const bl_json *value, struct bl_err *err)
 {
-	auto_buf text = BL_BUF_INIT(USER_MAX);
+	auto_buf text = BL_BUF_INIT(KEPT_MAX);
 	bl_json *annotations = NULL;
-	int r = bl_json_write(&text, user, err);
+	int r = bl_json_write(&text, value, err);
 
 	if (r == 0)
 		r = object_of(config, "annotations", &annotations, err);
-	return r < 0 ? r : set_string(annotations, KEY_USER, bl_buf_str(&text), err);
+	return r < 0 ? r : set_string(annotations, key, bl_buf_str(&text), err);
 }
 
-int bl_oci_config_restore_user(bl_json *config, struct bl_err *err)
+static int restore(bl_json *config, const char *key, const char *member, struct bl_err *err)
 {
-	const struct bl_json_limits user_limits = {.max_bytes = USER_MAX, .fractions = true};
+	const struct bl_json_limits kept_limits = {.max_bytes = KEPT_MAX, .fractions = true};
 	const bl_json *annotations = NULL;
 	const char *text = NULL;
-	auto_json user = NULL;
+	auto_json value = NULL;
 	bl_json *process = NULL;
 	int r = bl_json_get_object(config, "annotations", &annotations, err);
 
 	if (r > 0)
-		r = bl_json_get_string(annotations, KEY_USER, &text, err);
+		r = bl_json_get_string(annotations, key, &text, err);
 	if (r <= 0)
 		return r;
-	r = bl_json_parse(text, strlen(text), &user_limits, &user, err);
-	if (r < 0 || !bl_json_is_object(user))
-		return bl_err_config(err, "annotations: " KEY_USER " is no object in JSON");
+	r = bl_json_parse(text, strlen(text), &kept_limits, &value, err);
+	if (r < 0) {
+		bl_err_wrap(err, "annotations: %s: ", key);
+		return r;
+	}
 	r = object_of(config, "process", &process, err);
 	if (r == 0)
-		r = set_copy(process, "user", user, err);
-	bl_json_remove((bl_json *)annotations, KEY_USER);
+		r = set_copy(process, member, value, err);
+	bl_json_remove((bl_json *)annotations, key);
 	return r;
+}
+
+int bl_oci_config_restore(bl_json *config, struct bl_err *err)
+{
+	int r = restore(config, KEY_USER, "user", err);
+
+	return r < 0 ? r : restore(config, KEY_ARGS, "args", err);
 }
 
 /* ---- Where the process comes from ---- */
@@ -256,10 +267,15 @@ int bl_oci_config_take_image(bl_json *config, const bl_json *image, struct bl_er
 
 int bl_oci_config_set_args(bl_json *config, char *const *args, struct bl_err *err)
 {
+	const bl_json *before = NULL;
 	bl_json *process = NULL;
 	bl_json *list;
 	int r = object_of(config, "process", &process, err);
 
+	if (r == 0)
+		r = bl_json_get_array(process, "args", &before, err);
+	if (r > 0)
+		r = keep(config, KEY_ARGS, before, err);
 	if (r < 0)
 		return r;
 	bl_json_remove(process, "args");
@@ -524,7 +540,7 @@ static int set_privileges(bl_json *config, bl_json *process, const struct bl_tru
 	if (uid != 0) {
 		r = object_of(process, "user", &user, err);
 		if (r == 0)
-			r = keep_user(config, user, err);
+			r = keep(config, KEY_USER, user, err);
 		if (r < 0)
 			return r;
 		bl_json_remove(process, "user");

@@ -32,8 +32,8 @@ int bl_oci_config_base(bl_json **ret, struct bl_err *err);
 /* An existing config.json, the caller's. */
 int bl_oci_config_read(int dirfd, const char *path, bl_json **ret, struct bl_err *err);
 
-/* Of a config that bl_oci_config_add_ballast() has changed: process.user is again what it was before. */
-int bl_oci_config_restore_user(bl_json *config, struct bl_err *err);
+/* Of a config that was changed here: process.user and args are again what they were before. */
+int bl_oci_config_restore(bl_json *config, struct bl_err *err);
 
 /* Takes args, env, cwd and user from another bundle's config.json. */
 int bl_oci_config_take_process(bl_json *config, const bl_json *from, struct bl_err *err);
@@ -41,7 +41,7 @@ int bl_oci_config_take_process(bl_json *config, const bl_json *from, struct bl_e
 /* The same from an OCI or Docker image configuration ("config": Entrypoint, Cmd, Env, ...). */
 int bl_oci_config_take_image(bl_json *config, const bl_json *image, struct bl_err *err);
 
-/* Replaces process.args. */
+/* Replaces process.args; what they were is kept. */
 int bl_oci_config_set_args(bl_json *config, char *const *args, struct bl_err *err);
 
 /* Sets root.path; root.readonly stays as it is. */

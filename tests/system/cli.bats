@@ -267,6 +267,32 @@ complete_words() {
 	assert_equal "$(jq -c '.process.user | [.uid, .gid, .additionalGids]' "$BUNDLE/config.json")" '[500,500,[7]]'
 }
 
+@test "bundle: a COMMAND given once does not become the image's own" {
+	need_built ballast-hook ballast-shim
+	make_bundle image /serve --port 1
+	config image <<<'docker_server: {no_build: true}'
+	ballast bundle --bundle="$BUNDLE" "$CONFIG" -- sh -c 'a look'
+	assert_status 0
+	assert_equal "$(jq -c '.process.args' "$BUNDLE/config.json")" '["/run/ballast/shim","--","sh","-c","a look"]'
+	ballast bundle --bundle="$BUNDLE" "$CONFIG" -- true
+	assert_status 0
+	ballast bundle --rootfs="$BUNDLE/rootfs" --output=beside "$CONFIG"
+	assert_status 0
+	assert_equal "$(jq -c '.process.args' beside/config.json)" '["/run/ballast/shim","--","/serve","--port","1"]'
+	ballast bundle --bundle="$BUNDLE" "$CONFIG"
+	assert_status 0
+	assert_equal "$(jq -c '.process.args' "$BUNDLE/config.json")" '["/run/ballast/shim","--","/serve","--port","1"]'
+	assert_equal "$(jq -c '.annotations | keys' "$BUNDLE/config.json")" '["docker-server.ballast.dev"]'
+
+	# And where nothing is known of the image's own, nothing is after it.
+	mkdir -p bare/rootfs
+	ballast bundle --rootfs=bare/rootfs --output=bare "$CONFIG" -- true
+	assert_status 0
+	ballast bundle --rootfs=bare/rootfs --output=bare "$CONFIG"
+	assert_status 64
+	assert_output "there is nothing to run"
+}
+
 @test "bundle: a config.json that is not its own stays, where nobody said where to write" {
 	need_built ballast-hook ballast-shim
 	mkdir rootfs
