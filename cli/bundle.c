@@ -62,9 +62,14 @@ int bl_bundle_complete(struct bl_bundle *bundle, struct bl_err *err)
 	    strcmp(hook->on_timeout, "defer") != 0)
 		return bl_err_config(err, "--on-timeout: must be fail or defer, not %.64s",
 				     hook->on_timeout);
-	if (hook->path)
+	if (hook->tenant && !bl_weights_is_tenant(hook->tenant))
+		return bl_err_config(err, "--tenant: '%.64s' is no tenant's name", hook->tenant);
+	/* An absolute one need not be there for a config without secrets. */
+	if (hook->secrets_dir && hook->secrets_dir[0] != '/')
+		r = absolute(&hook->secrets_dir, "secrets-dir", bundle->secrets_path, err);
+	if (r == 0 && hook->path)
 		r = absolute(&hook->path, "hook", bundle->hook_path, err);
-	else
+	else if (r == 0)
 		hook->path = bl_program_find("ballast-hook", BL_PATH_HOOK, bundle->hook_path);
 	if (r == 0 && hook->shim)
 		r = absolute(&hook->shim, "shim", bundle->shim_path, err);

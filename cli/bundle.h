@@ -18,6 +18,7 @@ struct bl_bundle {
 	struct bl_oci_hook hook;
 	char hook_path[BL_PROGRAM_PATH_MAX];
 	char shim_path[BL_PROGRAM_PATH_MAX];
+	char secrets_path[BL_PROGRAM_PATH_MAX];
 };
 
 /* The options that fill it; a command puts them in its table. */

@@ -384,10 +384,11 @@ static bool add_option(bl_json *args, const char *option, const char *value)
 /* Seconds of "90s", "5m", "2h" or "500ms", rounded up; 0 where it is none that the hook takes. */
 static long seconds_of(const char *text)
 {
+	size_t digits = strspn(text, "0123456789");
 	char *end;
 	long value = strtol(text, &end, 10);
 
-	if (value <= 0 || value > TIMEOUT_MAX * 1000)
+	if (digits == 0 || digits > 9 || value <= 0 || value > TIMEOUT_MAX * 1000)
 		return 0;
 	if (strcmp(end, "ms") == 0)
 		value = (value + 999) / 1000;

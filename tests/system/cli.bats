@@ -340,6 +340,22 @@ complete_words() {
 	assert_output "--timeout"
 }
 
+@test "bundle: what the hook would not take as an option is not written" {
+	need_built ballast-hook ballast-shim
+	mkdir rootfs secrets
+	server serve
+	ballast bundle --rootfs=rootfs --output=out --secrets-dir=secrets "$CONFIG"
+	assert_status 0
+	assert_equal "$(jq -r '.hooks.createRuntime[0].args[]' out/config.json | grep secrets)" "--secrets-dir=$T/secrets"
+	ballast bundle --rootfs=rootfs --output=other --secrets-dir=none "$CONFIG"
+	assert_status 64
+	assert_output "--secrets-dir: 'none': No such file or directory"
+	ballast bundle --rootfs=rootfs --output=other --tenant=../b "$CONFIG"
+	assert_status 64
+	assert_output "--tenant: '../b' is no tenant's name"
+	[ ! -e other ]
+}
+
 # ---- migrate
 
 @test "migrate: shows, asks, keeps the file as it was, and leaves the rest alone" {

@@ -178,7 +178,7 @@ teardown() { clean_up; }
 	assert_status 77
 	assert_output "--rootfs: '/' is this machine's own root file system; unpack an image"
 	make_rootfs "$T/rootfs"
-	for time in 3 0s 25h 1d s; do
+	for time in 3 0s 25h 1d s +9s ' 9s' 0000000009s; do
 		ballast run --agent="unix:$T/none.sock" --rootfs="$T/rootfs" --timeout="$time" "$CONFIG"
 		assert_status 64
 		assert_output "--timeout: '$time' is no time from 1ms to 24h"
