@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/image_user.h"
 #include "cli/read_file.h"
 #include "cli/truss_config.h"
 #include "common/buf.h"
@@ -194,36 +195,16 @@ static int add_strings(bl_json *to, const bl_json *object, const char *key, stru
 	return r < 0 ? r : 0;
 }
 
-/* An image's User: "", "1000" or "1000:100"; names would want the image's passwd file. */
-static int take_user(bl_json *process, const char *text, struct bl_err *err)
+/* An image's User; its names are those of the root file system that the config has by now. */
+static int take_user(bl_json *config, bl_json *process, const char *text, struct bl_err *err)
 {
-	bl_json *user;
-	char *end;
-	unsigned long uid = strtoul(text, &end, 10);
-	unsigned long gid = uid;
+	const bl_json *root = NULL;
+	const char *rootfs = "";
+	int r = *text ? bl_json_get_object(config, "root", &root, err) : 0;
 
-	if (*text == '\0')
-		return 0;
-	if (isdigit((unsigned char)*text) && *end == ':' && isdigit((unsigned char)end[1]))
-		gid = strtoul(end + 1, &end, 10);
-	else
-		gid = 0;
-	if (!isdigit((unsigned char)*text) || *end != '\0' || uid > BL_UID_MAX ||
-	    gid > BL_UID_MAX) {
-		if (strcmp(text, "root") == 0)
-			return 0;
-		return bl_err_config(
-			err,
-			"User: \"%.64s\" is a name; write its uid and gid there, as 1000:1000, or "
-			"give --bundle=DIR as `umoci unpack` makes it, which looks names up",
-			text);
-	}
-	bl_json_remove(process, "user");
-	user = bl_json_set_object(process, "user");
-	if (!user || !bl_json_set_int(user, "uid", (int64_t)uid) ||
-	    !bl_json_set_int(user, "gid", (int64_t)gid))
-		return bl_err_nomem(err);
-	return 0;
+	if (r > 0)
+		r = bl_json_get_string(root, "path", &rootfs, err);
+	return r < 0 || *text == '\0' ? r : bl_image_user(process, rootfs, text, err);
 }
 
 int bl_oci_config_take_image(bl_json *config, const bl_json *image, struct bl_err *err)
@@ -262,7 +243,7 @@ int bl_oci_config_take_image(bl_json *config, const bl_json *image, struct bl_er
 	text = "";
 	if (r >= 0)
 		r = bl_json_get_string(theirs, "User", &text, err);
-	return r < 0 ? r : take_user(process, text, err);
+	return r < 0 ? r : take_user(config, process, text, err);
 }
 
 int bl_oci_config_set_args(bl_json *config, char *const *args, struct bl_err *err)

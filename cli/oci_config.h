@@ -38,7 +38,7 @@ int bl_oci_config_restore(bl_json *config, struct bl_err *err);
 /* Takes args, env, cwd and user from another bundle's config.json. */
 int bl_oci_config_take_process(bl_json *config, const bl_json *from, struct bl_err *err);
 
-/* The same from an OCI or Docker image configuration ("config": Entrypoint, Cmd, Env, ...). */
+/* The same from an OCI or Docker image configuration ("config": Entrypoint, Cmd, Env, ...) of what root.path has. */
 int bl_oci_config_take_image(bl_json *config, const bl_json *image, struct bl_err *err);
 
 /* Replaces process.args; what they were is kept. */

@@ -324,6 +324,46 @@ complete_words() {
 	assert_status 0
 }
 
+@test "bundle: an image's User is as the image specification has it" {
+	need_built ballast-hook ballast-shim
+	local user want
+	mkdir -p rootfs/etc
+	printf '%s\n' root:x:0:0::/root:/bin/sh app:x:1000:1001::/home/app:/bin/sh >rootfs/etc/passwd
+	printf '%s\n' root:x:0: app:x:1001: video:x:44:other,app wheel:x:10:app >rootfs/etc/group
+	config image <<<'docker_server: {no_build: true}'
+	while read -r user want; do
+		echo "{\"config\":{\"Cmd\":[\"x\"],\"User\":\"$user\"}}" >image.json
+		ballast bundle --rootfs=rootfs --image-config=image.json --output=out "$CONFIG"
+		assert_status 0
+		assert_equal "$user $(jq -c '.process.user | [.uid, .gid, .additionalGids]' out/config.json)" "$user $want"
+	done <<-'CASES'
+		1000 [1000,1001,[44,10]]
+		app [1000,1001,[44,10]]
+		1000: [1000,1001,[44,10]]
+		1000:1000 [1000,1000,null]
+		app:video [1000,44,null]
+		4321 [4321,0,null]
+		root [0,0,[]]
+	CASES
+	for user in nobody 1000:nogroup 4294967296 -1; do
+		echo "{\"config\":{\"Cmd\":[\"x\"],\"User\":\"$user\"}}" >image.json
+		ballast bundle --rootfs=rootfs --image-config=image.json --output=out "$CONFIG"
+		assert_status 64
+		assert_output "--image-config: User: the image's /etc/"
+	done
+
+	# The files are the image's own, wherever its links lead.
+	rm rootfs/etc/passwd
+	ln -s /../../../../../../../../etc/passwd rootfs/etc/passwd
+	echo '{"config":{"Cmd":["x"],"User":"daemon"}}' >image.json
+	ballast bundle --rootfs=rootfs --image-config=image.json --output=out "$CONFIG"
+	assert_status 64
+	mkfifo rootfs/fifo
+	ln -sf /fifo rootfs/etc/passwd
+	ballast bundle --rootfs=rootfs --image-config=image.json --output=out "$CONFIG"
+	assert_status 64
+}
+
 @test "bundle: into another directory, with the hook's options and an explicit environment" {
 	need_built ballast-hook ballast-shim
 	mkdir rootfs

@@ -161,7 +161,8 @@ static void an_image_s_configuration(void **state)
 	assert_string_equal(at(config, "process.cwd"), "\"/w\"");
 	assert_string_equal(at(config, "process.user"), "{\"gid\":100,\"uid\":1000}");
 	assert_true(bl_oci_config_take_image(config, named, &err) < 0);
-	assert_non_null(strstr(err.msg, "\"app\" is a name; write its uid and gid there"));
+	assert_non_null(strstr(
+		err.msg, "the image's /etc/passwd has no \"app\"; write its uid and gid there"));
 }
 
 static void networks(void **state)
