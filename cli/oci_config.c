@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/oci_config.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -195,6 +194,14 @@ static int add_strings(bl_json *to, const bl_json *object, const char *key, stru
 	return r < 0 ? r : 0;
 }
 
+static bool has_path(const bl_json *env)
+{
+	for (const bl_json *e = bl_json_first(env); e; e = bl_json_next(e))
+		if (strncmp(bl_json_string(e), "PATH=", 5) == 0)
+			return true;
+	return false;
+}
+
 /* An image's User; its names are those of the root file system that the config has by now. */
 static int take_user(bl_json *config, bl_json *process, const char *text, struct bl_err *err)
 {
@@ -234,7 +241,8 @@ int bl_oci_config_take_image(bl_json *config, const bl_json *image, struct bl_er
 	bl_json_remove(process, "env");
 	list = bl_json_set_array(process, "env");
 	r = !list ? bl_err_nomem(err) : add_strings(list, theirs, "Env", err);
-	if (r == 0 && bl_json_length(list) == 0 && !bl_json_set_string(list, NULL, PATH_ENV))
+	/* As every engine has it: an image may rely on a PATH that it does not name. */
+	if (r == 0 && !has_path(list) && !bl_json_set_string(list, NULL, PATH_ENV))
 		return bl_err_nomem(err);
 	if (r == 0)
 		r = bl_json_get_string(theirs, "WorkingDir", &text, err);

@@ -157,7 +157,9 @@ static void an_image_s_configuration(void **state)
 	assert_int_equal(bl_oci_config_base(&config, &err), 0);
 	assert_int_equal(bl_oci_config_take_image(config, image, &err), 0);
 	assert_string_equal(at(config, "process.args"), "[\"/serve\",\"--port\",\"1\"]");
-	assert_string_equal(at(config, "process.env"), "[\"A=1\"]");
+	assert_string_equal(at(config, "process.env"),
+			    "[\"A=1\",\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
+			    "/sbin:/bin\"]");
 	assert_string_equal(at(config, "process.cwd"), "\"/w\"");
 	assert_string_equal(at(config, "process.user"), "{\"gid\":100,\"uid\":1000}");
 	assert_true(bl_oci_config_take_image(config, named, &err) < 0);
