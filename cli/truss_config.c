@@ -339,6 +339,9 @@ static int read_secrets(const struct reader *reader)
 		return bl_err_nomem(reader->err);
 	if (node->kind != BL_YAML_MAP)
 		return wrong_kind(reader, node, "secrets", "a mapping of names to null");
+	if (node->count > BL_MAX_SECRETS)
+		return bl_err_config(reader->err, "%s:%zu: secrets: has more than %d names",
+				     reader->name, node->line, BL_MAX_SECRETS);
 	for (size_t i = 0; i < node->count; i++) {
 		const char *name = node->keys[i]->text;
 		int r = 0;

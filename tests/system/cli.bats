@@ -174,6 +174,16 @@ complete_words() {
 	done
 }
 
+@test "validate: more secrets than a container may have are said before it is refused" {
+	{ echo 'secrets:' && seq -f '  s%g:' 1000; } >many.yaml
+	ballast validate --quiet many.yaml
+	assert_status 0
+	echo '  one-more:' >>many.yaml
+	ballast validate many.yaml
+	assert_status 64
+	assert_output "many.yaml:2: secrets: has more than 1000 names"
+}
+
 @test "validate: a data directory, which the platform copies, is said not to be there" {
 	server 'serve' 'data_dir: things'
 	mkdir data things
