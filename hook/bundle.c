@@ -163,6 +163,8 @@ static int read_linux(struct bl_bundle *ret, struct bl_err *err)
 	r = read_namespaces(linux_object, ret, err);
 	if (r >= 0)
 		r = bl_json_get_string(linux_object, "mountLabel", &ret->mount_label, err);
+	if (r >= 0)
+		r = bl_json_get_strings(linux_object, "maskedPaths", &ret->masked, err);
 	if (r < 0)
 		bl_err_wrap(err, "linux.");
 	return r;

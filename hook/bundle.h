@@ -20,6 +20,7 @@ struct bl_bundle {
 	char *rootfs;  /* owned; absolute, as the host sees it */
 	const bl_json *annotations; /* an object, or NULL */
 	const bl_json *mounts;	    /* an array of objects, or NULL */
+	const bl_json *masked;	    /* an array of paths that the runtime hides, or NULL */
 	const char *mount_label;    /* NULL without */
 	bool own_mounts;	    /* a mount namespace of its own is asked for */
 	/* process */

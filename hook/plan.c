@@ -187,6 +187,27 @@ static int read_wait(const char *text, const struct bl_bundle *bundle,
 
 /* ---- What they mean together ---- */
 
+/* A runtime hides these after its hooks have run: the weights would be mounted, and not be seen. */
+static int check_masked(const char *location, const struct bl_bundle *bundle, struct bl_err *err)
+{
+	const bl_json *first = bundle->masked ? bl_json_first(bundle->masked) : NULL;
+
+	for (const bl_json *e = first; e; e = bl_json_next(e)) {
+		const char *path = bl_json_string(e);
+		size_t len = strlen(path);
+
+		while (len > 1 && path[len - 1] == '/')
+			len--;
+		if (len > 1 && strncmp(location, path, len) == 0 &&
+		    (location[len] == '/' || location[len] == '\0'))
+			return bl_err_config(err,
+					     "linux.maskedPaths has '%.200s', which would hide the "
+					     "weights: take it out, or choose another directory",
+					     path);
+	}
+	return 0;
+}
+
 static int check_locations(const struct bl_plan *plan, const struct bl_bundle *bundle,
 			   struct bl_err *err)
 {
@@ -197,6 +218,8 @@ static int check_locations(const struct bl_plan *plan, const struct bl_bundle *b
 		size_t len = strlen(location);
 		int r = bl_attach_check_location(location, err);
 
+		if (r == 0)
+			r = check_masked(location, bundle, err);
 		if (r < 0) {
 			bl_err_wrap(err, "$[%zu].mount_location: ", i);
 			return r;

@@ -265,6 +265,21 @@ refused() {
 	assert_output "would hide the container's own mount '/vol/cache'"
 }
 
+@test "weights that linux.maskedPaths would hide" {
+	local path
+	at /models/a cat /models/a/model
+	for path in /models /models/a /models/; do
+		bundle_set '.linux.maskedPaths = ["/proc/kcore", $p]' --arg p "$path"
+		run_container
+		[ "$status" -ne 0 ]
+		assert_output "mount_location: linux.maskedPaths has '$path', which would hide the weights"
+	done
+	bundle_set '.linux.maskedPaths = ["/models/ab", "/models/a/none"]'
+	run_container
+	assert_status 0
+	assert_output "weights of a"
+}
+
 # process_with SCRIPT: a process whose mount namespace SCRIPT has changed; $STATE has it.
 process_with() {
 	# shellcheck disable=SC2016
