@@ -195,7 +195,13 @@ static int step_into(int parent, const char *name, bool directory, struct bl_err
 	int fd =
 		bl_sys_openat2(parent, name, O_PATH | O_NOFOLLOW | (directory ? O_DIRECTORY : 0), 0,
 			       BL_RESOLVE_BENEATH | BL_RESOLVE_NO_SYMLINKS | BL_RESOLVE_NO_XDEV);
+	struct stat st;
 
+	/* O_PATH opens a link itself where no directory is asked for. */
+	if (fd >= 0 && (bl_sys_fstat(fd, &st) < 0 || S_ISLNK(st.st_mode))) {
+		bl_cleanup_fd(&fd);
+		fd = -ELOOP;
+	}
 	if (fd == -ELOOP || fd == -ENOTDIR)
 		return bl_err_refuse(err, "'%s' in the image is a symbolic link that leads nowhere",
 				     name);

@@ -122,6 +122,9 @@ refused() {
 	R=$BUNDLE/rootfs
 	mkdir -p "$R/data/one"
 	refused "a directory there, and this source is one file"
+	rmdir "$R/data/one"
+	ln -s nowhere "$R/data/one"
+	refused "'one' in the image is a symbolic link that leads nowhere"
 }
 
 @test "forbidden places, as written" {
@@ -395,7 +398,7 @@ process_with() {
 	use_shim
 	mkdir "$T/hostrun"
 	bundle_set '.mounts += [{destination: "/run", type: "bind", source: $s, options: ["rbind", "rw"]}]' --arg s "$T/hostrun"
-	refused "no tmpfs of its own"
+	refused "/run/ballast: it lies on a mount of the container that is no tmpfs of its own: mount a tmpfs"
 	assert_equal "$(ls "$T/hostrun")" ""
 	mount -t tmpfs tmpfs "$T/hostrun"
 	rm -rf "$R/models"
