@@ -132,14 +132,13 @@ static int run_create(const struct bl_options *options, const struct bl_state *s
 	return 0;
 }
 
-/* Only hastens the end of a lease, which the death of the process ends anyway: never an error. */
-static void run_poststop(const struct bl_options *options, const struct bl_state *state)
+/* Only hastens the end of a lease, which the death of the process ends anyway. */
+static int run_poststop(const struct bl_options *options, const struct bl_state *state,
+			struct bl_err *err)
 {
 	struct bl_agent agent = {.socket = options->agent, .deadline = bl_agent_now() + END_MS};
-	struct bl_err err = {0};
 
-	if (bl_ask_end(&agent, state->id, &err) < 0)
-		bl_log(BL_LOG_INFO, "the agent was not told of the container's end: %s", err.msg);
+	return bl_ask_end(&agent, state->id, err);
 }
 
 static int run_precreate(const struct bl_options *options, struct bl_err *err)
@@ -165,20 +164,23 @@ static int run(const struct bl_options *options, char *ret_id, struct bl_err *er
 	int64_t started = bl_agent_now();
 	auto_buf input = BL_BUF_INIT(BL_MAX_STATE);
 	auto_state state = {0};
+	bool end = options->stage == BL_STAGE_POSTSTOP;
 	int r = read_input(&input, options->timeout, err);
 
 	if (r == 0)
 		r = bl_state_parse(bl_buf_str(&input), input.len, &state, err);
-	if (r < 0)
-		return r;
 	bl_buf_done(&input);
-	(void)snprintf(ret_id, BL_MAX_CONTAINER_ID + 1, "%s", state.id);
-	if (options->stage == BL_STAGE_POSTSTOP ||
-	    (options->stage == BL_STAGE_AUTO && state.stopped)) {
-		run_poststop(options, &state);
-		return 0;
-	}
-	return run_create(options, &state, started, err);
+	if (r == 0)
+		(void)snprintf(ret_id, BL_MAX_CONTAINER_ID + 1, "%s", state.id);
+	end = end || (r == 0 && options->stage == BL_STAGE_AUTO && state.stopped);
+	if (!end)
+		return r < 0 ? r : run_create(options, &state, started, err);
+	if (r == 0)
+		r = run_poststop(options, &state, err);
+	/* Never an error: nobody can do anything about it any more. */
+	if (r < 0)
+		bl_log(BL_LOG_INFO, "the agent was not told of the container's end: %s", err->msg);
+	return 0;
 }
 
 int main(int argc, char **argv)

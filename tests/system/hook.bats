@@ -261,6 +261,10 @@ $BUNDLE/rootfs/models/a"
 	rm "$T/agent.sock"
 	run hook_alone
 	assert_status 0
+	STATE='{"id":'
+	run hook_alone poststop
+	assert_status 0
+	assert_output "the agent was not told of the container's end: state on standard input: not valid JSON"
 }
 
 @test "64: a wrong annotation names key, place and reason; nothing is mounted" {
