@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hook/bundle.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -132,11 +133,12 @@ static int read_process(struct bl_bundle *ret, struct bl_err *err)
 static int read_namespaces(const bl_json *linux_object, struct bl_bundle *ret, struct bl_err *err)
 {
 	const bl_json *namespaces = NULL;
+	size_t i = 0;
 	int r = bl_json_get_array(linux_object, "namespaces", &namespaces, err);
 
 	if (r <= 0)
 		return r;
-	for (const bl_json *e = bl_json_first(namespaces); e; e = bl_json_next(e)) {
+	for (const bl_json *e = bl_json_first(namespaces); e; e = bl_json_next(e), i++) {
 		const char *type = NULL;
 		const char *path = NULL;
 
@@ -145,8 +147,10 @@ static int read_namespaces(const bl_json *linux_object, struct bl_bundle *ret, s
 		r = bl_json_get_string(e, "type", &type, err);
 		if (r >= 0)
 			r = bl_json_get_string(e, "path", &path, err);
-		if (r < 0)
+		if (r < 0) {
+			bl_err_wrap(err, "namespaces[%zu].", i);
 			return r;
+		}
 		if (type && strcmp(type, "mount") == 0)
 			ret->own_mounts = !path || !*path;
 	}
@@ -191,10 +195,11 @@ static int read_root(const char *directory, struct bl_bundle *ret, struct bl_err
 	const char *path = NULL;
 	int r = bl_json_get_object(ret->json, "root", &root, err);
 
-	if (r == 1)
-		r = bl_json_get_string(root, "path", &path, err);
+	if (r <= 0)
+		return r;
+	r = bl_json_get_string(root, "path", &path, err);
 	if (r < 0) {
-		bl_err_wrap(err, "root: ");
+		bl_err_wrap(err, "root.");
 		return r;
 	}
 	return path && *path ? join_root(directory, path, ret, err) : 0;
@@ -238,6 +243,18 @@ int bl_bundle_parse(const char *text, size_t len, const char *directory, struct 
 	return 0;
 }
 
+static int read_config(int directory, struct bl_buf *text, struct bl_err *err)
+{
+	int r = bl_fs_read_file(directory, CONFIG_NAME, text, err);
+
+	if (r == -ELOOP)
+		return bl_err_config(err, CONFIG_NAME " is a symbolic link: put the file itself "
+						      "there");
+	if (r < 0 && err)
+		err->code = r == -EPERM ? BL_EX_REFUSED : BL_EX_CONFIG;
+	return r;
+}
+
 int bl_bundle_read(const struct bl_state *state, struct bl_bundle *ret, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(BL_MAX_CONFIG);
@@ -250,9 +267,9 @@ int bl_bundle_read(const struct bl_state *state, struct bl_bundle *ret, struct b
 		if (directory < 0)
 			return bl_err_set(err, BL_EX_CONFIG, -directory, "bundle '%s': %s",
 					  state->bundle, strerror(-directory));
-		r = bl_fs_read_file(directory, CONFIG_NAME, &text, err);
-		if (r < 0 && err)
-			err->code = r == -EPERM ? BL_EX_REFUSED : BL_EX_CONFIG;
+		r = read_config(directory, &text, err);
+		if (r < 0)
+			bl_err_wrap(err, "bundle '%.200s': ", state->bundle);
 		if (r == 0)
 			r = bl_bundle_parse(bl_buf_str(&text), text.len, state->bundle, &bundle,
 					    err);

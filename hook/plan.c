@@ -164,13 +164,18 @@ static int read_wait(const char *text, const struct bl_bundle *bundle,
 		r = bl_json_get_string(plan->wait, "timeout", &value, err);
 	if (r == 1) {
 		r = bl_options_duration(value, &timeout, err);
-		if (r == 0 && timeout < options->timeout)
+		if (r < 0)
+			bl_err_wrap(err, "timeout: ");
+		else if (timeout < options->timeout)
 			plan->timeout = timeout;
 	}
 	if (r >= 0)
 		r = bl_json_get_string(plan->wait, "on_timeout", &value, err);
-	if (r == 1)
+	if (r == 1) {
 		r = bl_options_on_timeout(value, &on_timeout, err);
+		if (r < 0)
+			bl_err_wrap(err, "on_timeout: ");
+	}
 	if (r < 0 || on_timeout == BL_ON_TIMEOUT_DEFAULT)
 		return r < 0 ? r : 0;
 	plan->defer = on_timeout == BL_ON_TIMEOUT_DEFER;

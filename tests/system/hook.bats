@@ -267,6 +267,19 @@ $BUNDLE/rootfs/models/a"
 	assert_output "the agent was not told of the container's end: state on standard input: not valid JSON"
 }
 
+@test "64: config.json that is missing, or a link, is named with its bundle" {
+	simple_bundle true
+	STATE=$(hook_state x "$$")
+	mv "$BUNDLE/config.json" "$BUNDLE/elsewhere.json"
+	run hook_alone
+	assert_status 64
+	assert_output "bundle '$BUNDLE': open 'config.json': No such file"
+	ln -s elsewhere.json "$BUNDLE/config.json"
+	run hook_alone
+	assert_status 64
+	assert_output "bundle '$BUNDLE': config.json is a symbolic link: put the file itself there"
+}
+
 @test "64: a wrong annotation names key, place and reason; nothing is mounted" {
 	simple_bundle true
 	start_fake

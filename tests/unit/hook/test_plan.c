@@ -145,7 +145,9 @@ static void test_refused(void **state)
 		{"\"x\"", 0, "\"wait.ballast.dev\":\"{\\\"on_timeout\\\":\\\"defer\\\"}\"", 64,
 		 "needs the shim"},
 		{"\"x\"", 0, "\"wait.ballast.dev\":\"{\\\"timeout\\\":\\\"0s\\\"}\"", 64,
-		 "no time"},
+		 "wait.ballast.dev: timeout: '0s' is no time"},
+		{"\"x\"", 0, "\"wait.ballast.dev\":\"{\\\"on_timeout\\\":\\\"x\\\"}\"", 64,
+		 "wait.ballast.dev: on_timeout: 'x' is neither"},
 		{"\"x\"", 0, "\"wait.ballast.dev\":\"{\\\"timeout\\\":5}\"", 64,
 		 "must be a string"},
 		{"\"x\"", 0, POD "," SERVER("{}"), 64, "docker-server.ballast.dev/container.web"},
@@ -176,6 +178,35 @@ static void test_refused(void **state)
 			fail_msg("%s: %d, %d \"%s\", expected %d \"%s\"", cases[i].annotations,
 				 made.ret, made.err.code, made.err.msg, cases[i].code,
 				 cases[i].message);
+		done(&made);
+	}
+}
+
+static void test_places_in_config(void **state)
+{
+	static const struct {
+		const char *text, *message;
+	} cases[] = {
+		{"{\"root\":null}", "config.json: root: must be an object, not null"},
+		{"{\"root\":{\"path\":1}}",
+		 "config.json: root.path: must be a string, not a number"},
+		{"{\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\",\"path\":1}]}"
+		 "}",
+		 "config.json: linux.namespaces[1].path: must be a string, not a number"},
+		{"{\"linux\":{\"maskedPaths\":[1]}}",
+		 "config.json: linux.maskedPaths[0]: must be a string, not a number"},
+		{"{\"process\":{\"user\":{\"uid\":-1}}}", "config.json: process.user.uid: must be"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct made made;
+
+		make(&made, cases[i].text, NULL);
+		assert_true(made.ret < 0);
+		assert_int_equal(made.err.code, BL_EX_CONFIG);
+		if (!strstr(made.err.msg, cases[i].message))
+			fail_msg("%s: \"%s\"", cases[i].text, made.err.msg);
 		done(&made);
 	}
 }
@@ -459,6 +490,7 @@ int main(void)
 		cmocka_unit_test(test_home),
 		cmocka_unit_test(test_required),
 		cmocka_unit_test(test_no_right_to_set_ids),
+		cmocka_unit_test(test_places_in_config),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
