@@ -47,17 +47,17 @@ static bool holds(const bl_json *names, const char *name)
  */
 static int read_capabilities(const bl_json *process, struct bl_bundle *ret, struct bl_err *err)
 {
-	static const char *const sets[] = {"bounding", "permitted", "inheritable", "ambient",
-					   "effective"};
+	enum { BOUNDING, PERMITTED, INHERITABLE, AMBIENT, EFFECTIVE, SETS };
+	static const char *const sets[SETS] = {"bounding", "permitted", "inheritable", "ambient",
+					       "effective"};
 	const bl_json *capabilities = NULL;
-	unsigned with_ids = 0; /* how many of the sets have both */
-	bool effective = false;
+	bool ids[SETS]; /* whether it has both */
 	int r = bl_json_get_object(process, "capabilities", &capabilities, err);
 
 	if (r <= 0)
 		return r;
 	ret->may_remount = false;
-	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
+	for (size_t i = 0; i < SETS; i++) {
 		const bl_json *set = NULL;
 
 		r = bl_json_get_strings(capabilities, sets[i], &set, err);
@@ -67,13 +67,14 @@ static int read_capabilities(const bl_json *process, struct bl_bundle *ret, stru
 		}
 		if (holds(set, "SYS_ADMIN") || holds(set, "DAC_READ_SEARCH"))
 			ret->may_remount = true;
-		if (!holds(set, "SETUID") || !holds(set, "SETGID"))
-			continue;
-		with_ids++;
-		effective = effective || strcmp(sets[i], "effective") == 0;
+		ids[i] = holds(set, "SETUID") && holds(set, "SETGID");
 	}
-	/* Who is not root keeps over execve(2) what is ambient alone, and so permitted and inheritable. */
-	ret->may_set_ids = effective && (ret->uid == 0 || with_ids == sizeof(sets) / sizeof(*sets));
+	/* Over execve(2) root has what is bounding or inheritable; who is not keeps what is ambient alone, and
+	 * so in all the others. */
+	ret->may_set_ids =
+		ids[EFFECTIVE] && (ret->uid == 0 ? ids[BOUNDING] || ids[INHERITABLE]
+						 : ids[AMBIENT] && ids[INHERITABLE] &&
+							   ids[PERMITTED] && ids[BOUNDING]);
 	return 0;
 }
 

@@ -22,6 +22,7 @@
 #define MORE_CAPS                                                                               \
 	",\"permitted\":[\"CAP_SETUID\",\"CAP_SETGID\"],\"inheritable\":[\"CAP_SETUID\",\"CAP_" \
 	"SETGID\"],\"ambient\":[\"CAP_SETUID\",\"CAP_SETGID\"]"
+#define IDS    "[\"CAP_SETUID\",\"CAP_SETGID\"]"
 #define MOUNTS "\"linux\":{\"namespaces\":[{\"type\":\"mount\"}]},\"root\":{\"path\":\"rootfs\"}"
 #define WEIGHTS(location) \
 	"[{\\\"source\\\":\\\"hf://o/r\\\",\\\"mount_location\\\":\\\"" location "\\\"}]"
@@ -253,6 +254,35 @@ static void test_no_right_to_set_ids(void **state)
 	assert_int_equal(made.err.code, BL_EX_CONFIG);
 	assert_non_null(strstr(made.err.msg, "CAP_SETUID and CAP_SETGID"));
 	done(&made);
+}
+
+/* Over execve(2) root has what is bounding or inheritable, whatever was effective before. */
+static void test_root_and_nothing_bounding(void **state)
+{
+	static const struct {
+		const char *sets;
+		bool may;
+	} cases[] = {
+		{"\"effective\":" IDS ",\"permitted\":" IDS, false},
+		{"\"effective\":" IDS ",\"permitted\":" IDS ",\"bounding\":[\"CAP_SETUID\"]",
+		 false},
+		{"\"effective\":" IDS ",\"permitted\":" IDS ",\"inheritable\":" IDS, true},
+		{"\"effective\":" IDS ",\"bounding\":" IDS, true},
+		{"\"bounding\":" IDS, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct made made;
+
+		(void)snprintf(config, sizeof(config),
+			       "{\"process\":{\"args\":[" SHIM
+			       "],\"user\":{\"uid\":0},\"capabilities\":{%s}}," MOUNTS "}",
+			       cases[i].sets);
+		make(&made, config, NULL);
+		assert_int_equal(made.ret >= 0, cases[i].may);
+		done(&made);
+	}
 }
 
 /* As Kubernetes and Docker have it for a user that is not root: nothing of it outlives execve(2). */
@@ -490,6 +520,7 @@ int main(void)
 		cmocka_unit_test(test_home),
 		cmocka_unit_test(test_required),
 		cmocka_unit_test(test_no_right_to_set_ids),
+		cmocka_unit_test(test_root_and_nothing_bounding),
 		cmocka_unit_test(test_places_in_config),
 	};
 
