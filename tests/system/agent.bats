@@ -218,6 +218,12 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	expect_code 404
 	put c3 default "$(items file:///etc)"
 	expect_code 403
+	# What nobody may have is no failure of the agent, which asking again would heal.
+	put c6 default '[{"source": "hf://org/model", "mount_location": "/"}]'
+	expect_code 403
+	assert_equal "$(answer .detail)" '$[0].mount_location: is the root of the container; name a directory below it'
+	agent POST /v1/pulls '{"tenant": "default", "weights": [{"source": "hf://org/model", "mount_location": "/"}]}'
+	expect_code 403
 	put c4 default "$(items hf://org/model '{"auth_secret_name": "nothing"}')"
 	expect_code 422
 	[[ $(answer .detail) == *"secrets/default/nothing"* ]]
