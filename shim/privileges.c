@@ -87,6 +87,13 @@ static int change_user(const struct bl_user *user, struct bl_err *err)
 {
 	int r = bl_sys_setgroups(user->groups, user->group_count);
 
+	/* They come first, so that a uid that is not mapped may show in its groups. */
+	if (r == -EINVAL)
+		return bl_err_config(
+			err,
+			"uid %u or one of its groups does not exist in this container's "
+			"user namespace: map it, or choose another run_as_user_id",
+			(unsigned)user->uid);
 	if (r < 0)
 		return bl_err_sys(err, -r, "setting the groups of uid %u", (unsigned)user->uid);
 	r = bl_sys_setresgid(user->gid);

@@ -145,6 +145,11 @@ $nothing_left"
 	run_on_runc
 	assert_status 0
 	assert_output "uid 1000 1000 1000 gid 1000 1000 1000"
+	echo 'me:x:1000:1000::/:' >"$BUNDLE/rootfs/etc/passwd"
+	echo 'far:x:2000:me' >"$BUNDLE/rootfs/etc/group"
+	run_on_runc
+	assert_status 125
+	assert_output "uid 1000 or one of its groups does not exist in this container's user namespace: map it"
 }
 
 @test "shim: setgroups denied by the user namespace: the server does not run" {
