@@ -101,8 +101,11 @@ static int start_from_bundle(const char *path, bl_json **ret, struct bl_err *err
 	auto_buf below = BL_BUF_INIT(PATH_MAX);
 	const bl_json *root = NULL;
 	const char *text = NULL;
-	int r = dir < 0 ? dir : bl_oci_config_read(dir, "config.json", &config, err);
+	int r;
 
+	if (dir < 0)
+		return dir;
+	r = bl_oci_config_read(dir, "config.json", &config, err);
 	if (r == 0)
 		r = bl_oci_config_restore(config, err);
 	if (r == 0)

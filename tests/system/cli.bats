@@ -400,6 +400,9 @@ complete_words() {
 	ballast bundle --rootfs=rootfs --output=other --secrets-dir=none "$CONFIG"
 	assert_status 64
 	assert_output "--secrets-dir: 'none': No such file or directory"
+	ballast bundle --bundle=none "$CONFIG"
+	assert_status 64
+	assert_equal "$output" "ballast: --bundle: 'none': No such file or directory"
 	ballast bundle --rootfs=rootfs --output=other --tenant=../b "$CONFIG"
 	assert_status 64
 	assert_output "--tenant: '../b' is no tenant's name"
