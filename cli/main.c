@@ -2,6 +2,7 @@
 /* ballast: what a person at a terminal has of Ballast. Finds the command and says what went wrong.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "common/cleanup.h"
@@ -135,11 +137,23 @@ static int finish(int status)
 	return BL_EX_INTERNAL;
 }
 
+/*
+ * A file that took the number of one that is closed would be what a container reads and writes there: `run`
+ * hands all three on. To write to one that was closed is still an error.
+ */
+static void fill_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", O_RDONLY | O_NOCTTY);
+}
+
 int main(int argc, char **argv)
 {
 	struct bl_err err = {0};
 	int r;
 
+	fill_descriptors();
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {
 		print_help();

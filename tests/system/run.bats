@@ -125,6 +125,21 @@ teardown() { clean_up; }
 	assert_output "ballast: the command after -- does not run: docker_server.start_command of the config does"
 }
 
+@test "a standard descriptor that is closed is no file of ours in the container" {
+	local options
+	start_hub_and_agent
+	make_rootfs "$T/rootfs"
+	server 'exec 3>&1; readlink /proc/self/fd/0 >&2; readlink /proc/self/fd/3 >&2'
+	mapfile -t options < <(run_options)
+	run bash -c '"$@" <&- >&-' x "$BUILD/ballast" "${options[@]}" --rootfs="$T/rootfs" "$CONFIG"
+	assert_status 0
+	assert_equal "$output" $'/dev/null\n/dev/null'
+	# What cannot be told is still an error.
+	run bash -c '"$@" >&-' x "$BUILD/ballast" validate "$CONFIG"
+	assert_status 70
+	assert_output "cannot write to standard output"
+}
+
 @test "an image's configuration gives entrypoint, environment and user" {
 	start_hub_and_agent
 	make_rootfs "$T/rootfs"
