@@ -83,8 +83,9 @@ static int put_shim_first(struct edits *edits, const char *text, struct bl_splic
 
 	if (bl_splice_find(text, process, "args", &args) && text[args.from] == '[') {
 		to = new_edit(edits, (struct bl_splice_span){args.from + 1, args.from + 1});
+		/* What the image begins with may look like an option of the shim's. */
 		return bl_buf_putf(to, err, "\"%s\"%s", BL_BOX_SHIM,
-				   is_empty(text, args) ? "" : ",");
+				   is_empty(text, args) ? "" : ",\"--\",");
 	}
 	to = new_edit(edits, (struct bl_splice_span){process.from + 1, process.from + 1});
 	return bl_buf_putf(to, err, "\"args\":[\"%s\"]%s", BL_BOX_SHIM,

@@ -31,7 +31,7 @@ precreate() {
 	precreate
 	assert_status 0
 	grep -q 18446744073709551615 "$T/out"
-	assert_equal "$(jq -c .process.args "$T/out")" '["/run/ballast/shim","sleep","1"]'
+	assert_equal "$(jq -c .process.args "$T/out")" '["/run/ballast/shim","--","sleep","1"]'
 	assert_equal "$(jq -c .process.user.uid "$T/out")" 1000
 	assert_equal "$(jq -cS 'del(.process.args)' "$T/out")" "$(jq -cS 'del(.process.args)' "$BUNDLE/config.json")"
 }
