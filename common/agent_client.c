@@ -42,10 +42,10 @@ int bl_agent_parse_address(const char *text, const char **ret, struct bl_err *er
 	if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
 		path += strlen(UNIX_PREFIX);
 	if (path[0] != '/')
-		return bl_err_config(err, "the agent's address '%s' is not unix:/PATH", text);
+		return bl_err_config(err, "the agent's address '%.64s' is not unix:/PATH", text);
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
 		return bl_err_config(
-			err, "the agent's address '%s' is longer than a socket's can be", text);
+			err, "the agent's address '%.64s' is longer than a socket's can be", text);
 	*ret = path;
 	return 0;
 }

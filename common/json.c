@@ -74,7 +74,7 @@ int bl_json_get(const bl_json *object, const char *key, const bl_json **ret, str
 		if (!m->key || !same_folded(m->key, key))
 			continue;
 		if (strcmp(m->key, key) != 0)
-			return bl_err_config(err, "%s: the key's case is wrong, write \"%s\"",
+			return bl_err_config(err, "%.64s: the key's case is wrong, write \"%s\"",
 					     m->key, key);
 		found = m;
 	}
@@ -236,9 +236,9 @@ int bl_json_only_keys(const bl_json *object, const char *const *keys, struct bl_
 		if (known)
 			continue;
 		if (nearest)
-			return bl_err_config(err, "%s: unknown key, did you mean \"%s\"?", m->key,
-					     nearest);
-		return bl_err_config(err, "%s: unknown key", m->key);
+			return bl_err_config(err, "%.64s: unknown key, did you mean \"%s\"?",
+					     m->key, nearest);
+		return bl_err_config(err, "%.64s: unknown key", m->key);
 	}
 	return 0;
 }

@@ -132,7 +132,7 @@ static bool is_ours(const char *key, size_t len)
 static int unknown_key(const char *key, struct bl_err *err)
 {
 	return bl_err_config(err,
-			     "%s: unknown annotation; there are " BL_KEY_WEIGHTS
+			     "%.200s: unknown annotation; there are " BL_KEY_WEIGHTS
 			     ", " BL_KEY_DOCKER_SERVER ", " BL_KEY_ENVIRONMENT ", " BL_KEY_SECRETS
 			     " and " BL_KEY_WAIT ", each alone or with /container.NAME or /pod",
 			     key);
@@ -172,14 +172,15 @@ static int check_scope(const struct bl_annotations *to, const char *key, enum bl
 		       enum scope scope, struct bl_err *err)
 {
 	if (scope != SCOPE_IS_NONE && !to->container)
-		return bl_err_config(err,
-				     "%s: no container name is known here, so no annotation can "
-				     "be for one: write %s",
-				     key, keys[which]);
+		return bl_err_config(
+			err,
+			"%.200s: no container name is known here, so no annotation can "
+			"be for one: write %s",
+			key, keys[which]);
 	if (scope == SCOPE_IS_NONE && to->pod && which != BL_ANNOTATION_WEIGHTS)
 		return bl_err_config(err,
 				     "%s: a pod may have several containers: write "
-				     "%s/container.%s, or %s/pod for all of them",
+				     "%s/container.%.64s, or %s/pod for all of them",
 				     key, key, to->container ? to->container : "NAME", key);
 	return 0;
 }
@@ -201,10 +202,10 @@ static int take(struct bl_annotations *to, const bl_json *member, int *ranks, st
 	if (r < 0)
 		return r;
 	if (!bl_json_is_string(member))
-		return bl_err_config(err, "%s: an annotation must be a string, not %s", key,
+		return bl_err_config(err, "%.200s: an annotation must be a string, not %s", key,
 				     bl_json_kind(member));
 	if (strlen(bl_json_string(member)) > BL_MAX_ANNOTATION)
-		return bl_err_config(err, "%s: longer than %d bytes", key, BL_MAX_ANNOTATION);
+		return bl_err_config(err, "%.200s: longer than %d bytes", key, BL_MAX_ANNOTATION);
 	if (scope == SCOPE_IS_CONTAINER && strcmp(name, to->container) != 0)
 		return 0;
 	if ((int)scope < ranks[which])

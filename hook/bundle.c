@@ -266,7 +266,7 @@ int bl_bundle_read(const struct bl_state *state, struct bl_bundle *ret, struct b
 	if (bl_state_has_bundle(state)) {
 		directory = bl_sys_openat(AT_FDCWD, state->bundle, O_PATH | O_DIRECTORY, 0);
 		if (directory < 0)
-			return bl_err_set(err, BL_EX_CONFIG, -directory, "bundle '%s': %s",
+			return bl_err_set(err, BL_EX_CONFIG, -directory, "bundle '%.200s': %s",
 					  state->bundle, strerror(-directory));
 		r = read_config(directory, &text, err);
 		if (r < 0)

@@ -56,14 +56,14 @@ int bl_options_duration(const char *text, int64_t *ret, struct bl_err *err)
 		*ret = number;
 		return 0;
 	}
-	return bl_err_config(err, "'%s' is no time from 1ms to 24h, such as \"90s\" or \"5m\"",
+	return bl_err_config(err, "'%.64s' is no time from 1ms to 24h, such as \"90s\" or \"5m\"",
 			     text);
 }
 
 int bl_options_on_timeout(const char *text, enum bl_on_timeout *ret, struct bl_err *err)
 {
 	if (strcmp(text, "fail") != 0 && strcmp(text, "defer") != 0)
-		return bl_err_config(err, "'%s' is neither \"fail\" nor \"defer\"", text);
+		return bl_err_config(err, "'%.64s' is neither \"fail\" nor \"defer\"", text);
 	*ret = text[0] == 'f' ? BL_ON_TIMEOUT_FAIL : BL_ON_TIMEOUT_DEFER;
 	return 0;
 }
@@ -88,7 +88,7 @@ static int set_on_timeout(struct bl_options *options, const char *value, struct 
 static int set_path(const char **to, const char *value, struct bl_err *err)
 {
 	if (value[0] != '/')
-		return bl_err_config(err, "'%s' is no absolute path", value);
+		return bl_err_config(err, "'%.64s' is no absolute path", value);
 	*to = value;
 	return 0;
 }
@@ -118,13 +118,13 @@ static int set_runtime(struct bl_options *options, const char *value, struct bl_
 			return 0;
 		}
 	}
-	return bl_err_config(err, "'%s' is none of auto, cri-o, containerd, none", value);
+	return bl_err_config(err, "'%.64s' is none of auto, cri-o, containerd, none", value);
 }
 
 static int set_tenant(struct bl_options *options, const char *value, struct bl_err *err)
 {
 	if (!bl_weights_is_tenant(value))
-		return bl_err_config(err, "'%s' is no tenant's name", value);
+		return bl_err_config(err, "'%.64s' is no tenant's name", value);
 	options->tenant = value;
 	return 0;
 }
@@ -132,7 +132,7 @@ static int set_tenant(struct bl_options *options, const char *value, struct bl_e
 static int set_seccomp(struct bl_options *options, const char *value, struct bl_err *err)
 {
 	if (strcmp(value, "default") != 0 && strcmp(value, "off") != 0)
-		return bl_err_config(err, "'%s' is neither \"default\" nor \"off\"", value);
+		return bl_err_config(err, "'%.64s' is neither \"default\" nor \"off\"", value);
 	options->seccomp = value[0] == 'd';
 	return 0;
 }
@@ -147,7 +147,7 @@ static int set_keep_capabilities(struct bl_options *options, const char *value, 
 static int set_log_format(struct bl_options *options, const char *value, struct bl_err *err)
 {
 	if (bl_log_parse_format(value, &options->log_format) < 0)
-		return bl_err_config(err, "'%s' is neither \"text\" nor \"json\"", value);
+		return bl_err_config(err, "'%.64s' is neither \"text\" nor \"json\"", value);
 	return 0;
 }
 
@@ -223,7 +223,7 @@ static int parse_option(struct bl_options *options, const char *arg, struct bl_e
 			bl_err_wrap(err, "%s: ", table[i].name);
 		return r;
 	}
-	return bl_err_config(err, "unknown option '%s', see --help", arg);
+	return bl_err_config(err, "unknown option '%.64s', see --help", arg);
 }
 
 static int parse_stage(struct bl_options *options, const char *arg, struct bl_err *err)
@@ -247,7 +247,7 @@ static int parse_stage(struct bl_options *options, const char *arg, struct bl_er
 		}
 	}
 	return bl_err_config(
-		err, "stage '%s' is none of prestart, createRuntime, poststop, precreate", arg);
+		err, "stage '%.64s' is none of prestart, createRuntime, poststop, precreate", arg);
 }
 
 int bl_options_parse(int argc, char *const *argv, struct bl_options *ret, struct bl_err *err)

@@ -111,10 +111,10 @@ static int read_environment(const char *text, struct bl_plan *plan, struct bl_er
 		const char *name = bl_json_key(m);
 
 		if (!*name || strchr(name, '='))
-			return bl_err_config(err, "$[\"%s\"]: is no variable's name", name);
+			return bl_err_config(err, "$[\"%.64s\"]: is no variable's name", name);
 		if (!bl_json_is_string(m))
 			return bl_err_config(err,
-					     "$[\"%s\"]: must be a string, not %s; write it in "
+					     "$[\"%.64s\"]: must be a string, not %s; write it in "
 					     "quotes",
 					     name, bl_json_kind(m));
 	}
@@ -237,7 +237,7 @@ static int check_locations(const struct bl_plan *plan, const struct bl_bundle *b
 			    destination[len] == '/' && destination[len + 1])
 				return bl_err_config(err,
 						     "$[%zu].mount_location: the weights would "
-						     "hide the container's own mount '%s'",
+						     "hide the container's own mount '%.200s'",
 						     i, destination);
 		}
 	}

@@ -38,7 +38,7 @@ static int check_status(const char *status, struct bl_state *state, struct bl_er
 	if (state->stopped || strcmp(status, "creating") == 0 || strcmp(status, "created") == 0)
 		return 0;
 	return bl_err_config(err,
-			     "status: '%s' is none of creating, created, stopped: register the "
+			     "status: '%.64s' is none of creating, created, stopped: register the "
 			     "hook as createRuntime (or prestart) and as poststop",
 			     status);
 }

@@ -183,6 +183,50 @@ static void test_refused(void **state)
 	}
 }
 
+/* Puts the value where the form has an @. */
+static void fill(char *to, const char *form, const char *value)
+{
+	for (; *form; form++)
+		to += sprintf(to, *form == '@' ? "%s" : "%.1s", *form == '@' ? value : form);
+}
+
+/* Whatever is in a value, what is to be done about it is still said. */
+static void test_long_values(void **state)
+{
+	static const struct {
+		const char *annotations, *message;
+	} cases[] = {
+		{"\"@.ballast.dev\":\"\"", "each alone or with /container.NAME or /pod"},
+		{"\"weights.ballast.dev/@\":\"\"", "each alone or with /container.NAME or /pod"},
+		{"\"weights.ballast.dev/container.@\":\"\"", "write weights.ballast.dev"},
+		{SERVER("{\\\"@\\\":1}"), "unknown key"},
+		{SERVER("{\\\"@\\\":1,\\\"@\\\":1}"), "stands twice in one object"},
+		{"\"environment-variables.ballast.dev\":\"{\\\"@\\\":1}\"", "write it in quotes"},
+		{"\"environment-variables.ballast.dev\":\"{\\\"@=\\\":\\\"\\\"}\"",
+		 "is no variable's name"},
+		{"\"wait.ballast.dev\":\"{\\\"timeout\\\":\\\"@\\\"}\"",
+		 "such as \"90s\" or \"5m\""},
+		{"\"wait.ballast.dev\":\"{\\\"on_timeout\\\":\\\"@\\\"}\"",
+		 "is neither \"fail\" nor \"defer\""},
+	};
+	char value[1024];
+
+	(void)state;
+	memset(value, 'x', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char annotations[4096];
+		struct made made;
+
+		fill(annotations, cases[i].annotations, value);
+		make(&made, with(SHIM, 0, annotations), NULL);
+		assert_true(made.ret < 0);
+		if (!strstr(made.err.msg, cases[i].message))
+			fail_msg("%s: \"%s\"", cases[i].annotations, made.err.msg);
+		done(&made);
+	}
+}
+
 static void test_places_in_config(void **state)
 {
 	static const struct {
@@ -522,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_no_right_to_set_ids),
 		cmocka_unit_test(test_root_and_nothing_bounding),
 		cmocka_unit_test(test_places_in_config),
+		cmocka_unit_test(test_long_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
