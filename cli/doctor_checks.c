@@ -155,7 +155,8 @@ static void check_hook_file(struct bl_doctor *doctor, const char *dir, const cha
 	char path[PATH_ROOM];
 	char room[PATH_ROOM];
 	char program[PATH_ROOM];
-	struct bl_err err = {0};
+	struct bl_err err = {.msg = "there is no object \"hook\" in it"};
+	struct stat st;
 	const char *named;
 
 	(void)snprintf(path, sizeof(path), "%.2000s/%.255s", dir, name);
@@ -167,7 +168,11 @@ static void check_hook_file(struct bl_doctor *doctor, const char *dir, const cha
 		return;
 	}
 	named = bl_node_text(hook, "path");
-	if (access(bl_doctor_path(doctor, named, program), X_OK) == 0)
+	if (*named != '/')
+		bl_doctor_find(doctor, BL_FINDING_BAD, path,
+			       "registers no program: hook.path must be the path of ballast-hook");
+	else if (access(bl_doctor_path(doctor, named, program), X_OK) == 0 &&
+		 stat(program, &st) == 0 && S_ISREG(st.st_mode))
 		bl_doctor_find(doctor, BL_FINDING_GOOD, path, "registers %s", named);
 	else
 		bl_doctor_find(
@@ -280,6 +285,25 @@ void bl_doctor_check_containerd(struct bl_doctor *doctor)
 
 /* ---- Secrets ---- */
 
+/* As hook and agent have it. Whoever may write there can put a secret of their own. */
+static bool check_directory(struct bl_doctor *doctor, int parent, const char *tenant)
+{
+	struct stat st;
+
+	if (fstatat(parent, tenant, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	if (!S_ISDIR(st.st_mode))
+		bl_doctor_find(doctor, BL_FINDING_BAD, "secrets",
+			       "%s: is no directory; a tenant's secrets lie in one", tenant);
+	else if (!bl_weights_is_tenant(tenant))
+		bl_doctor_find(doctor, BL_FINDING_BAD, "secrets",
+			       "%s: no tenant has such a name; rename it", tenant);
+	else if (st.st_uid != 0 || (st.st_mode & 022))
+		bl_doctor_find(doctor, BL_FINDING_BAD, "secrets",
+			       "%s: others than root may write it; chown root, chmod 700", tenant);
+	return S_ISDIR(st.st_mode);
+}
+
 static size_t check_tenant(struct bl_doctor *doctor, int parent, const char *tenant)
 {
 	auto_dir dir = NULL;
@@ -331,6 +355,8 @@ void bl_doctor_check_secrets(struct bl_doctor *doctor)
 			       "%s: must be root's alone; chown root, chmod 700", BL_PATH_SECRETS);
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
+			continue;
+		if (!check_directory(doctor, dirfd(dir), entry->d_name))
 			continue;
 		tenants++;
 		secrets += check_tenant(doctor, dirfd(dir), entry->d_name);

@@ -885,6 +885,30 @@ healthy_root() {
 	assert_status 1
 	assert_output "default/token: must be a regular file of root's alone"
 	chmod 600 "$T/root/etc/ballast/secrets/default/token"
+	chmod 730 "$T/root/etc/ballast/secrets/default"
+	ballast doctor "$at" --root="$T/root"
+	assert_status 1
+	assert_output "BAD   secrets: default: others than root may write it; chown root, chmod 700"
+	chmod 700 "$T/root/etc/ballast/secrets/default"
+	touch "$T/root/etc/ballast/secrets/stray"
+	ballast doctor "$at" --root="$T/root"
+	assert_status 1
+	assert_output "BAD   secrets: stray: is no directory"
+	assert_output "1 secret of 1 tenant"
+	rm "$T/root/etc/ballast/secrets/stray"
+	local hook=$T/root/usr/share/containers/oci/hooks.d/51-ballast.json
+	echo '{"version":"1.0.0","hook":{}}' >"$hook"
+	ballast doctor "$at" --root="$T/root"
+	assert_status 1
+	assert_output "51-ballast.json: registers no program"
+	echo '{"version":"1.0.0","hook":{"path":"/usr/sbin"}}' >"$hook"
+	ballast doctor "$at" --root="$T/root"
+	assert_status 1
+	assert_output "51-ballast.json: registers /usr/sbin, which is not there"
+	echo '[]' >"$hook"
+	ballast doctor "$at" --root="$T/root"
+	assert_output '51-ballast.json: cannot be read as a hook: there is no object "hook" in it'
+	rm "$hook"
 	rm "$T/root/etc/containerd/config.toml" "$T/root/usr/libexec/oci/hooks.d/ballast-hook"
 	ballast doctor "$at" --root="$T/root"
 	assert_status 1
