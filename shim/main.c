@@ -274,6 +274,10 @@ static int run(struct shim *shim, char *const *argv, char *const *image_env, str
 	ret = get_ready(shim, image_env, err);
 	if (ret < 0)
 		return ret;
+	/* Of a line of ours that nobody reads, or no file takes: ignored they are forgotten, or they would be
+	 * the server's. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	ret = bl_privileges_drop(
 		&(struct bl_privileges){
 			.user = &shim->user,

@@ -236,6 +236,28 @@ has_begun() {
 	[ $((0x0$blocked & 1 << 14)) -ne 0 ]
 }
 
+@test "a line of the shim that nobody reads is no SIGPIPE for the server, with init and without" {
+	local end=0
+	use_box
+	mkfifo "$T/unread"
+	exec 7<>"$T/unread"
+	exec 8>"$T/unread"
+	exec 7>&-
+	# It says that PORT is dropped. A PID 1 that sleeps has nothing more to forward.
+	spec init start='until grep -q "^State:.S" /proc/1/status; do :; done; echo >/tmp/well' run_as=1000 env=PORT=1
+	CONTAINER=$(new_id)
+	echo "runc $CONTAINER" >>"$T/containers"
+	# Detached: else runc would copy, and read what nobody else does.
+	runc --root "$T/runc" run --detach --bundle "$BUNDLE" "$CONTAINER" </dev/null >"$T/out" 2>&8
+	"$FIXTURES/process.py" path "$BUNDLE/rootfs/tmp/well" 20
+	spec start='exit 7' run_as=1000 env=PORT=1
+	mount --bind "$BUNDLE/rootfs" "$BUNDLE/rootfs"
+	mount --bind "$T/given" "$BUNDLE/rootfs/run/ballast"
+	chroot "$BUNDLE/rootfs" /run/ballast/shim 2>&8 || end=$?
+	exec 8>&-
+	assert_equal "$end" 7
+}
+
 @test "init: a signal that comes while the shim is starting ends the server all the same" {
 	local i
 	use_box --init probe wait
