@@ -671,7 +671,7 @@ int bl_sys_close_from(unsigned first)
 		return -errno;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return -errno;
-	/* Descriptors above a limit that was lowered later would be missed: refuse to guess. */
+	/* That many would take longer than anybody waits. (One above a limit that was lowered since is missed.) */
 	if (limit.rlim_max > 1048576)
 		return -ENOSYS;
 	for (unsigned fd = first; fd < limit.rlim_max; fd++)

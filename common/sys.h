@@ -145,7 +145,8 @@ int bl_sys_fork(void);
 int bl_sys_landlock_create(uint64_t access);
 int bl_sys_landlock_allow(int rules, int beneath, uint64_t access);
 int bl_sys_landlock_restrict(int rules);
-/* close_range(2) from first on; where the kernel lacks it, by /proc/self/fd or the rlimit. */
+/* close_range(2) from first on; where it is lacking or denied, each below the hard limit: -ENOSYS where that
+ * is more than 1048576. */
 int bl_sys_close_from(unsigned first);
 
 /* ---- Signals as the kernel counts them: all 64, those that the C library keeps too ---- */
