@@ -37,11 +37,11 @@ static int make_room(struct bl_ranges *ranges, struct bl_err *err)
 	size_t room = ranges->room ? 2 * ranges->room : 8;
 	struct bl_range *at;
 
-	if (ranges->count < ranges->room)
-		return 0;
 	if (ranges->count >= BL_RANGES_MAX)
 		return bl_err_set(err, BL_EX_INTERNAL, E2BIG, "a file in more than %d pieces",
 				  BL_RANGES_MAX);
+	if (ranges->count < ranges->room)
+		return 0;
 	at = reallocarray(ranges->at, room, sizeof(*at));
 	if (!at)
 		return bl_err_nomem(err);

@@ -84,7 +84,7 @@ static void test_ranges(void **state)
 /* Too many are refused, and nothing has changed then. */
 static void test_most(void **state)
 {
-	auto_ranges ranges = {0};
+	auto_ranges ranges = {0}, copy = {0};
 	struct bl_err err;
 
 	(void)state;
@@ -97,6 +97,12 @@ static void test_most(void **state)
 	/* what joins two of them makes it one less */
 	assert_int_equal(bl_ranges_add(&ranges, 1, 2, &err), 0);
 	assert_int_equal(ranges.count, BL_RANGES_MAX - 1);
+	/* whatever room there is: a copy has as much as it needs, and doubles it */
+	assert_int_equal(bl_ranges_copy(&ranges, &copy, &err), 0);
+	assert_int_equal(bl_ranges_add(&copy, 3 * BL_RANGES_MAX, 3 * BL_RANGES_MAX + 1, &err), 0);
+	assert_int_equal(bl_ranges_add(&copy, 4 * BL_RANGES_MAX, 4 * BL_RANGES_MAX + 1, &err),
+			 -E2BIG);
+	assert_int_equal(copy.count, BL_RANGES_MAX);
 }
 
 static void test_ranges_from_json(void **state)
