@@ -111,8 +111,6 @@ int bl_options_parse(const struct bl_usage *usage, char **argv, struct bl_operan
 					  usage->synopsis);
 		if (r < 0)
 			return r;
-		if (!argv[i]) /* a value was wanted and the line had ended */
-			break;
 	}
 	if (ret->count < usage->least)
 		return bl_err_config(err, "an operand is missing; usage: %s", usage->synopsis);
