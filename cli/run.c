@@ -62,11 +62,12 @@ static int check_id(const char *id, struct bl_err *err)
 		if (!isascii((unsigned char)id[i]) ||
 		    (!isalnum((unsigned char)id[i]) && !strchr("_+-.", id[i])))
 			len = 0;
-	if (len > 0 && len <= ID_MAX && strcmp(id, ".") != 0 && strcmp(id, "..") != 0)
+	if (len > 0 && len <= ID_MAX && id[0] != '-' && strcmp(id, ".") != 0 &&
+	    strcmp(id, "..") != 0)
 		return 0;
 	return bl_err_config(err,
 			     "--id: '%.64s' is no container's id: up to %d letters, digits and "
-			     "\"_\", \"+\", \"-\", \".\"",
+			     "\"_\", \"+\", \".\", and behind one of these \"-\"",
 			     id, ID_MAX);
 }
 

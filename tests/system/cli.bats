@@ -114,6 +114,9 @@ complete_words() {
 	ballast run --rootfs=. --id='a b' x.yaml
 	assert_status 64
 	assert_output "--id: 'a b' is no container's id"
+	ballast run --rootfs=. --id=--help x.yaml
+	assert_status 64
+	assert_output "--id: '--help' is no container's id"
 	ballast pull --agent=tcp:1 hf://a/b
 	assert_status 64
 	assert_output "--agent"
