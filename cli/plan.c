@@ -112,8 +112,11 @@ static int plan_item(const struct plan *plan, const struct bl_weights_item *item
 			return bl_err_sys(err, errno, "waitpid");
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return bl_err_config(err, "%s cannot be run", words.list[0]);
+	if (WIFSIGNALED(status))
+		return bl_err_set(err, BL_EX_INTERNAL, EINTR, "%s was ended by signal %d",
+				  words.list[0], WTERMSIG(status));
 	/* It has said itself what went wrong. */
-	return WIFEXITED(status) ? WEXITSTATUS(status) : BL_EX_INTERNAL;
+	return WEXITSTATUS(status);
 }
 
 int bl_plan_main(char **argv, struct bl_err *err)

@@ -833,6 +833,16 @@ pull_half() {
 	assert_equal "$(grep -c POST "$T/agent.log")" 1
 }
 
+@test "plan: what ends ballast-fetch is told where that cannot tell it itself" {
+	mkdir bin
+	cp "$BUILD/ballast" bin/
+	printf '#!/bin/sh\nkill -KILL $$\n' >bin/ballast-fetch
+	chmod 755 bin/ballast-fetch
+	run bin/ballast plan team/model
+	assert_status 70
+	assert_output "ballast-fetch was ended by signal 9"
+}
+
 @test "plan lists what would be brought, and downloads nothing" {
 	make_model "$T/model"
 	start_hub --repo "team/model=$T/model"
