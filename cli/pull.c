@@ -154,11 +154,11 @@ static int follow(const struct pull *pull, struct bl_node_again *node, const cha
 /* The agent says "$[1].source: "; where the list is of a file, that is "weights[1].source: ". */
 static void place_error(const char *operand, bool of_file, struct bl_err *err)
 {
-	const char *rest;
+	const char *rest = of_file ? err->msg + 1 : strstr(err->msg, ": ");
 
-	if (strncmp(err->msg, "$[", 2) != 0)
+	if (strncmp(err->msg, "$[", 2) != 0 || !rest)
 		return;
-	rest = of_file ? err->msg + 1 : strchr(err->msg, ':') + 2;
+	rest += of_file ? 0 : 2;
 	memmove(err->msg, rest, strlen(rest) + 1);
 	if (of_file)
 		bl_err_wrap(err, "%.200s: weights", operand);

@@ -833,6 +833,38 @@ pull_half() {
 	assert_equal "$(grep -c POST "$T/agent.log")" 1
 }
 
+# odd_agent STATUS BODY: an agent, at $T/agent.sock, with that answer to everything.
+odd_agent() {
+	cat >"$T/odd.py" <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		s.listen()
+		print("ready", flush=True)
+		while True:
+		    c, _ = s.accept()
+		    c.recv(65536)
+		    body = sys.argv[3].encode()
+		    c.sendall(f"HTTP/1.1 {sys.argv[2]} -\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+		    c.shutdown(socket.SHUT_WR)
+		    while c.recv(65536):
+		        pass
+	END
+	spawn agent /usr/bin/python3 "$T/odd.py" "$T/agent.sock" "$@"
+}
+
+@test "pull: an agent's word on an item is told, whatever its form" {
+	need_root
+	odd_agent 422 '{"detail":"$[0]"}'
+	ballast pull --agent="unix:$T/agent.sock" team/model
+	assert_status 64
+	assert_equal "$output" 'ballast: $[0]'
+	server serve
+	ballast pull --agent="unix:$T/agent.sock" "$CONFIG"
+	assert_status 64
+	assert_output "server.yaml: weights\[0\]"
+}
+
 @test "plan: what ends ballast-fetch is told where that cannot tell it itself" {
 	mkdir bin
 	cp "$BUILD/ballast" bin/
