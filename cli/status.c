@@ -160,12 +160,11 @@ static int print_json(const bl_json *version, const bl_json *containers, const b
 {
 	auto_json all = bl_json_new_object();
 	auto_buf text = BL_BUF_INIT(4 * BL_MAX_API_ANSWER);
-	const bl_json *list = NULL;
 	int r;
 
-	if (!all || bl_json_get_array(containers, "containers", &list, NULL) <= 0 ||
-	    !bl_json_set_copy(all, "agent", version) ||
-	    !bl_json_set_copy(all, "containers", list) || !bl_json_set_copy(all, "cache", cache))
+	if (!all || !bl_json_set_copy(all, "agent", version) ||
+	    !bl_json_set_copy(all, "containers", containers) ||
+	    !bl_json_set_copy(all, "cache", cache))
 		return bl_err_nomem(err);
 	r = bl_json_write(&text, all, err);
 	if (r == 0)
@@ -206,15 +205,12 @@ int bl_status_main(char **words, struct bl_err *err)
 		r = bl_node_ask(agent, "GET", "/v1/cache", NULL, BL_NODE_PATIENCE_MS, &cache, err);
 	if (r < 0)
 		return r;
+	if (bl_json_get_array(containers.json, "containers", &list, NULL) <= 0)
+		return bl_err_set(err, BL_EX_INTERNAL, EPROTO, "the agent names no containers");
 	if (json)
-		return print_json(version.json, containers.json, cache.json, err);
+		return print_json(version.json, list, cache.json, err);
 	bl_print("agent: ballastd %s at %s\n", bl_node_text(version.json, "version"),
 		 agent ? agent : "unix:" BL_PATH_SOCKET);
-	r = bl_json_get_array(containers.json, "containers", &list, err);
-	if (r <= 0)
-		return r < 0 ? r
-			     : bl_err_set(err, BL_EX_INTERNAL, EPROTO,
-					  "the agent names no containers");
 	print_containers(list);
 	print_cache(cache.json, list);
 	return 0;

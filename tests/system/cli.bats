@@ -865,6 +865,17 @@ odd_agent() {
 	assert_output "server.yaml: weights\[0\]"
 }
 
+@test "status: an agent that names no containers is told so, as JSON too" {
+	need_root
+	odd_agent 200 '{}'
+	for json in "" --json; do
+		# shellcheck disable=SC2086
+		ballast status --agent="unix:$T/agent.sock" $json
+		assert_status 70
+		assert_equal "${lines[-1]}" "ballast: the agent names no containers"
+	done
+}
+
 @test "plan: what ends ballast-fetch is told where that cannot tell it itself" {
 	mkdir bin
 	cp "$BUILD/ballast" bin/
