@@ -462,24 +462,35 @@ static int add_hooks(bl_json *config, const struct bl_oci_hook *hook, struct bl_
 	return r < 0 ? r : register_hook(hooks, hook, "poststop", true, err);
 }
 
+/* Whether there is a word, and it is that one. */
+static bool is_word(const bl_json *word, const char *text)
+{
+	return word && strcmp(bl_json_string(word), text) == 0;
+}
+
 static int add_shim(bl_json *process, bool has_command, struct bl_err *err)
 {
 	const bl_json *before = NULL;
 	const bl_json *first = NULL;
+	bool init = false;
 	auto_json args = bl_json_new_array();
 	int r = bl_json_get_strings(process, "args", &before, err);
 
 	if (r < 0)
 		return r;
-	if (!args || !bl_json_set_string(args, NULL, BL_BOX_SHIM) ||
-	    !bl_json_set_string(args, NULL, "--"))
-		return bl_err_nomem(err);
 	first = r > 0 ? bl_json_first(before) : NULL;
-	if (first && strcmp(bl_json_string(first), BL_BOX_SHIM) == 0) {
+	if (is_word(first, BL_BOX_SHIM)) {
 		first = bl_json_next(first);
-		if (first && strcmp(bl_json_string(first), "--") == 0)
+		init = is_word(first, "--init");
+		if (init)
+			first = bl_json_next(first);
+		if (is_word(first, "--"))
 			first = bl_json_next(first);
 	}
+	if (!args || !bl_json_set_string(args, NULL, BL_BOX_SHIM) ||
+	    (init && !bl_json_set_string(args, NULL, "--init")) ||
+	    !bl_json_set_string(args, NULL, "--"))
+		return bl_err_nomem(err);
 	if (!first && !has_command)
 		return bl_err_config(err, "there is nothing to run: the config has no "
 					  "docker_server.start_command and the image's own "

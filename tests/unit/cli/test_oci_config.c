@@ -101,6 +101,22 @@ static void twice_is_once(void **state)
 	bl_json_free(&truss.annotations);
 }
 
+static void the_shim_keeps_its_option(void **state)
+{
+	auto_json config =
+		parse("{\"process\":{\"args\":[\"/run/ballast/shim\",\"--init\",\"serve\"]}}");
+	struct bl_err err = {0};
+	struct bl_truss_config truss = {0};
+
+	(void)state;
+	truss.annotations = parse("{}");
+	assert_int_equal(bl_oci_config_add_ballast(config, &truss, &hook, &err), 0);
+	assert_int_equal(bl_oci_config_add_ballast(config, &truss, &hook, &err), 0);
+	assert_string_equal(at(config, "process.args"),
+			    "[\"/run/ballast/shim\",\"--init\",\"--\",\"serve\"]");
+	bl_json_free(&truss.annotations);
+}
+
 static void privileges_only_to_change_the_user(void **state)
 {
 	static const struct {
@@ -225,6 +241,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(with_a_start_command),
 		cmocka_unit_test(twice_is_once),
+		cmocka_unit_test(the_shim_keeps_its_option),
 		cmocka_unit_test(privileges_only_to_change_the_user),
 		cmocka_unit_test(nothing_to_run),
 		cmocka_unit_test(an_image_s_configuration),
