@@ -16,6 +16,7 @@
 #include "common/contract.h"
 #include "common/err.h"
 #include "common/fs.h"
+#include "common/utf8.h"
 #include "common/weights.h"
 
 /* ---- Options ---- */
@@ -165,6 +166,26 @@ static int start_from_rootfs(const char *path, bl_json **ret, struct bl_err *err
 	return r;
 }
 
+/* What a command line has given may be any bytes; in JSON they would be others, and no error. */
+static int check_texts(const bl_json *json, struct bl_err *err)
+{
+	int r = 0;
+
+	for (const char *at = bl_json_string(json); at && *at;) {
+		uint32_t point;
+		size_t len = bl_utf8_decode(at, BL_UTF8_MOST, &point);
+
+		if (len == 0)
+			return bl_err_config(err,
+					     "'%.200s' is not UTF-8: no config.json can hold it",
+					     bl_json_string(json));
+		at += len;
+	}
+	for (const bl_json *e = bl_json_first(json); e && r == 0; e = bl_json_next(e))
+		r = check_texts(e, err);
+	return r;
+}
+
 int bl_bundle_build(const struct bl_bundle *bundle, const struct bl_truss_config *truss,
 		    char *const *args, bl_json **ret, struct bl_err *err)
 {
@@ -192,6 +213,8 @@ int bl_bundle_build(const struct bl_bundle *bundle, const struct bl_truss_config
 		r = bl_oci_config_set_foreground(config, err);
 	if (r == 0)
 		r = bl_oci_config_add_ballast(config, truss, &bundle->hook, err);
+	if (r == 0)
+		r = check_texts(config, err);
 	if (r == 0)
 		*ret = TAKE_PTR(config);
 	return r;

@@ -391,6 +391,10 @@ complete_words() {
 	ballast bundle --rootfs=rootfs --timeout=soon "$CONFIG"
 	assert_status 64
 	assert_output "--timeout"
+	ballast bundle --rootfs=rootfs --output=out "$CONFIG" -- echo $'caf\xe9'
+	assert_status 64
+	assert_output 'caf\\xe9'
+	assert_output "is not UTF-8"
 }
 
 @test "bundle: what the hook would not take as an option is not written" {
