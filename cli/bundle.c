@@ -223,11 +223,15 @@ int bl_bundle_build(const struct bl_bundle *bundle, const struct bl_truss_config
 int bl_bundle_write(int dirfd, const bl_json *config, struct bl_err *err)
 {
 	auto_buf text = BL_BUF_INIT(BL_MAX_CONFIG);
+	const mode_t mask = umask(0);
 	int r = bl_json_write(&text, config, err);
 
+	(void)umask(mask);
 	if (r == 0)
 		r = bl_buf_puts(&text, "\n", err);
-	return r < 0 ? r : bl_fs_write_file(dirfd, "config.json", text.data, text.len, 0644, err);
+	return r < 0 ? r
+		     : bl_fs_write_file(dirfd, "config.json", text.data, text.len, 0644 & ~mask,
+					err);
 }
 
 /* ---- ballast bundle ---- */

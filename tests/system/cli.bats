@@ -333,8 +333,12 @@ complete_words() {
 	rm config.json
 	ballast bundle --rootfs=rootfs "$CONFIG"
 	assert_status 0
+	assert_equal "$(stat -c %a config.json)" 644
+	# Environment variables are in it.
+	umask 077
 	ballast bundle --rootfs=rootfs "$CONFIG"
 	assert_status 0
+	assert_equal "$(stat -c %a config.json)" 600
 }
 
 @test "bundle: an image's User is as the image specification has it" {
