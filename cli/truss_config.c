@@ -425,6 +425,20 @@ static int read_names(const struct reader *reader)
 	return keep(&reader->config->image, image->text, reader->err);
 }
 
+#define PIPED "standard input" /* what messages call it */
+
+/* What cannot be read of it is a fault of the caller's, as with a file that is named. */
+static int load_piped(struct bl_buf *buf, struct bl_err *err)
+{
+	int r = bl_buf_read(buf, STDIN_FILENO, err);
+
+	if (r < 0) {
+		bl_err_wrap(err, PIPED ": ");
+		err->code = BL_EX_CONFIG;
+	}
+	return r;
+}
+
 int bl_truss_config_load(const char *path, struct bl_buf *buf, struct bl_err *err)
 {
 	int r = bl_read_file(path, true, buf, err);
@@ -498,11 +512,10 @@ int bl_truss_config_read(const char *path, struct bl_truss_config *ret, struct b
 {
 	auto_buf text = BL_BUF_INIT(BL_YAML_MAX_BYTES);
 	bool piped = strcmp(path, "-") == 0;
-	int r = piped ? bl_buf_read(&text, STDIN_FILENO, err)
-		      : bl_truss_config_load(path, &text, err);
+	int r = piped ? load_piped(&text, err) : bl_truss_config_load(path, &text, err);
 
 	if (piped)
-		path = "standard input";
+		path = PIPED;
 	if (r == 0)
 		r = bl_truss_config_parse(path, bl_buf_str(&text), text.len, ret, err);
 	if (r < 0 || piped)

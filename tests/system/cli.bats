@@ -237,6 +237,9 @@ complete_words() {
 		assert_status 64
 		assert_output "$file.yaml"
 	done
+	ballast validate - <large.yaml
+	assert_status 64
+	assert_output "standard input: more than the maximum of 1048576 bytes"
 	ballast validate "$T"
 	assert_status 64
 	ballast validate no-such.yaml
