@@ -138,14 +138,16 @@ static int finish(int status)
 }
 
 /*
- * A file that took the number of one that is closed would be what a container reads and writes there: `run`
- * hands all three on. To write to one that was closed is still an error.
+ * What a caller has closed must not be the number of a file of ours. It is opened the wrong way round: who
+ * uses it gets what a closed one gives. And ignored, as a caller may have left it, SIGCHLD tells of no child.
  */
-static void fill_descriptors(void)
+static void settle(void)
 {
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_DFL);
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
-			(void)open("/dev/null", O_RDONLY | O_NOCTTY);
+			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 int main(int argc, char **argv)
@@ -153,8 +155,7 @@ int main(int argc, char **argv)
 	struct bl_err err = {0};
 	int r;
 
-	fill_descriptors();
-	(void)signal(SIGPIPE, SIG_IGN);
+	settle();
 	if (argc < 2) {
 		print_help();
 		return finish(BL_EX_CONFIG);

@@ -49,23 +49,29 @@ static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUS
 
 /* ---- Processes ---- */
 
+/* Whether a descriptor cannot be used so, because ours was closed: main() has put something in its place. */
+static bool is_closed(int fd, int way)
+{
+	return (fcntl(fd, F_GETFL) & O_ACCMODE) == way;
+}
+
 /* In the child: never returns. */
 static _Noreturn void become(char *const *argv, int stderr_fd, bool quiet, const sigset_t *mask,
 			     pid_t parent)
 {
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
 	(void)setpgid(0, 0); /* a terminal's Ctrl-C comes to us alone */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent) /* it ended before that */
 		_exit(127);
 	(void)sigprocmask(SIG_SETMASK, mask, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
-	if (quiet || isatty(STDIN_FILENO)) {
-		/* A background process group must not read a terminal; servers do not. */
-		int null = open("/dev/null", O_RDWR);
-
-		if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && quiet)
-			(void)dup2(null, STDOUT_FILENO);
-	}
+	/* A background process group must not read a terminal; servers do not. */
+	if (quiet || isatty(STDIN_FILENO) || is_closed(STDIN_FILENO, O_WRONLY))
+		(void)dup2(null, STDIN_FILENO);
+	if (quiet || is_closed(STDOUT_FILENO, O_RDONLY))
+		(void)dup2(null, STDOUT_FILENO);
 	if (stderr_fd >= 0)
 		(void)dup2(stderr_fd, STDERR_FILENO);
 	execvp(argv[0], argv);

@@ -122,6 +122,16 @@ complete_words() {
 	assert_output "--agent"
 }
 
+@test "closed, standard input and output are told of, and are no file of ours" {
+	server serve
+	run bash -c '"$@" >&-' closed "$BUILD/ballast" validate "$CONFIG"
+	assert_status 70
+	assert_output "cannot write to standard output: Bad file descriptor"
+	run bash -c '"$@" <&-' closed "$BUILD/ballast" validate -
+	assert_status 64
+	assert_output "standard input: read: Bad file descriptor"
+}
+
 @test "a hostile byte of a file is shown as an escape" {
 	printf 'weights:\n- {source: a/b, mount_location: "\\e[2Jx"}\n' >bad.yaml
 	ballast validate bad.yaml

@@ -421,6 +421,32 @@ make_slow_runtime() {
 	assert_nothing_left
 }
 
+@test "a caller who has closed descriptors and ignores SIGCHLD makes no difference" {
+	export TMPDIR=$T
+	start_hub_and_agent
+	make_rootfs "$T/rootfs"
+	local options
+	mapfile -t options < <(run_options)
+	server 'cat; echo up >/tmp/up; echo out; exit 6'
+	run timeout -k 5 60 bash -c 'exec env --ignore-signal=CHLD "$@" <&- >&-' closed "$BUILD/ballast" "${options[@]}" --rootfs="$T/rootfs" "$CONFIG"
+	assert_status 6
+	assert_equal "$output" ""
+	[ -e "$T/rootfs/tmp/up" ] || fail "it did not run"
+	# Killed so, it still takes its container with it.
+	server 'echo up; exec sleep 1000000'
+	"$BUILD/ballast" "${options[@]}" --rootfs="$T/rootfs" --id="closed-$$" "$CONFIG" <&- >"$T/run.log" 2>&- 3>&- &
+	RUN_PID=$!
+	echo "$RUN_PID" >>"$T/pids"
+	echo "runc closed-$$" >>"$T/containers"
+	"$FIXTURES/process.py" line "$T/run.log" up
+	local server
+	server=$(runc --root "$T/runc" state "closed-$$" | jq .pid)
+	kill -KILL "$RUN_PID"
+	"$FIXTURES/process.py" wait "$server" 20
+	until [ ! -e "$T/runc/closed-$$" ]; do :; done
+	assert_nothing_left
+}
+
 @test "an id that a container has already is refused, and that container goes on" {
 	start_hub_and_agent
 	server 'trap "exit 5" TERM; echo up; while :; do sleep 600 & wait $!; done'
