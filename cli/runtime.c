@@ -473,6 +473,15 @@ static int start_keeper(const struct bl_runtime *runtime, struct bl_err *err)
 	return ends[1];
 }
 
+/* nohup(1) has the terminal's end kept from us, and so from the server. (What a shell ignores for its jobs in
+ * the background is meant where somebody sends it.) */
+static bool is_held_back(int number)
+{
+	struct sigaction now;
+
+	return number == SIGHUP && sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
 {
 	auto_fd keeper = start_keeper(runtime, err);
@@ -490,7 +499,8 @@ int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
 	(void)sigemptyset(&mask);
 	(void)sigaddset(&mask, SIGCHLD);
 	for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
-		(void)sigaddset(&mask, forwarded[i]);
+		if (!is_held_back(forwarded[i]))
+			(void)sigaddset(&mask, forwarded[i]);
 	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return bl_err_sys(err, errno, "prepare to wait");
 	signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);

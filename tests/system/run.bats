@@ -325,6 +325,25 @@ teardown() { clean_up; }
 	assert_nothing_left
 }
 
+@test "under nohup the terminal's end is none of the server's business" {
+	start_hub_and_agent
+	make_rootfs "$T/rootfs"
+	local options
+	mapfile -t options < <(run_options)
+	server 'trap "echo hup" HUP; trap "echo term; exit 5" TERM; echo up; while :; do sleep 600 & wait $!; done'
+	env --ignore-signal=HUP "$BUILD/ballast" "${options[@]}" --rootfs="$T/rootfs" "$CONFIG" \
+		</dev/null >"$T/run.log" 2>&1 3>&- &
+	RUN_PID=$!
+	echo "$RUN_PID" >>"$T/pids"
+	"$FIXTURES/process.py" line "$T/run.log" up
+	kill -HUP "$RUN_PID"
+	kill -TERM "$RUN_PID"
+	end_config
+	assert_status 5
+	refute_output hup
+	assert_nothing_left
+}
+
 # A runtime whose `start` comes to its end when $T/go is there.
 make_slow_runtime() {
 	cat >"$T/slow-runtime" <<-SH
