@@ -154,6 +154,8 @@ static void on_signal(struct session *session, int number)
 		(void)kill(session->waiting_for, SIGKILL);
 	} else if (session->interrupts >= PATIENCE) {
 		signal_container(session, SIGKILL);
+		if (session->step == STARTING) /* it may never come to its end */
+			(void)kill(session->waiting_for, SIGKILL);
 	} else if (session->step == STARTING) {
 		/* The runtime's word that it started may come before the server, and after. */
 		session->deferred |= UINT32_C(1) << number;

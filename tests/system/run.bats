@@ -375,7 +375,7 @@ make_slow_runtime() {
 	kill -INT "$RUN_PID"
 	kill -TERM "$RUN_PID"
 	kill -QUIT "$RUN_PID"
-	"$FIXTURES/process.py" wait "$(cat "$TMPDIR"/ballast-run-*/pid)"
+	"$FIXTURES/process.py" wait "$RUN_PID" 20
 	touch "$T/go"
 	end_config
 	assert_status 137
