@@ -34,6 +34,7 @@ struct session {
 	int signals;  /* signalfd */
 	int said;     /* reading end of the stderr of runtime and container; -1 at its end */
 	bool holding; /* what is said is kept in `held` */
+	bool stuffed; /* our own stderr takes no more for now */
 	struct bl_buf held;
 	pid_t container;      /* its first process, 0 while it is not known */
 	int container_status; /* its exit status once it ended */
@@ -115,12 +116,36 @@ static int spawn(const struct session *session, const char *const *words, int st
 
 /* ---- Events ---- */
 
-/* What was said goes on to our stderr, or is held. */
+#define RELAYED 16384 /* bytes at once */
+
+static bool is_pipe(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
+/*
+ * What was said goes on to our stderr, or is held. Whoever reads that may have stopped to: it is not waited for
+ * here, since there are signals and the server's end. A pipe takes what it has room for; others may write to
+ * it, too, so that to have found room is not enough.
+ */
 static void relay(struct session *session)
 {
-	char bytes[16384];
-	ssize_t n = bl_sys_read(session->said, bytes, sizeof(bytes));
+	struct pollfd out = {STDERR_FILENO, POLLOUT, 0};
+	char bytes[RELAYED];
+	ssize_t n;
 
+	session->stuffed = !session->holding && poll(&out, 1, 0) == 0;
+	if (session->stuffed)
+		return;
+	if (!session->holding && is_pipe(STDERR_FILENO)) {
+		n = splice(session->said, NULL, STDERR_FILENO, NULL, RELAYED, SPLICE_F_NONBLOCK);
+		session->stuffed = n < 0 && errno == EAGAIN;
+		if (n > 0 || session->stuffed)
+			return;
+	}
+	n = bl_sys_read(session->said, bytes, sizeof(bytes));
 	if (n == -EAGAIN)
 		return;
 	if (n <= 0) {
@@ -205,6 +230,8 @@ static int wait_for(struct session *session, int *ret, struct bl_err *err)
 		if (pid < 0 && errno == ECHILD)
 			return bl_err_set(err, BL_EX_INTERNAL, ECHILD,
 					  "the container's process is not there");
+		if (session->stuffed && session->said >= 0)
+			fds[1] = (struct pollfd){STDERR_FILENO, POLLOUT, 0};
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return bl_err_sys(err, errno, "poll");
 		if (fds[1].revents)
@@ -214,15 +241,23 @@ static int wait_for(struct session *session, int *ret, struct bl_err *err)
 	}
 }
 
-/* What is still in the pipe; its other end may be held by others. */
+/* What is still in the pipe; its other end may be held by others. Who reads it is waited for until a signal
+ * says that it is enough. */
 static void drain(struct session *session)
 {
-	for (int rounds = 0; session->said >= 0 && rounds < 1024; rounds++) {
-		struct pollfd fd = {session->said, POLLIN, 0};
+	int interrupts = session->interrupts;
 
-		if (poll(&fd, 1, 0) <= 0)
+	for (int rounds = 0; session->said >= 0 && rounds < 1024; rounds++) {
+		struct pollfd said = {session->said, POLLIN, 0};
+		struct pollfd fds[] = {{session->signals, POLLIN, 0}, {STDERR_FILENO, POLLOUT, 0}};
+
+		if (poll(&said, 1, 0) <= 0)
 			break;
 		relay(session);
+		if (session->stuffed && poll(fds, 2, -1) > 0 && fds[0].revents)
+			read_signals(session);
+		if (session->interrupts != interrupts)
+			break;
 	}
 }
 
@@ -320,7 +355,8 @@ static int run(struct session *session, const char *const *words, int stderr_fd,
 
 	if (r == 0)
 		r = wait_for(session, ret, err);
-	drain(session);
+	if (session->holding)
+		drain(session);
 	return r == 0 && session->stopped_by ? stopped(session, err) : r;
 }
 
@@ -417,9 +453,11 @@ static int start_and_wait(struct session *session, struct bl_err *err)
 	r = run(session, words, -1, true, &status, err);
 	if (r < 0)
 		return r;
-	if (status != 0 && session->interrupts < PATIENCE)
+	if (status != 0 && session->interrupts < PATIENCE) {
+		drain(session);
 		return bl_err_set(err, BL_EX_INTERNAL, EIO,
 				  "the runtime did not start the container");
+	}
 	session->step = STARTED;
 	session->waiting_for = session->container;
 	for (int number = 1; number < 32; number++)

@@ -344,6 +344,36 @@ teardown() { clean_up; }
 	assert_nothing_left
 }
 
+@test "signals go on to a server whose messages nobody reads for now" {
+	export TMPDIR=$T
+	start_hub_and_agent
+	make_rootfs "$T/rootfs"
+	local options
+	mapfile -t options < <(run_options)
+	server 'trap "echo term; exit 5" TERM; head -c 300000 /dev/zero | tr "\0" x >&2 & exec 2>/dev/null; echo up; while :; do sleep 600 & wait $!; done'
+	mkfifo "$T/unread"
+	exec 8<>"$T/unread"
+	"$BUILD/ballast" "${options[@]}" --rootfs="$T/rootfs" "$CONFIG" </dev/null >"$T/run.log" 2>&8 3>&- 8>&- &
+	RUN_PID=$!
+	echo "$RUN_PID" >>"$T/pids"
+	"$FIXTURES/process.py" line "$T/run.log" up
+	# Until the pipe is full.
+	/usr/bin/python3 - <<-'END'
+		import array, fcntl, termios
+		n = array.array("i", [0])
+		while n[0] < 61440:
+		    fcntl.ioctl(8, termios.FIONREAD, n)
+	END
+	kill -TERM "$RUN_PID"
+	"$FIXTURES/process.py" line "$T/run.log" term 20
+	# What it said is waited for, until a signal says that it is enough.
+	until "$FIXTURES/process.py" wait "$RUN_PID" 1; do kill -TERM "$RUN_PID"; done
+	exec 8>&-
+	end_config
+	assert_status 5
+	assert_nothing_left
+}
+
 # A runtime whose `start` comes to its end when $T/go is there.
 make_slow_runtime() {
 	cat >"$T/slow-runtime" <<-SH
