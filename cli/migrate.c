@@ -121,8 +121,8 @@ static int open_parent(const char *path, char *real, const char **ret_name, stru
 }
 
 /* A copy under the first name that is free: config.yaml.bak, config.yaml.bak.1, ... */
-static int back_up(int dir, const char *name, const struct bl_buf *text, mode_t mode, char *backup,
-		   struct bl_err *err)
+static int back_up(int dir, const char *name, const struct bl_buf *text, const struct stat *like,
+		   char *backup, struct bl_err *err)
 {
 	for (int i = 0; i < BACKUPS_MAX; i++) {
 		auto_fd fd = -1;
@@ -132,11 +132,13 @@ static int back_up(int dir, const char *name, const struct bl_buf *text, mode_t 
 			(void)snprintf(backup, NAME_MAX + 1, "%.200s.bak", name);
 		else
 			(void)snprintf(backup, NAME_MAX + 1, "%.200s.bak.%d", name, i);
-		fd = bl_sys_openat(dir, backup, O_WRONLY | O_CREAT | O_EXCL, mode);
+		fd = bl_sys_openat(dir, backup, O_WRONLY | O_CREAT | O_EXCL, like->st_mode);
 		if (fd == -EEXIST)
 			continue;
 		if (fd < 0)
 			return bl_err_sys(err, -fd, "'%s'", backup);
+		/* Where root does it for somebody, both stay theirs. */
+		(void)bl_sys_fchownat(fd, "", like->st_uid, like->st_gid, AT_EMPTY_PATH);
 		r = bl_sys_write_all(fd, text->data, text->len);
 		if (r == 0)
 			r = bl_sys_fsync(fd);
@@ -159,9 +161,10 @@ static int write_config(const char *path, const struct bl_buf *before, const str
 		return dir;
 	if (fstatat(dir, name, &st, 0) < 0)
 		return bl_err_sys(err, errno, "'%s'", path);
-	r = back_up(dir, name, before, st.st_mode & 0777, backup, err);
+	st.st_mode &= 0777;
+	r = back_up(dir, name, before, &st, backup, err);
 	if (r == 0)
-		r = bl_fs_write_file(dir, name, after->data, after->len, st.st_mode & 0777, err);
+		r = bl_fs_write_like(dir, name, after->data, after->len, &st, err);
 	if (r == 0)
 		bl_print("%s is changed; as it was it is in %s\n", path, backup);
 	return r;

@@ -62,17 +62,27 @@ int bl_fs_read_config(const char *path, struct bl_buf *buf, struct bl_err *err)
 }
 
 /* Fills the new file fd; nothing is durable yet. */
-static int fill(int fd, const void *data, size_t len, mode_t mode)
+static int fill(int fd, const void *data, size_t len, const struct stat *like)
 {
 	int r = bl_sys_write_all(fd, data, len);
 
+	if (like->st_uid != (uid_t)-1) /* not everybody may give a file away */
+		(void)bl_sys_fchownat(fd, "", like->st_uid, like->st_gid, AT_EMPTY_PATH);
 	if (r == 0)
-		r = bl_sys_fchmod(fd, mode);
+		r = bl_sys_fchmod(fd, like->st_mode & 07777);
 	return r < 0 ? r : bl_sys_fsync(fd);
 }
 
 int bl_fs_write_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
 		     struct bl_err *err)
+{
+	const struct stat like = {.st_mode = mode, .st_uid = (uid_t)-1};
+
+	return bl_fs_write_like(dirfd, name, data, len, &like, err);
+}
+
+int bl_fs_write_like(int dirfd, const char *name, const void *data, size_t len,
+		     const struct stat *like, struct bl_err *err)
 {
 	char temporary[NAME_MAX + 1];
 	auto_fd fd = -1;
@@ -86,7 +96,7 @@ int bl_fs_write_file(int dirfd, const char *name, const void *data, size_t len, 
 	fd = bl_sys_openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return bl_err_sys(err, -fd, "create '%s'", temporary);
-	r = fill(fd, data, len, mode);
+	r = fill(fd, data, len, like);
 	if (r == 0)
 		r = bl_sys_renameat2(dirfd, temporary, dirfd, name, 0);
 	if (r < 0) {

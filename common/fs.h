@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct bl_buf;
@@ -31,6 +32,10 @@ int bl_fs_read_config(const char *path, struct bl_buf *buf, struct bl_err *err);
  */
 int bl_fs_write_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
 		     struct bl_err *err);
+
+/* The same in the place of a file: with its mode and, where this process may give it away, its owner. */
+int bl_fs_write_like(int dirfd, const char *name, const void *data, size_t len,
+		     const struct stat *like, struct bl_err *err);
 
 /* Makes the directory if it is missing and opens it (O_DIRECTORY, no link). */
 int bl_fs_open_dir(int dirfd, const char *name, mode_t mode, bool create, struct bl_err *err);

@@ -515,6 +515,16 @@ complete_words() {
 	[ ! -e pipe.bak ]
 }
 
+@test "migrate: what root changes for somebody stays theirs" {
+	need_root
+	printf 'model_cache:\n- {repo_id: a/b}\n' >config.yaml
+	chown 1000:1001 config.yaml
+	chmod 640 config.yaml
+	ballast migrate --yes
+	assert_status 0
+	assert_equal "$(stat -c '%u:%g %a' config.yaml config.yaml.bak)" $'1000:1001 640\n1000:1001 640'
+}
+
 @test "validate: truss-transfer-cli in front of a server that has weights" {
 	server 'truss-transfer-cli && serve'
 	ballast validate "$CONFIG"
