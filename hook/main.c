@@ -52,6 +52,7 @@ static int settle(struct bl_err *err)
 	for (size_t i = 0; i < sizeof(defaults) / sizeof(*defaults); i++)
 		(void)signal(defaults[i], SIG_DFL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a limit is an error of the write, as a full disk is */
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)umask(022);

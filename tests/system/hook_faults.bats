@@ -332,6 +332,18 @@ os.execv(sys.argv[1], sys.argv[1:])'
 	same_under sh -c 'exec "$@" 1>&- 2>&- 3>&-' --
 }
 
+@test "a limit on files that the hook may not raise is an error with a message" {
+	full_bundle
+	start_fake
+	start_box
+	run sh -c 'ulimit -f 1; exec "$@"' -- "$BUILD/ballast-hook" --agent="unix:$T/agent.sock" \
+		--shim="$BUILD/ballast-shim" --secrets-dir="$T/secrets" <<<"$STATE"
+	assert_status 70
+	assert_equal "$output" "ballast-hook: error: /run/ballast: write 'shim': File too large"
+	assert_equal "$(grep -c ballast "/proc/$BOX/mountinfo")" 0
+	end_box
+}
+
 @test "the runtime's environment does not reach the hook: runc, crun" {
 	full_bundle
 	bundle_set '.process.args = ["/run/ballast/shim", "echo", "started"]'
