@@ -97,8 +97,9 @@ void bl_json_remove(bl_json *object, const char *key);
 bl_json *bl_json_copy(const bl_json *json);
 
 /*
- * Appends the canonical form (RFC 8785: keys in UTF-16 order, no white space). Numbers that are
- * no integers are written with 17 digits, which RFC 8785 does not promise; ours never are.
+ * Appends the canonical form (RFC 8785: keys in UTF-16 order, no white space). Numbers that are no
+ * integers of that range are written as they were read, which RFC 8785 does not want: a config.json's
+ * limits have 64 bits. Ours never are.
  */
 int bl_json_write(struct bl_buf *buf, const bl_json *json, struct bl_err *err);
 /* Appends text as a JSON string with its quotes; what is no UTF-8 in it (it was cut) as U+FFFD. */

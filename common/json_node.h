@@ -32,10 +32,9 @@ struct bl_json {
 	union {
 		struct {
 			struct bl_json *first, *last;
-		} inside; /* array, object */
-		const char *text;
+		} inside;	  /* array, object */
+		const char *text; /* string; real: as it is written */
 		int64_t integer;
-		double real;
 	} as;
 	struct bl_json_pool *pool;
 	enum bl_json_type type;
@@ -47,6 +46,7 @@ void bl_json_pool_free(struct bl_json_pool *pool);
 /* NULL when memory ran out. A text of len bytes gets the NUL behind it. */
 struct bl_json *bl_json_pool_node(struct bl_json_pool *pool, enum bl_json_type type);
 char *bl_json_pool_text(struct bl_json_pool *pool, size_t len);
+const char *bl_json_pool_keep(struct bl_json_pool *pool, const char *text); /* a copy */
 
 /* Appends value, with `key` in an object (NULL in an array); both lie in the container's pool. */
 void bl_json_append(struct bl_json *container, const char *key, struct bl_json *value);

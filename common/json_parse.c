@@ -283,8 +283,10 @@ static int scan_number(struct scan *scan, bl_json *ret)
 		return 0;
 	}
 	ret->type = BL_JSON_REAL;
-	ret->as.real = strtod(text, NULL);
-	return isfinite(ret->as.real) ? 0 : bad(scan, "a number that is too large");
+	ret->as.text = bl_json_pool_keep(scan->pool, text);
+	if (!ret->as.text)
+		return bl_err_nomem(scan->err);
+	return isfinite(strtod(text, NULL)) ? 0 : bad(scan, "a number that is too large");
 }
 
 static int scan_word(struct scan *scan, const char *word, enum bl_json_type type, bl_json *ret)

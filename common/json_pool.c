@@ -100,6 +100,14 @@ char *bl_json_pool_text(struct bl_json_pool *pool, size_t len)
 	return text;
 }
 
+const char *bl_json_pool_keep(struct bl_json_pool *pool, const char *text)
+{
+	size_t len = strlen(text);
+	char *to = bl_json_pool_text(pool, len);
+
+	return to ? memcpy(to, text, len + 1) : NULL;
+}
+
 void bl_json_append(struct bl_json *container, const char *key, struct bl_json *value)
 {
 	value->key = key;

@@ -46,19 +46,11 @@ bl_json *bl_json_new_array(void)
 	return new_root(BL_JSON_ARRAY);
 }
 
-static const char *keep(struct bl_json_pool *pool, const char *text)
-{
-	size_t len = strlen(text);
-	char *to = bl_json_pool_text(pool, len);
-
-	return to ? memcpy(to, text, len + 1) : NULL;
-}
-
 /* A new value at the container's end. */
 static bl_json *put(bl_json *container, const char *key, enum bl_json_type type)
 {
 	bl_json *value = bl_json_pool_node(container->pool, type);
-	const char *kept = key && value ? keep(container->pool, key) : NULL;
+	const char *kept = key && value ? bl_json_pool_keep(container->pool, key) : NULL;
 
 	if (!value || (key && !kept))
 		return NULL;
@@ -78,7 +70,7 @@ bl_json *bl_json_set_array(bl_json *container, const char *key)
 
 bl_json *bl_json_set_string(bl_json *container, const char *key, const char *value)
 {
-	const char *kept = keep(container->pool, value);
+	const char *kept = bl_json_pool_keep(container->pool, value);
 	bl_json *string = kept ? put(container, key, BL_JSON_STRING) : NULL;
 
 	if (string)
@@ -108,8 +100,8 @@ bl_json *bl_json_set_null(bl_json *container, const char *key)
 /* Makes `to`, which is empty and of the same type, what `from` is. Depth is that of a parsed text. */
 static bool copy_into(bl_json *to, const bl_json *from)
 {
-	if (from->type == BL_JSON_STRING) {
-		to->as.text = keep(to->pool, from->as.text);
+	if (from->type == BL_JSON_STRING || from->type == BL_JSON_REAL) {
+		to->as.text = bl_json_pool_keep(to->pool, from->as.text);
 		return to->as.text;
 	}
 	if (from->type != BL_JSON_ARRAY && from->type != BL_JSON_OBJECT) {
@@ -277,7 +269,7 @@ int bl_json_write(struct bl_buf *buf, const bl_json *json, struct bl_err *err)
 	case BL_JSON_INTEGER:
 		return bl_buf_putf(buf, err, "%lld", (long long)json->as.integer);
 	case BL_JSON_REAL:
-		return bl_buf_putf(buf, err, "%.17g", json->as.real);
+		return bl_buf_puts(buf, json->as.text, err);
 	default:
 		return bl_buf_puts(buf, "null", err);
 	}

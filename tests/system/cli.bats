@@ -266,6 +266,9 @@ complete_words() {
 	start_hub --repo "team/model=$T/model"
 	start_agent
 	make_bundle image cat /models/a/config.json
+	# No limit, as Go writes it: more than a double can hold.
+	bundle_set '.process.rlimits = [{type: "RLIMIT_CORE", hard: 424242, soft: 424242}]'
+	sed -i 's/424242/18446744073709551615/' "$BUNDLE/config.json"
 	config image <<<'{docker_server: {no_build: true}, weights: [{source: hf://team/model, mount_location: /models/a}]}'
 	ballast bundle --bundle="$BUNDLE" --agent="unix:$T/agent.sock" "$CONFIG"
 	assert_status 0
@@ -274,6 +277,7 @@ complete_words() {
 	ballast bundle --bundle="$BUNDLE" --agent="unix:$T/agent.sock" "$CONFIG"
 	assert_status 0
 	assert_equal "$(cat "$BUNDLE/config.json")" "$once"
+	assert_equal "$(grep -o 18446744073709551615 "$BUNDLE/config.json" | wc -l)" 2
 	run_container
 	assert_status 0
 	assert_output '{"model_type":"test"}'

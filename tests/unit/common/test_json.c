@@ -408,6 +408,23 @@ static void made_and_changed(void **state)
 			    "{\"o\":{\"k\":\"v\"},\"twin\":[-5,false,null],\"x\":-5}");
 }
 
+/* A config.json's limits have 64 bits, and whoever reads them next takes no "1.8e+19". */
+static void numbers_that_would_be_rounded_stay(void **state)
+{
+	static const char text[] = "[18446744073709551615,-9007199254740993,1.50,-1E+2]";
+	auto_json json = NULL;
+	auto_json copy = NULL;
+	auto_buf buf = BL_BUF_INIT(1024);
+	struct bl_err err;
+	(void)state;
+
+	assert_int_equal(bl_json_parse(text, strlen(text), &loose, &json, &err), 0);
+	copy = bl_json_copy(json);
+	bl_json_free(&json);
+	assert_int_equal(bl_json_write(&buf, copy, &err), 0);
+	assert_string_equal(bl_buf_str(&buf), text);
+}
+
 static void writing_bounded(void **state)
 {
 	auto_json json = parsed("[\"0123456789\",\"0123456789\"]");
@@ -456,6 +473,7 @@ int main(void)
 		cmocka_unit_test(unknown_keys_named),
 		cmocka_unit_test(canonical_form),
 		cmocka_unit_test(made_and_changed),
+		cmocka_unit_test(numbers_that_would_be_rounded_stay),
 		cmocka_unit_test(writing_bounded),
 		cmocka_unit_test(written_as_utf8),
 	};
