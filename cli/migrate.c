@@ -181,6 +181,16 @@ static bool ask(void)
 		strcmp(answer, "Y\n") == 0);
 }
 
+/* Whether colours are wanted (no-color.org: empty it says nothing), and can be seen. */
+static bool has_colours(void)
+{
+	const char *refused = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) == 1 && !(refused && *refused) && term && *term &&
+	       strcmp(term, "dumb") != 0;
+}
+
 static const char *text_or(const struct bl_yaml *root, const char *key, const char *otherwise)
 {
 	const struct bl_yaml *node = bl_yaml_get(root, key);
@@ -217,7 +227,6 @@ static int migrate(const char *path, bool yes, bool dry_run, struct bl_err *err)
 	auto_buf notes = BL_BUF_INIT(BL_YAML_MAX_BYTES);
 	auto_truss_config check = {0};
 	struct stat st;
-	bool terminal = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
 	int r = bl_truss_config_load(path, &before, err);
 
 	if (r == 0)
@@ -228,7 +237,7 @@ static int migrate(const char *path, bool yes, bool dry_run, struct bl_err *err)
 	if (r <= 0)
 		return r;
 	note_model_code(path, &before, &notes);
-	print_diff(path, bl_buf_str(&before), bl_buf_str(&after), terminal);
+	print_diff(path, bl_buf_str(&before), bl_buf_str(&after), has_colours());
 	bl_say_lines(bl_buf_str(&notes));
 	r = bl_truss_config_parse(path, bl_buf_str(&after), after.len, &check, err);
 	if (r < 0) {

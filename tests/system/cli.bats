@@ -499,10 +499,15 @@ complete_words() {
 	ballast migrate --dry-run truss
 	assert_output "truss/src/other.py speaks of the old cache: let it load from the mount locations"
 	need script
-	run script --quiet --return --command "'$BUILD/ballast' migrate --dry-run truss" /dev/null
-	assert_output $'\e[32m+  - source: "hf://a/b"'
-	run script --quiet --return --command "NO_COLOR=1 '$BUILD/ballast' migrate --dry-run truss" /dev/null
-	refute_output $'\e'
+	local plain
+	for plain in TERM=xterm "TERM=xterm NO_COLOR="; do
+		run script --quiet --return --command "$plain '$BUILD/ballast' migrate --dry-run truss" /dev/null
+		assert_output $'\e[32m+  - source: "hf://a/b"'
+	done
+	for plain in "TERM=xterm NO_COLOR=1" TERM=dumb TERM=; do
+		run script --quiet --return --command "$plain '$BUILD/ballast' migrate --dry-run truss" /dev/null
+		refute_output $'\e'
+	done
 }
 
 @test "migrate: a pipe is read, and nothing else is put in its place" {
