@@ -142,6 +142,8 @@ static int back_up(int dir, const char *name, const struct bl_buf *text, const s
 		r = bl_sys_write_all(fd, text->data, text->len);
 		if (r == 0)
 			r = bl_sys_fsync(fd);
+		if (r < 0) /* half of one is none */
+			(void)unlinkat(dir, backup, 0);
 		return r < 0 ? bl_err_sys(err, -r, "'%s'", backup) : 0;
 	}
 	return bl_err_config(err, "there are %d backups already", BACKUPS_MAX);

@@ -534,6 +534,20 @@ complete_words() {
 	assert_equal "$(stat -c '%u:%g %a' config.yaml config.yaml.bak)" $'1000:1001 640\n1000:1001 640'
 }
 
+@test "migrate: where the disk is full the file is as it was, and half a copy is not left" {
+	need_faults
+	local call
+	printf 'model_cache:\n- {repo_id: a/b}\n' >config.yaml
+	cp config.yaml before.yaml
+	for call in write:ENOSPC:1 fsync:EIO:1 write:ENOSPC:2 renameat2:EIO; do
+		run env BL_FAULT="$call" "$FAULTS/ballast" migrate --yes
+		assert_status 70
+		cmp config.yaml before.yaml
+		[[ $call == *:1 ]] || rm config.yaml.bak
+		assert_equal "$(find . -name '*config.yaml*')" ./config.yaml
+	done
+}
+
 @test "validate: truss-transfer-cli in front of a server that has weights" {
 	server 'truss-transfer-cli && serve'
 	ballast validate "$CONFIG"
