@@ -43,6 +43,7 @@ struct session {
 	int interrupts;
 	enum { CREATING, STARTING, STARTED, DELETING } step;
 	int stopped_by;	   /* the signal that ended us while creating */
+	bool cut_short;	   /* a signal ended the runtime while it created */
 	uint32_t deferred; /* a bit for each signal that came while starting */
 };
 
@@ -431,6 +432,7 @@ static int create(struct session *session, int stderr_fd, struct bl_err *err)
 	}
 	if (r < 0)
 		return r;
+	session->cut_short = status > 128;
 	if (status == 127 && strstr(bl_buf_str(&session->held), "ballast: "))
 		return bl_err_config(err,
 				     "%s cannot be run; --runtime=PROGRAM names another runtime",
@@ -531,7 +533,8 @@ int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
 	auto_fd signals = -1;
 	int ends[2];
 	sigset_t mask;
-	bool ours;
+	bool free_id;
+	bool ours = false;
 	int r;
 
 	if (keeper < 0)
@@ -550,18 +553,20 @@ int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
 	session.said = ends[0];
 	session.held = held;
 	r = runtime->id_given ? check_id(&session, err) : 0;
-	ours = r == 0;
-	if (ours) {
+	free_id = r == 0;
+	if (free_id) {
 		(void)bl_sys_write_all(keeper, "+", 1);
 		r = create(&session, ends[1], err);
+		/* A given id may be another's since we looked; a runtime that fails leaves nothing itself. */
+		ours = r == 0 || !runtime->id_given || session.stopped_by || session.cut_short;
 	}
 	(void)close(ends[1]);
 	if (r == 0)
 		r = start_and_wait(&session, err);
-	if (ours) {
+	if (ours)
 		delete_container(&session);
+	if (free_id)
 		(void)bl_sys_write_all(keeper, "-", 1);
-	}
 	if (session.said >= 0)
 		(void)close(session.said);
 	bl_buf_done(&session.held);

@@ -504,6 +504,17 @@ make_slow_runtime() {
 	run_config --id="twice-$$"
 	assert_status 64
 	assert_output "--id: there is a container 'twice-$$' already"
+	# Also where it came between the look and the creation.
+	cat >"$T/late-runtime" <<-'SH'
+		#!/bin/sh
+		case " $* " in *' state '*) exit 1 ;; esac
+		exec runc "$@"
+	SH
+	chmod 755 "$T/late-runtime"
+	run_config --id="twice-$$" --runtime="$T/late-runtime"
+	assert_status 70
+	assert_output "the runtime did not create the container"
+	assert_equal "$(runc --root "$T/runc" state "twice-$$" | jq -r .status)" running
 	kill -TERM "$RUN_PID"
 	end_config
 	assert_status 5
