@@ -185,6 +185,9 @@ static int run(const struct pull *pull, const struct bl_weights *weights, struct
 		bl_print_json(bl_buf_str(&answer.body));
 	if (bl_json_get_object(answer.json, "problem", &problem, NULL) > 0)
 		return bl_node_problem(problem, err);
+	if (strcmp(bl_node_text(answer.json, "state"), "ready") != 0)
+		return bl_err_set(err, BL_EX_INTERNAL, EPROTO,
+				  "the agent says neither that the weights are there nor why not");
 	if (!pull->json && !pull->quiet)
 		print_result(answer.json);
 	return 0;

@@ -919,6 +919,14 @@ odd_agent() {
 	assert_output "server.yaml: weights\[0\]"
 }
 
+@test "pull: neither there nor with a reason why not is no success" {
+	need_root
+	odd_agent 202 '{"id":"1","state":"failed"}'
+	ballast pull --agent="unix:$T/agent.sock" team/model
+	assert_status 70
+	assert_output "neither that the weights are there nor why not"
+}
+
 @test "status: an agent that names no containers is told so, as JSON too" {
 	need_root
 	odd_agent 200 '{}'
