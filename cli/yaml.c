@@ -289,6 +289,7 @@ static int read_children(struct reader *reader, struct bl_yaml *node, yaml_event
 {
 	struct bl_yaml *merged = NULL;
 	struct bl_yaml *key = NULL;
+	bool is_merge = false; /* the key is a merge key; in quotes it is one as any other */
 	int r = 0;
 
 	while (r == 0) {
@@ -305,16 +306,15 @@ static int read_children(struct reader *reader, struct bl_yaml *node, yaml_event
 		}
 		r = read_node(reader, &event, depth + 1, &child);
 		if (r == 0 && node->kind == BL_YAML_MAP && !key) {
-			bool is_merge = event.type == YAML_SCALAR_EVENT &&
-					strcmp(child->text, "<<") == 0 &&
-					event.data.scalar.plain_implicit;
-
+			is_merge = event.type == YAML_SCALAR_EVENT &&
+				   strcmp(child->text, "<<") == 0 &&
+				   event.data.scalar.plain_implicit;
 			if (is_merge && merged)
 				r = bad(reader, child->line, "the key << stands twice");
 			else if (!is_merge)
 				r = check_key(reader, node, child);
 			key = child;
-		} else if (r == 0 && key && strcmp(key->text, "<<") == 0 && !merged) {
+		} else if (r == 0 && key && is_merge) {
 			merged = child;
 			key = NULL;
 		} else if (r == 0) {

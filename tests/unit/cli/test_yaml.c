@@ -107,6 +107,7 @@ static void aliases_and_merge_keys(void **state)
 	assert_string_equal(json_of("a: &x [*x]"), "f:1: an alias within its own anchor");
 	assert_string_equal(json_of("a: *x"), "f:1: an alias without an anchor");
 	assert_string_equal(json_of("a: {<<: 3}"), "f:1: only mappings can be merged");
+	assert_string_equal(json_of("a: {\"<<\": {b: 1}}"), "{\"a\":{\"<<\":{\"b\":1}}}");
 }
 
 static void faults_are_placed(void **state)
