@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "cli/command.h"
+#include "common/agent_client.h"
 #include "common/buf.h"
 #include "common/cleanup.h"
 #include "common/err.h"
@@ -26,7 +27,8 @@
 #define SAID_MAX  (64 * 1024) /* of what a runtime says while it creates */
 #define LOG_FILE  "log"	      /* the runtime's, one JSON object a line */
 #define PID_FILE  "pid"
-#define PATIENCE  3 /* interrupts before the container is killed */
+#define PATIENCE  3    /* interrupts before the container is killed */
+#define STOP_MS	  2000 /* that a runtime has to put away what it has made */
 #define HOOK_SAYS "ballast-hook: "
 
 struct session {
@@ -43,6 +45,7 @@ struct session {
 	int interrupts;
 	enum { CREATING, STARTING, STARTED, DELETING } step;
 	int stopped_by;	   /* the signal that ended us while creating */
+	int64_t stop_end;  /* ms: when the runtime is killed that was told to stop creating */
 	bool cut_short;	   /* a signal ended the runtime while it created */
 	uint32_t deferred; /* a bit for each signal that came while starting */
 };
@@ -111,6 +114,7 @@ static int spawn(const struct session *session, const char *const *words, int st
 		return bl_err_sys(err, errno, "fork");
 	if (pid == 0)
 		become((char *const *)argv, stderr_fd, quiet, &none, parent);
+	(void)setpgid(pid, pid); /* as it does itself, whoever comes first */
 	*ret = pid;
 	return 0;
 }
@@ -168,6 +172,30 @@ static void signal_container(const struct session *session, int number)
 		(void)kill(session->container, number);
 }
 
+/*
+ * A runtime whose hook fails puts away what it has made, its cgroups too, as it cannot where it is killed itself.
+ * It ignores the signal that ends its hook; where there is no hook yet, or another signal comes, it is killed.
+ */
+static void stop_creation(struct session *session, int number)
+{
+	if (session->stopped_by)
+		session->stop_end = 0;
+	else
+		session->stop_end = bl_agent_now() + STOP_MS;
+	session->stopped_by = number;
+	(void)kill(-session->waiting_for, SIGTERM);
+}
+
+/* ms for which a runtime that was told to stop creating is waited for yet; -1: nobody was. */
+static int time_to_stop(const struct session *session)
+{
+	int64_t left = session->stop_end - bl_agent_now();
+
+	if (session->step != CREATING || !session->stopped_by)
+		return -1;
+	return left > 0 ? (int)left : 0;
+}
+
 static void on_signal(struct session *session, int number)
 {
 	if (session->step == DELETING)
@@ -175,9 +203,7 @@ static void on_signal(struct session *session, int number)
 	if (number == SIGINT || number == SIGTERM || number == SIGQUIT)
 		session->interrupts++;
 	if (session->step == CREATING) {
-		/* A runtime that creates ignores signals; its hook leaves when it is gone. */
-		session->stopped_by = number;
-		(void)kill(session->waiting_for, SIGKILL);
+		stop_creation(session, number);
 	} else if (session->interrupts >= PATIENCE) {
 		signal_container(session, SIGKILL);
 		if (session->step == STARTING) /* it may never come to its end */
@@ -233,8 +259,12 @@ static int wait_for(struct session *session, int *ret, struct bl_err *err)
 					  "the container's process is not there");
 		if (session->stuffed && session->said >= 0)
 			fds[1] = (struct pollfd){STDERR_FILENO, POLLOUT, 0};
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 2, time_to_stop(session)) < 0 && errno != EINTR)
 			return bl_err_sys(err, errno, "poll");
+		if (time_to_stop(session) == 0) {
+			session->stop_end = bl_agent_now() + STOP_MS;
+			(void)kill(session->waiting_for, SIGKILL);
+		}
 		if (fds[1].revents)
 			relay(session);
 		if (fds[0].revents)

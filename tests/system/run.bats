@@ -527,7 +527,7 @@ make_slow_runtime() {
 	start_agent
 	origin_control "$CDN" faults '[{"match":"GET /repos/","kind":"hold"}]'
 	server 'echo never'
-	start_config
+	start_config --id="stopped-$$"
 	origin_control "$CDN" 'wait?reached=1'
 	hook=$(pgrep -f "ballast-hook.*$T/agent.sock")
 	kill -INT "$RUN_PID"
@@ -538,6 +538,22 @@ make_slow_runtime() {
 	assert_never_there
 	# It sees by itself that its runtime is gone.
 	"$FIXTURES/process.py" wait "$hook" 20
+	assert_equal "$(find /sys/fs/cgroup -name "stopped-$$" 2>/dev/null)" ""
+	# Another runtime may have no hook that could end.
+	cat >"$T/deaf-runtime" <<-SH
+		#!/bin/sh
+		case " \$* " in *' create '*) : >"$T/there"; exec sleep 1000000 ;; esac
+		exec runc "\$@"
+	SH
+	chmod 755 "$T/deaf-runtime"
+	start_config --runtime="$T/deaf-runtime"
+	"$FIXTURES/process.py" path "$T/there"
+	kill -INT "$RUN_PID"
+	"$FIXTURES/process.py" wait "$RUN_PID" 20
+	end_config
+	assert_status 130
+	run pgrep -f "ballast-hook.*$T/agent.sock"
+	assert_equal "$output" ""
 	origin_control "$CDN" release
 }
 
