@@ -20,6 +20,7 @@
 #include "shim/orders.h"
 
 #define SAY_EVERY 5 /* seconds between two lines of progress */
+#define KIB	  1024U
 #define MIB	  (1024U * 1024U)
 
 /* Signals that end a server which has no handler for them; the others mean nothing yet. */
@@ -159,6 +160,8 @@ static int on_ready(const struct gate *gate, struct bl_err *err)
 
 static void on_progress(struct gate *gate, const struct bl_gate_line *line)
 {
+	bool small = line->second < MIB;
+	unsigned unit = small ? KIB : MIB;
 	struct timespec now;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -168,8 +171,8 @@ static void on_progress(struct gate *gate, const struct bl_gate_line *line)
 	if (line->second == 0)
 		gate->say("weights: asking the origin");
 	else
-		gate->say("weights: %llu of %llu MiB", (unsigned long long)(line->first / MIB),
-			  (unsigned long long)(line->second / MIB));
+		gate->say("weights: %llu of %llu %s", (unsigned long long)(line->first / unit),
+			  (unsigned long long)(line->second / unit), small ? "KiB" : "MiB");
 }
 
 /* 1: ready; 0: go on. */

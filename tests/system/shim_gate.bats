@@ -141,8 +141,8 @@ say() {
 	spec deferred run_as=1000
 	run_in_background
 	wait_line 'waiting for the weights'
-	say progress 1048576 2097152
-	wait_line 'weights: 1 of 2 MiB'
+	say progress 204800 512000
+	wait_line 'weights: 200 of 500 KiB'
 	printf 'prog' >&9
 	exec 9>&-
 	wait_line "the node's agent has gone"
