@@ -78,13 +78,17 @@ static int read_below(const char *dir, const char *tenant, const char *name, uin
 			    BL_RESOLVE_BENEATH | BL_RESOLVE_NO_MAGICLINKS | resolve);
 	if (fd == -ENOENT)
 		return fd;
-	if (fd == -ELOOP)
+	if (fd == -ELOOP && (resolve & BL_RESOLVE_NO_SYMLINKS))
 		r = bl_err_config(err, "is a link: let it be a file, a copy of what it names");
 	else
 		r = fd < 0 ? bl_err_sys(err, -fd, "cannot be opened")
 			   : check_owner(fd, S_IFREG, forbidden, err);
 	if (r == 0)
 		r = bl_buf_read(buf, fd, err);
+	if (r == -EFBIG)
+		r = bl_err_config(
+			err, "has more than %zu bytes, and is no secret: put that itself there",
+			buf->max);
 	if (r == 0 && memchr(buf->data ? buf->data + before : "", '\0', buf->len - before))
 		r = bl_err_config(err, "holds a NUL byte");
 	if (r < 0) {

@@ -723,7 +723,7 @@ time.sleep(1000)'
 	touch "$T/home/mine"
 	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}" --cache-dir="$T/home"
 	assert_status 77
-	assert_output "it is no cache (no index.json) and holds 'mine': give an empty directory"
+	assert_output "it is no cache (no index.json) and holds 'mine': take that out, or give an empty directory"
 	run timeout 20 "$BUILD/ballastd" --socket="$T/agent.sock" "${options[@]}" --fetch="$T/none"
 	assert_status 64
 	assert_output "--fetch=PROGRAM names another"

@@ -134,6 +134,7 @@ static void a_file_that_others_may_read_or_that_is_none_is_refused(void **state)
 	put("team-a/long", "0123456789012345678901234567890123456789012345678901234567890123456789",
 	    0600);
 	assert_true(read_secret("team-a", "long", &text, &err) < 0);
+	assert_non_null(strstr(err.msg, "/team-a/long' has more than 64 bytes, and is no secret"));
 	/* What ends a text early. */
 	put("team-a/nul", "hf_", 0600);
 	snprintf(link, sizeof(link), "%s/team-a/nul", base);
