@@ -322,6 +322,9 @@ static struct bl_request *begin(struct bl_http *http, struct MHD_Connection *con
 				       .hangup = BL_WATCH_INIT};
 	request->peer = &request->client->peer;
 	request->client->request = request;
+	/* The same, and libmicrohttpd leaves the body away (RFC 9110, 9.1: every server knows both). */
+	if (strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
+		method = MHD_HTTP_METHOD_GET;
 	length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
 	find_route(request, url, method);
 	if (!request->status)

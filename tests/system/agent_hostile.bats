@@ -215,6 +215,9 @@ raw() {
 	done
 	agent POST /v1/version
 	expect_code 405
+	run curl --silent --fail --head --unix-socket "$T/agent.sock" http://agent/healthz
+	assert_status 0
+	assert_output "Content-Length: 3"
 	assert_equal "$(curl --silent --unix-socket "$T/agent.sock" --request PATCH --dump-header - --output /dev/null http://agent/v1/pulls/x | tr -d '\r' | grep ^Allow)" "Allow: GET, DELETE"
 	assert_equal "$(curl --silent --unix-socket "$T/agent.sock" --request PATCH --dump-header - --output /dev/null http://agent/v1/cache/gc | tr -d '\r' | grep ^Allow)" "Allow: POST"
 	# A colon that a client escapes is one.
