@@ -110,10 +110,13 @@ static int run(const struct bl_bundle *bundle, const struct bl_truss_config *tru
 	char id[128];
 	auto_json config = NULL;
 	auto_fd dir = -1;
+	sigset_t kept;
 	int r = bl_bundle_build(bundle, truss, args, &config, err);
 
 	if (r == 0)
 		r = check_agent(bundle->hook.agent, err);
+	if (r == 0)
+		r = bl_runtime_heed(&kept, err);
 	if (r == 0)
 		r = make_scratch(&scratch, err);
 	runtime.id_given = runtime.id != NULL;

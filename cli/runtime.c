@@ -507,9 +507,12 @@ static _Noreturn void keep(const struct bl_runtime *runtime, int from)
 	const char *const words[] = {"delete", "--force", runtime->id, NULL};
 	const char *argv[WORDS_MAX];
 	int null = open("/dev/null", O_RDWR);
+	sigset_t none;
 	char word;
 
 	(void)setsid();
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		(void)dup2(null, fd);
 	if (bl_sys_read(from, &word, 1) <= 0 || bl_sys_read(from, &word, 1) != 0)
@@ -554,6 +557,16 @@ static bool is_held_back(int number)
 	return number == SIGHUP && sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
+int bl_runtime_heed(sigset_t *ret, struct bl_err *err)
+{
+	(void)sigemptyset(ret);
+	(void)sigaddset(ret, SIGCHLD);
+	for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
+		if (!is_held_back(forwarded[i]))
+			(void)sigaddset(ret, forwarded[i]);
+	return sigprocmask(SIG_BLOCK, ret, NULL) < 0 ? bl_err_sys(err, errno, "block signals") : 0;
+}
+
 int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
 {
 	auto_fd keeper = start_keeper(runtime, err);
@@ -569,12 +582,10 @@ int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
 
 	if (keeper < 0)
 		return keeper;
-	(void)sigemptyset(&mask);
-	(void)sigaddset(&mask, SIGCHLD);
-	for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
-		if (!is_held_back(forwarded[i]))
-			(void)sigaddset(&mask, forwarded[i]);
-	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+	r = bl_runtime_heed(&mask, err);
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return bl_err_sys(err, errno, "prepare to wait");
 	signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0 || pipe2(ends, O_CLOEXEC) < 0)

@@ -8,6 +8,7 @@
 #ifndef BL_RUNTIME_H
 #define BL_RUNTIME_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 struct bl_err;
@@ -25,6 +26,12 @@ struct bl_runtime {
 	const char *id;
 	bool id_given; /* by the person: another container may have it */
 };
+
+/*
+ * From here on signals that are the server's, or that end the run, are kept for bl_runtime_run(): whoever has
+ * begun something that must be put away again calls it first. *ret: which ones.
+ */
+int bl_runtime_heed(sigset_t *ret, struct bl_err *err);
 
 /*
  * Returns the server's exit status (128 + n where a signal ended it), or -errno with *err filled:

@@ -412,6 +412,29 @@ make_slow_runtime() {
 	assert_nothing_left
 }
 
+@test "a signal that comes while the bundle is made leaves none of it" {
+	need_faults
+	export TMPDIR=$T
+	start_hub_and_agent
+	make_rootfs "$T/rootfs"
+	local options
+	mapfile -t options < <(run_options)
+	server 'echo never'
+	mkfifo "$T/gate"
+	BL_FAULT=fsync:WAIT:1 BL_FAULT_GATE=$T/gate "$FAULTS/ballast" "${options[@]}" --rootfs="$T/rootfs" "$CONFIG" \
+		</dev/null >"$T/run.log" 2>&1 3>&- &
+	RUN_PID=$!
+	echo "$RUN_PID" >>"$T/pids"
+	exec 9>"$T/gate"
+	[ -d "$(echo "$T"/ballast-run-*)" ] || fail "no bundle is being made"
+	kill -TERM "$RUN_PID"
+	exec 9>&-
+	end_config
+	assert_status 143
+	assert_equal "$(find "$T" -maxdepth 1 -name 'ballast-run-*')" ""
+	assert_never_there
+}
+
 @test "a server that a signal ends is 128 + n" {
 	start_hub_and_agent
 	server 'kill -USR1 $$; sleep 600'
