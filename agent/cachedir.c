@@ -387,8 +387,9 @@ static int open_root(struct bl_cachedir *dirs, const char *path, struct bl_err *
 		return bl_err_refuse(err, "it is a link or no directory: give the directory itself "
 					  "as --cache-dir, or mount it there");
 	if (dirs->root == -ENOENT)
-		return bl_err_config(err, "it is in no directory that is there: make that first, or "
-					  "give another --cache-dir");
+		return bl_err_config(err,
+				     "it is in no directory that is there: make that first, or "
+				     "give another --cache-dir");
 	if (dirs->root < 0)
 		return dirs->root;
 	/* Before anybody is told to close a directory that is not meant. */

@@ -19,6 +19,8 @@
 
 #define FILE_MAX  (16 * 1024 * 1024) /* bytes of passwd or group */
 #define NAME_MOST 256		     /* bytes of User before the colon */
+#define LINE_MOST \
+	(64 * 1024) /* bytes of a line of these: what comes behind a longer one is not read */
 
 struct image_user {
 	int64_t uid, gid;
@@ -55,10 +57,12 @@ static int find_user(const char *rootfs, const char *name, struct image_user *re
 {
 	auto_buf text = BL_BUF_INIT(FILE_MAX);
 	auto_file file = open_file(rootfs, "etc/passwd", &text);
-	const struct passwd *entry = NULL;
+	struct passwd *entry = NULL;
+	struct passwd line;
+	char texts[LINE_MOST];
 
 	ret->uid = id_of(name);
-	while (file && (entry = fgetpwent(file)))
+	while (file && fgetpwent_r(file, &line, texts, sizeof(texts), &entry) == 0)
 		if (strcmp(entry->pw_name, name) == 0 || entry->pw_uid == ret->uid)
 			break;
 	if (entry) {
@@ -82,11 +86,13 @@ static int find_group(const char *rootfs, const char *name, struct image_user *r
 {
 	auto_buf text = BL_BUF_INIT(FILE_MAX);
 	auto_file file = open_file(rootfs, "etc/group", &text);
-	const struct group *entry = NULL;
+	struct group *entry = NULL;
+	struct group line;
+	char texts[LINE_MOST];
 
 	ret->grouped = true;
 	ret->gid = id_of(name);
-	while (ret->gid < 0 && file && (entry = fgetgrent(file)))
+	while (ret->gid < 0 && file && fgetgrent_r(file, &line, texts, sizeof(texts), &entry) == 0)
 		if (strcmp(entry->gr_name, name) == 0)
 			ret->gid = entry->gr_gid;
 	return ret->gid >= 0 ? 0
@@ -110,9 +116,11 @@ static int add_groups(bl_json *user, const char *rootfs, const char *name, struc
 	auto_buf text = BL_BUF_INIT(FILE_MAX);
 	auto_file file = open_file(rootfs, "etc/group", &text);
 	bl_json *list = bl_json_set_array(user, "additionalGids");
-	const struct group *entry;
+	struct group *entry = NULL;
+	struct group line;
+	char texts[LINE_MOST];
 
-	while (list && file && (entry = fgetgrent(file)))
+	while (list && file && fgetgrent_r(file, &line, texts, sizeof(texts), &entry) == 0)
 		if (has_member(entry, name) && !bl_json_set_int(list, NULL, entry->gr_gid))
 			return bl_err_nomem(err);
 	return list ? 0 : bl_err_nomem(err);

@@ -412,7 +412,8 @@ static int refuse_duplicates_in(const bl_json *object, struct bl_err *err)
 	qsort(keys, n, sizeof(*keys), compare_keys);
 	for (i = 1; i < n; i++)
 		if (strcmp(keys[i - 1], keys[i]) == 0)
-			return bl_err_config(err, "key \"%.64s\" stands twice in one object", keys[i]);
+			return bl_err_config(err, "key \"%.64s\" stands twice in one object",
+					     keys[i]);
 	return 0;
 }
 

@@ -151,8 +151,7 @@ static const char *advise_disk(int rc)
 int bl_lane_write_failed(struct bl_lane *lane, int rc)
 {
 	lane->rc = bl_err_set(&lane->err, BL_EX_RETRY, -rc, "write '%.200s': %s%s",
-			      lane->file->entry->path, strerror(-rc),
-			      advise_disk(rc));
+			      lane->file->entry->path, strerror(-rc), advise_disk(rc));
 	return lane->rc;
 }
 
@@ -384,11 +383,11 @@ static enum bl_lane_end finish_status(struct bl_lane *lane, int *rc, struct bl_e
 	if (bl_wire_is_redirect(status) && bl_http_headers_get(&lane->wire.answer, "Location")) {
 		if (lane->hops < BL_HTTP_MAX_REDIRECTS)
 			return BL_LANE_REDIRECT;
-		*rc = bl_err_set(err, BL_EX_RETRY, EIO,
-				 "'%.200s': more than %d redirects, the last by %.200s; they may go "
-				 "round in a circle: check the endpoint",
-				 lane->file->entry->path, BL_HTTP_MAX_REDIRECTS,
-				 lane->wire.url.origin);
+		*rc = bl_err_set(
+			err, BL_EX_RETRY, EIO,
+			"'%.200s': more than %d redirects, the last by %.200s; they may go "
+			"round in a circle: check the endpoint",
+			lane->file->entry->path, BL_HTTP_MAX_REDIRECTS, lane->wire.url.origin);
 		return BL_LANE_FATAL;
 	}
 	*rc = bl_source_explain(lane->file->entry->path, status, lane->wire.authorized, err);

@@ -524,9 +524,9 @@ static void a_planted_file_is_found_before_use(void **state)
 
 static void a_planted_directory_is_found_before_use(void **state)
 {
-	static const struct text_file deep[] = {{"a-b/1", "1"},	    {"a.c", "2"},   {"a/b/c/d", "3"},
-						{"a/b/c0/d", "4"}, {"a/b/x", "5"}, {"a/b0/x", "6"},
-						{"a/z", "7"},	    {"a0/b/c", "8"}, {"b", "9"}};
+	static const struct text_file deep[] = {
+		{"a-b/1", "1"},	 {"a.c", "2"}, {"a/b/c/d", "3"}, {"a/b/c0/d", "4"}, {"a/b/x", "5"},
+		{"a/b0/x", "6"}, {"a/z", "7"}, {"a0/b/c", "8"},	 {"b", "9"}};
 	static const char *const planted[] = {"new", "a/new", "a/b/c/new", "a0/b/new"};
 	struct cache *cache = *state;
 	struct bl_digest name;
