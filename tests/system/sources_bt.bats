@@ -66,7 +66,7 @@ teardown() { clean_up; }
 	origin_control "$BT" faults '[{"match":"GET /job2/checkpoint-1/a","kind":"status","status":403,"after":15,"times":1},
 		{"match":"checkpoint_files","kind":"hold","after":3,"times":1},
 		{"match":"GET /job2/checkpoint-1/a","kind":"slow","rate":4000000,"buffer":65536}]'
-	(origin_control "$BT" 'wait?path=/job2/checkpoint-1/a&bytes=50000000' && touch "$T/came"
+	(origin_control "$BT" 'wait?path=/job2/checkpoint-1/a&bytes=4000000' && touch "$T/came"
 		origin_control "$BT" release) 3>&- &
 	local beside=$!
 	job bt://my-project@job2/checkpoint-1
