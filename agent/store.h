@@ -173,8 +173,9 @@ const char *bl_store_boot_id(const struct bl_store *store);
  * is there, whole, when this returns, whatever becomes of the agent: so a restart finds it. It is
  * not fsync'ed here: a lease is of no use to another boot than its own but for the grace, and a
  * container's start must not wait until a disk is done with the downloads of others. That is for
- * bl_store_leases_sync(), moments later. One with the same boot id, pid and start_time is replaced, ended or not; where it is not, trees that it
- * named stay protected by the new one: the process may have them under another label. -ENOENT where a tree is not there.
+ * bl_store_leases_sync(), moments later. One with the same boot id, pid and start_time is replaced,
+ * ended or not; where it is not, trees that it named stay protected by the new one: the process may
+ * have them under another label. -ENOENT where a tree is not there.
  */
 int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *lease,
 		       struct bl_err *err);

@@ -252,7 +252,7 @@ static int add_earlier(struct bl_store_lease *lease, const struct bl_store_lease
 	for (size_t i = 0; i < old->tree_count; i++) {
 		size_t at = 0;
 
-		/* No two of the old ones are the same. */
+		/* What stands among the old ones twice may do so again: it is protected all the same. */
 		while (at < lease->own && !bl_digest_equal(&trees[at], &old->trees[i]))
 			at++;
 		if (at == lease->own)
