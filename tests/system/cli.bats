@@ -862,32 +862,8 @@ pull_half() {
 	grep -q '^ballast: stopped waiting' "$T/pull.log" || fail "$(cat "$T/pull.log")"
 }
 
-@test "pull: one that is gone from an agent that has stood is not begun again" {
-	cat >"$T/agent.py" <<-'END'
-		import socket, sys
-		s = socket.socket(socket.AF_UNIX)
-		s.bind(sys.argv[1])
-		s.listen()
-		print("ready", flush=True)
-		while True:
-		    c, _ = s.accept()
-		    line = c.recv(65536).split(b" ")[0].decode()
-		    print(line, file=sys.stderr, flush=True)
-		    status, body = ("202 Accepted", b'{"id":"1","state":"pending"}') if line == "POST" else (
-		        "404 Not Found", b'{"class":"not_found","detail":"no such pull","status":404,"title":"No such pull"}')
-		    c.sendall(f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-		    c.shutdown(socket.SHUT_WR)
-		    while c.recv(65536):
-		        pass
-	END
-	spawn agent /usr/bin/python3 "$T/agent.py" "$T/agent.sock"
-	run timeout 10 "$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model
-	assert_status 64
-	assert_output "no such pull"
-	assert_equal "$(grep -c POST "$T/agent.log")" 1
-}
-
-# odd_agent STATUS BODY: an agent, at $T/agent.sock, with that answer to everything.
+# odd_agent STATUS BODY [STATUS BODY]: an agent, at $T/agent.sock, with that answer to everything, or with the
+# second one to all that is no POST. $T/agent.log has the method of each request.
 odd_agent() {
 	cat >"$T/odd.py" <<-'END'
 		import socket, sys
@@ -897,14 +873,25 @@ odd_agent() {
 		print("ready", flush=True)
 		while True:
 		    c, _ = s.accept()
-		    c.recv(65536)
-		    body = sys.argv[3].encode()
-		    c.sendall(f"HTTP/1.1 {sys.argv[2]} -\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+		    method = c.recv(65536).split(b" ")[0].decode()
+		    print(method, file=sys.stderr, flush=True)
+		    status, text = sys.argv[2:4] if method == "POST" else sys.argv[-2:]
+		    body = text.encode()
+		    c.sendall(f"HTTP/1.1 {status} -\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
 		    c.shutdown(socket.SHUT_WR)
 		    while c.recv(65536):
 		        pass
 	END
 	spawn agent /usr/bin/python3 "$T/odd.py" "$T/agent.sock" "$@"
+}
+
+@test "pull: one that is gone from an agent that has stood is not begun again" {
+	odd_agent 202 '{"id":"1","state":"pending"}' \
+		404 '{"class":"not_found","detail":"no such pull","status":404,"title":"No such pull"}'
+	run timeout 10 "$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model
+	assert_status 64
+	assert_output "no such pull"
+	assert_equal "$(grep -c POST "$T/agent.log")" 1
 }
 
 @test "pull: an agent's word on an item is told, whatever its form" {
