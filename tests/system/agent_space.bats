@@ -266,15 +266,18 @@ trees() {
 	local nobody manifest
 	nobody=$(printf nobody | sha256sum | cut -c1-64)
 	start_with '.quotas = {cache: 1500000} | .lease_grace = "0s"'
+	# Planted while no agent runs: its first collection would take them away between two mkdirs.
+	stop_agent
 	mkdir -p "$T/cache/blobs/sha256/${nobody:0:2}/$nobody/x" "$T/cache/manifests/$nobody.json/x"
+	start_agent
 	start_container c1 1
 	expect_code 200
 	manifest=$(answer '.weights[0].manifest')
 	manifest=$T/cache/manifests/${manifest#sha256:}.json
 	end_container c1 "$PID"
+	stop_agent
 	rm -f "$manifest"
 	mkdir -p "$manifest/x"
-	stop_agent
 	start_agent
 	start_container c2 1
 	expect_code 200
