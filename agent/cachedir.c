@@ -106,6 +106,16 @@ static bool is_held(const struct bl_cachedir *dirs, const struct bl_digest *blob
 	       dirs->holds[hold_place(dirs->holds, dirs->hold_room, blob)].count > 0;
 }
 
+bool bl_cachedir_is_held(struct bl_cachedir *dirs, const struct bl_digest *digest)
+{
+	bool held;
+
+	(void)pthread_mutex_lock(&dirs->lock);
+	held = is_held(dirs, digest);
+	(void)pthread_mutex_unlock(&dirs->lock);
+	return held;
+}
+
 /* Under the lock, so that nobody takes hold between the look and the removal. */
 static int drop(struct bl_cachedir *dirs, const struct bl_digest *digest, int dirfd,
 		const char *path, uint64_t *ret_freed)

@@ -17,7 +17,8 @@
  * and durable, so a visible name means the content. All else lives in partial/ until then.
  *
  * Names in partial/ that belong to one run of the agent carry its session, "<what>.<session>.<n>":
- * what another session left is an orphan. Downloads (agent/partial.h) outlive sessions.
+ * what another session left is an orphan. "trash.<tree>.<session>.<n>" is a tree that was damaged while it was
+ * held: it stays for as long as it is. Downloads (agent/partial.h) outlive sessions.
  *
  * Threads: after bl_cachedir_open() the handles never change, so that worker threads use them
  * freely. The holds are guarded by a lock.
@@ -91,6 +92,8 @@ bool bl_cachedir_is_session_name(const struct bl_cachedir *dirs, const char *nam
  */
 int bl_cachedir_hold(struct bl_cachedir *dirs, const struct bl_digest *blob, struct bl_err *err);
 void bl_cachedir_unhold(struct bl_cachedir *dirs, const struct bl_digest *blob);
+/* A tree is held by its name: while it is made, and while it is leased. */
+bool bl_cachedir_is_held(struct bl_cachedir *dirs, const struct bl_digest *digest);
 
 /*
  * Removes the blob if nobody holds it and no tree links to it (link count 1). 1 with its size in

@@ -118,6 +118,16 @@ static void empty_trash(struct sweep *sweep, const char *name)
 	note(sweep, r, &found);
 }
 
+/* "trash.<hex>.<session>.<n>": containers may have that tree mounted, and would find it empty. */
+static bool is_in_use(const struct sweep *sweep, const char *trash)
+{
+	char hex[BL_DIGEST_HEX];
+	struct bl_digest tree;
+
+	(void)snprintf(hex, sizeof(hex), "%.64s", trash + strlen("trash."));
+	return bl_digest_from_hex(hex, &tree) == 0 && bl_cachedir_is_held(sweep->dirs, &tree);
+}
+
 /* What another session left half made. Lists of retired trees have their own time. */
 static void remove_leftover(struct sweep *sweep, const char *name)
 {
@@ -145,6 +155,8 @@ static void sweep_partial(struct sweep *sweep)
 		if (strncmp(name, "trash.", 6) == 0) {
 			struct stat st;
 
+			if (is_in_use(sweep, name))
+				continue;
 			if (ends_with(name, ".json"))
 				name[strlen(name) - strlen(".json")] = '\0';
 			/* A list beside its tree: the tree's own entry does both. */

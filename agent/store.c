@@ -116,12 +116,13 @@ static int load(struct bl_store *store, struct bl_err *err)
 		r = tidy_temporaries(store->dirs->root, err);
 	if (r == 0)
 		r = tidy_temporaries(store->dirs->leases, err);
+	/* Leases first: a tree that is found without a manifest may be mounted. */
+	if (r == 0)
+		r = bl_store_leases_load(store, err);
 	if (r == 0)
 		r = load_trees(store, err);
 	if (r == 0)
 		r = load_pins(store, err);
-	if (r == 0)
-		r = bl_store_leases_load(store, err);
 	return r;
 }
 

@@ -24,6 +24,8 @@ struct bl_store_entry {
 	bool others;	/* ... and whether another tenant has it too */
 	bool present;	/* in trees/; an entry without it is held, or pinned */
 	bool pinned, sized;
+	bool kept;	 /* leased, and so held in the cache directory, too */
+	bool remains;	 /* a damaged one is kept for who has it mounted */
 	bool size_tried; /* its size was looked for; where that failed it counts as nothing */
 	/* The last whole look at it: when (milliseconds of this boot), and its root then. */
 	int64_t checked_at;

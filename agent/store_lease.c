@@ -90,6 +90,18 @@ static void take_from_bucket(struct bl_store *store, const struct bl_store_lease
 
 /* ---- In memory ---- */
 
+/* What a lease has mounted stays, also where it was found damaged and is in partial/ by now. */
+static void keep(struct bl_store *store, struct bl_store_entry *entry)
+{
+	if (entry->leases > 0 && !entry->kept) {
+		entry->kept = bl_cachedir_hold(store->dirs, &entry->name, NULL) == 0;
+	} else if (entry->leases == 0 && entry->kept) {
+		bl_cachedir_unhold(store->dirs, &entry->name);
+		store->retired += entry->remains;
+		entry->kept = entry->remains = false;
+	}
+}
+
 /* Its trees are protected (by = 1), or no longer (by = -1). */
 static void protect(struct bl_store *store, const struct bl_store_lease *lease, int by)
 {
@@ -99,6 +111,7 @@ static void protect(struct bl_store *store, const struct bl_store_lease *lease, 
 		if (!entry || (by < 0 && entry->leases == 0))
 			continue;
 		entry->leases = by > 0 ? entry->leases + 1 : entry->leases - 1;
+		keep(store, entry);
 		bl_store_entry_tidy(store, entry);
 	}
 }

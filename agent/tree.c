@@ -161,6 +161,9 @@ static int show(struct bl_cachedir *dirs, const char *name, const struct bl_dige
 	int r;
 
 	bl_digest_to_hex(tree, hex);
+	r = bl_tree_retire(dirs, tree, true, err);
+	if (r < 0)
+		return r;
 	r = bl_cachedir_show(dirs, name, dirs->trees, hex);
 	if (r < 0)
 		return bl_cachedir_err(err, -r, "name of tree %s", hex);
@@ -437,6 +440,7 @@ int bl_tree_verify(struct bl_cachedir *dirs, const struct bl_digest *tree,
 int bl_tree_retire(struct bl_cachedir *dirs, const struct bl_digest *tree, bool keep_content,
 		   struct bl_err *err)
 {
+	char what[sizeof("trash.") + BL_DIGEST_HEX] = "trash";
 	char trash[BL_CACHEDIR_NAME];
 	char list[BL_CACHEDIR_NAME + 8];
 	char name[BL_CACHEDIR_NAME];
@@ -444,7 +448,9 @@ int bl_tree_retire(struct bl_cachedir *dirs, const struct bl_digest *tree, bool 
 	int r;
 
 	bl_digest_to_hex(tree, hex);
-	bl_cachedir_name(dirs, "trash", trash);
+	if (keep_content && bl_cachedir_is_held(dirs, tree))
+		(void)snprintf(what, sizeof(what), "trash.%s", hex);
+	bl_cachedir_name(dirs, what, trash);
 	(void)snprintf(list, sizeof(list), "%s.json", trash);
 	(void)snprintf(name, sizeof(name), "%s.json", hex);
 	r = bl_sys_renameat2(dirs->trees, hex, dirs->partial, trash, 0);

@@ -46,7 +46,8 @@ int bl_tree_verify(struct bl_cachedir *dirs, const struct bl_digest *tree,
 
 /*
  * Takes the tree out of trees/ in one step, to be taken apart by bl_gc_collect(). With keep_content
- * its manifest and blobs stay, to be built of again; they are orphans until then.
+ * its manifest and blobs stay, to be built of again; they are orphans until then. Where it is leased, it is taken
+ * apart only when it no longer is: a container has it mounted.
  */
 int bl_tree_retire(struct bl_cachedir *dirs, const struct bl_digest *tree, bool keep_content,
 		   struct bl_err *err);

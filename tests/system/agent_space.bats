@@ -245,6 +245,55 @@ trees() {
 	done
 }
 
+@test "damage: what a container has mounted stays there until it ends, though it is brought anew" {
+	local tree one
+	# have: it is mounted as it is now. keep: and has not changed, whatever is collected.
+	have() {
+		mkdir "$T/$1"
+		mount --bind "$tree" "$T/$1"
+		cp -r "$tree" "$T/$1.copy"
+	}
+	keep() {
+		agent POST /v1/cache/gc
+		expect_code 200
+		diff -r "$T/$1.copy" "$T/$1"
+	}
+	start_with '.lease_grace = "0s"'
+	start_container c1 1
+	expect_code 200
+	one=$PID tree=$(answer '.weights[0].path')
+	damage "$tree/model.safetensors"
+	have damaged
+	agent POST /v1/cache/verify
+	assert_equal "$(answer '.damaged | length')" 1
+	keep damaged
+	stop_agent
+	start_agent
+	keep damaged
+	put c1 default "$(items hf://org/m1)"
+	expect_code 200
+	diff -r "$T/model1" "$tree"
+	keep damaged
+	# Nor does one go that is found out only when the next container asks.
+	touch "$tree/planted"
+	have planted
+	start_container c2 1
+	expect_code 200
+	diff -r "$T/model1" "$tree"
+	keep planted
+	# Nor one that a start finds without its manifest.
+	have lost
+	stop_agent
+	rm "$T/cache/manifests/${tree##*/}.json"
+	start_agent
+	keep lost
+	umount "$T/damaged" "$T/planted" "$T/lost"
+	end_container c1 "$one"
+	end_container c2 "$PID"
+	agent POST /v1/cache/gc
+	assert_equal "$(find "$T/cache/partial" -name 'trash.*' | wc -l)" 0
+}
+
 @test "damage: where a filesystem has no links, what is spoilt is not copied into a tree" {
 	need_faults
 	local blob tree
