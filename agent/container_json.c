@@ -240,7 +240,7 @@ void bl_container_reply(const struct bl_container *container, struct bl_request 
 		return;
 	}
 	if (container->state == BL_CONTAINER_READY &&
-	    bl_store_empty_keep(container->containers->store, &err) < 0) {
+	    bl_store_paths_check(container->containers->store, &err) < 0) {
 		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed", err.msg);
 		return;
 	}

@@ -49,7 +49,7 @@ static void attach(struct bl_container *container)
 			return;
 		trees[i].path = paths[i];
 	}
-	if (bl_store_empty_keep(store, &err) < 0)
+	if (bl_store_paths_check(store, &err) < 0)
 		bl_late_fail(container->late, err.msg);
 	else if (paths && trees && bl_store_empty_path(store, empty) == 0)
 		bl_late_attach(container->late, trees, &container->weights, empty);

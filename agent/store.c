@@ -302,7 +302,7 @@ static int check_place(const struct bl_cachedir *dirs, struct bl_err *err)
 		dirs->path);
 }
 
-int bl_store_empty_keep(const struct bl_store *store, struct bl_err *err)
+int bl_store_paths_check(const struct bl_store *store, struct bl_err *err)
 {
 	const struct bl_cachedir *dirs = store->dirs;
 	struct stat st;
@@ -311,7 +311,6 @@ int bl_store_empty_keep(const struct bl_store *store, struct bl_err *err)
 	if (r < 0)
 		return r;
 	r = bl_sys_fstatat(dirs->root, "empty", &st, AT_SYMLINK_NOFOLLOW);
-
 	if (r == -ENOENT) {
 		r = bl_sys_mkdirat(dirs->root, "empty", 0700);
 		return r < 0 ? bl_err_sys(err, -r, "make '%s/empty'", dirs->path) : 0;

@@ -101,9 +101,9 @@ void bl_store_sizes_take(struct bl_store *store, const struct bl_gc_size *sizes,
 int bl_store_tree_path(const struct bl_store *store, const struct bl_digest *name,
 		       char path[PATH_MAX]);
 int bl_store_empty_path(const struct bl_store *store, char path[PATH_MAX]);
-/* Sees that paths of the cache lead to it, and that this layer is there, before any is handed out: makes it where
- * somebody removed it. */
-int bl_store_empty_keep(const struct bl_store *store, struct bl_err *err);
+/* Whether these paths lead to what they say, before any is handed out. The empty layer is made anew where somebody
+ * removed it. */
+int bl_store_paths_check(const struct bl_store *store, struct bl_err *err);
 
 /*
  * To be called before a tree is handed out: bl_tree_check(), and last use is now. -ENOENT: fetch
