@@ -220,7 +220,7 @@ bytes_done,bytes_per_second,bytes_total,files_done,files_total"
 	expect_code 403
 	# What nobody may have is no failure of the agent, which asking again would heal.
 	put c6 default '[{"source": "hf://org/model", "mount_location": "/"}]'
-	expect_code 403
+	assert_equal "$status_code $(answer .class)" "403 forbidden"
 	assert_equal "$(answer .detail)" '$[0].mount_location: is the root of the container; name a directory below it'
 	agent POST /v1/pulls '{"tenant": "default", "weights": [{"source": "hf://org/model", "mount_location": "/"}]}'
 	expect_code 403
