@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 
 #include "common/cleanup.h"
@@ -296,6 +297,18 @@ static void find_route(struct bl_request *request, const char *path, const char 
 				"the agent's API is described in docs/agent-api.md");
 }
 
+/* The path of a request's target, whose absolute form every server takes (RFC 9112, 3.2.2): whose name stands in it
+ * is all the same here, as it is in Host. */
+static const char *path_of(const char *target)
+{
+	const char *slash;
+
+	if (strncasecmp(target, "http://", strlen("http://")) != 0)
+		return target;
+	slash = strchr(target + strlen("http://"), '/');
+	return slash ? slash : "/";
+}
+
 static void too_large(struct bl_request *request)
 {
 	bl_http_problem(request, 413, "request", "Body too large",
@@ -326,7 +339,7 @@ static struct bl_request *begin(struct bl_http *http, struct MHD_Connection *con
 	if (strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
 		method = MHD_HTTP_METHOD_GET;
 	length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
-	find_route(request, url, method);
+	find_route(request, path_of(url), method);
 	if (!request->status)
 		(void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, take_argument,
 						request);

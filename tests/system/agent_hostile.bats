@@ -174,6 +174,13 @@ raw() {
 	start_agent
 	run raw 'GET /v1/version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
 	[[ $output == *"200 OK"* ]]
+	# By its absolute form, too.
+	run raw 'GET http://agent:80/v1/version?wait=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+	[[ $output == *"200 OK"* ]] || fail "$output"
+	for bad in http://agent http:///v2 https://agent/v1/version http:/v1/version; do
+		run raw "GET $bad HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+		[[ $output == *" 404 "* ]] || fail "$bad: $output"
+	done
 	run raw 'NONSENSE\r\n\r\n'
 	[[ $output != *"200 OK"* ]]
 	run raw "GET /$(printf 'x%.0s' {1..20000}) HTTP/1.1\r\nHost: a\r\n\r\n"
