@@ -56,12 +56,32 @@ static int key_of(const struct bl_store_lease *lease, struct bl_digest *ret, str
 	return bl_digest_bytes(text, (size_t)len, ret, err);
 }
 
+/* An array of those from `from` on and before `to`. */
+static bool trees_to_json(bl_json *json, const char *key, const struct bl_store_lease *lease,
+			  size_t from, size_t to)
+{
+	bl_json *trees = bl_json_set_array(json, key);
+
+	for (size_t i = from; trees && i < to; i++) {
+		char hex[BL_DIGEST_HEX];
+
+		bl_digest_to_hex(&lease->trees[i], hex);
+		if (!bl_json_set_string(trees, NULL, hex))
+			return false;
+	}
+	return trees;
+}
+
+/* What the process was given before stands by itself: a version that knows nothing of it must not take it for what
+ * was asked for last. */
 static bl_json *to_json(const struct bl_store_lease *lease)
 {
 	auto_json json = bl_json_new_object();
-	bl_json *trees = json ? bl_json_set_array(json, "trees") : NULL;
 
-	if (!trees || !bl_json_set_int(json, "schema", SCHEMA) ||
+	if (!json || !trees_to_json(json, "trees", lease, 0, lease->own) ||
+	    (lease->own < lease->tree_count &&
+	     !trees_to_json(json, "earlier", lease, lease->own, lease->tree_count)) ||
+	    !bl_json_set_int(json, "schema", SCHEMA) ||
 	    !bl_json_set_string(json, "id", lease->id) ||
 	    !bl_json_set_string(json, "tenant", lease->tenant) ||
 	    !bl_json_set_string(json, "container", lease->container) ||
@@ -69,17 +89,8 @@ static bl_json *to_json(const struct bl_store_lease *lease)
 	    !bl_json_set_int(json, "pid", lease->pid) ||
 	    !bl_json_set_int(json, "start_time", (int64_t)lease->start_time) ||
 	    !bl_json_set_int(json, "ended_at", lease->ended_at) ||
-	    (lease->own < lease->tree_count &&
-	     !bl_json_set_int(json, "own", (int64_t)lease->own)) ||
 	    (lease->extra && !bl_json_set_copy(json, "extra", lease->extra)))
 		return NULL;
-	for (size_t i = 0; i < lease->tree_count; i++) {
-		char hex[BL_DIGEST_HEX];
-
-		bl_digest_to_hex(&lease->trees[i], hex);
-		if (!bl_json_set_string(trees, NULL, hex))
-			return NULL;
-	}
 	return TAKE_PTR(json);
 }
 
@@ -206,11 +217,8 @@ void bl_store_lease_forget(struct bl_store *store, const struct bl_store_lease *
 	(void)bl_sys_unlinkat(store->dirs->leases, name, 0);
 }
 
-static int read_trees(const bl_json *list, struct bl_store_lease *lease)
+static int read_list(const bl_json *list, struct bl_store_lease *lease)
 {
-	lease->trees = calloc(bl_json_length(list) + 1, sizeof(*lease->trees));
-	if (!lease->trees)
-		return -ENOMEM;
 	for (const bl_json *tree = bl_json_first(list); tree; tree = bl_json_next(tree)) {
 		if (bl_digest_from_hex(bl_json_string(tree), &lease->trees[lease->tree_count]) < 0)
 			return -EINVAL;
@@ -219,14 +227,22 @@ static int read_trees(const bl_json *list, struct bl_store_lease *lease)
 	return 0;
 }
 
-static int read_own(const bl_json *json, struct bl_store_lease *lease)
+static int read_trees(const bl_json *json, struct bl_store_lease *lease)
 {
-	int64_t own = (int64_t)lease->tree_count;
+	const bl_json *own = NULL;
+	const bl_json *earlier = NULL;
+	int r;
 
-	if (bl_json_get_int(json, "own", 0, own, &own, NULL) < 0)
+	if (bl_json_get_strings(json, "trees", &own, NULL) <= 0 ||
+	    bl_json_get_strings(json, "earlier", &earlier, NULL) < 0)
 		return -EINVAL;
-	lease->own = (size_t)own;
-	return 0;
+	lease->own = bl_json_length(own);
+	lease->trees = calloc(lease->own + (earlier ? bl_json_length(earlier) : 0) + 1,
+			      sizeof(*lease->trees));
+	if (!lease->trees)
+		return -ENOMEM;
+	r = read_list(own, lease);
+	return r == 0 && earlier ? read_list(earlier, lease) : r;
 }
 
 static int copy_string(const bl_json *json, const char *key, char **ret)
@@ -262,7 +278,6 @@ static int read_numbers(const bl_json *json, struct bl_store_lease *lease)
 static int from_json(const bl_json *json, struct bl_store_lease **ret)
 {
 	auto_store_lease lease = calloc(1, sizeof(*lease));
-	const bl_json *trees = NULL;
 	const bl_json *extra = NULL;
 	int r;
 
@@ -277,13 +292,10 @@ static int from_json(const bl_json *json, struct bl_store_lease **ret)
 		r = copy_string(json, "tenant", &lease->tenant);
 	if (r == 0)
 		r = copy_string(json, "container", &lease->container);
-	if (r == 0 && (bl_json_get_strings(json, "trees", &trees, NULL) <= 0 ||
-		       bl_json_get(json, "extra", &extra, NULL) < 0))
+	if (r == 0 && bl_json_get(json, "extra", &extra, NULL) < 0)
 		r = -EINVAL;
 	if (r == 0)
-		r = read_trees(trees, lease);
-	if (r == 0)
-		r = read_own(json, lease);
+		r = read_trees(json, lease);
 	if (r < 0)
 		return r;
 	if (extra) {

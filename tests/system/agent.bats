@@ -74,6 +74,8 @@ $(($(cat "$T/model/model.safetensors" "$T/model/config.json" "$T/model/tokenizer
 	start_model_twice c3 '[]'
 	agent DELETE "/v1/cache/$tree"
 	expect_code 409
+	# An older version, which knows one list alone, must not take them for the last one's.
+	assert_equal "$(jq -c '[.trees, .earlier | length]' "$T"/cache/leases/*.json)" '[0,2]'
 	stop_agent KILL
 	start_agent
 	agent DELETE "/v1/cache/$tree"
