@@ -449,7 +449,8 @@ int bl_ref_authorise(struct bl_cachedir *dirs, const char *name, int64_t when, s
 	return save(dirs, &ref, NULL, fd, files, err);
 }
 
-static int remove_stale(struct bl_cachedir *dirs, const char *name, const struct bl_digest *tree)
+static int remove_ref(struct bl_cachedir *dirs, const char *name, const struct bl_digest *tree,
+		      bool there)
 {
 	auto_ref ref = {0};
 	char hex[BL_DIGEST_HEX];
@@ -459,7 +460,7 @@ static int remove_stale(struct bl_cachedir *dirs, const char *name, const struct
 
 	bl_digest_to_hex(tree, hex);
 	r = bl_sys_fstatat(dirs->trees, hex, &st, AT_SYMLINK_NOFOLLOW);
-	if (r != -ENOENT)
+	if (r != -ENOENT && !there)
 		return r;
 	if (bl_ref_load(dirs, name, &ref, NULL) < 0 || !bl_digest_equal(&ref.manifest, tree))
 		return 0;
@@ -468,13 +469,13 @@ static int remove_stale(struct bl_cachedir *dirs, const char *name, const struct
 	return r == -ENOENT ? 0 : r;
 }
 
-int bl_ref_remove_stale(struct bl_cachedir *dirs, const char *name, const struct bl_digest *tree,
-			struct bl_err *err)
+int bl_ref_remove(struct bl_cachedir *dirs, const char *name, const struct bl_digest *tree,
+		  bool there, struct bl_err *err)
 {
 	int r;
 
 	(void)pthread_mutex_lock(&replacing);
-	r = remove_stale(dirs, name, tree);
+	r = remove_ref(dirs, name, tree, there);
 	(void)pthread_mutex_unlock(&replacing);
 	return r < 0 ? bl_cachedir_err(err, -r, "remove ref '%.64s'", name) : 0;
 }

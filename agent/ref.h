@@ -57,18 +57,19 @@ int bl_ref_save(struct bl_cachedir *dirs, const struct bl_ref *ref,
 int bl_ref_authorise(struct bl_cachedir *dirs, const char *name, int64_t when, struct bl_err *err);
 
 /*
- * Removes the ref if it names that tree and the tree is not there. A tree that has come back has refs
- * that were written after it did: they stay. Not durable by itself.
+ * Removes the ref if it names that tree and, but for `there`, the tree is not there. A tree that has come back has
+ * refs that were written after it did: they stay. Not durable by itself.
  */
-int bl_ref_remove_stale(struct bl_cachedir *dirs, const char *name, const struct bl_digest *tree,
-			struct bl_err *err);
+int bl_ref_remove(struct bl_cachedir *dirs, const char *name, const struct bl_digest *tree,
+		  bool there, struct bl_err *err);
 
 /* Shows `found` every ref that can be read; a failure of it is the last call, and what is returned.
  * It may remove the ref that it is shown. */
 typedef int bl_ref_fn(void *context, const struct bl_ref *ref, struct bl_err *err);
 int bl_ref_each(struct bl_cachedir *dirs, bl_ref_fn *found, void *context, struct bl_err *err);
 
-/* How many refs without a tree, and how many bytes of them, a tenant keeps: the latest. */
+/* How many refs without a tree, and how many bytes of them, a tenant keeps: the latest. Sixteen times as much it
+ * keeps of those whose tree is there, and all tenants together of the others. */
 struct bl_ref_bound {
 	uint64_t count, bytes;
 };

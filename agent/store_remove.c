@@ -29,7 +29,7 @@ static int remove_if_to(void *context, const struct bl_ref *ref, struct bl_err *
 	const struct removal *removal = context;
 
 	return bl_digest_equal(&ref->manifest, removal->tree)
-		       ? bl_ref_remove_stale(removal->dirs, ref->name, removal->tree, err)
+		       ? bl_ref_remove(removal->dirs, ref->name, removal->tree, false, err)
 		       : 0;
 }
 

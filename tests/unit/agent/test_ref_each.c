@@ -154,6 +154,57 @@ static void each_tenant_keeps_its_latest_without_a_tree(void **state)
 	assert_true(has_ref(cache, 1));
 }
 
+/* Ever other patterns may give the same tree. */
+static void a_tenant_keeps_its_latest_with_a_tree(void **state)
+{
+	struct cache *cache = *state;
+	const struct bl_ref_bound bound = {2, 1 << 20};
+	struct bl_digest gone = digest_of("m");
+	struct bl_digest tree;
+	uint64_t removed = 0;
+
+	assert_ok(cache, publish_tree(cache->store, files, 1, &tree, &cache->err));
+	for (unsigned i = 1; i <= 36; i++)
+		give_ref(cache, i, &tree);
+	for (unsigned i = 37; i <= 39; i++)
+		give_ref(cache, i, &gone);
+	give_ref_of(cache, "two", 40, &tree);
+	assert_ok(cache,
+		  bl_ref_trim(bl_store_dirs(cache->store), &bound, NULL, &removed, &cache->err));
+	assert_int_equal(removed, 5);
+	for (unsigned i = 1; i <= 40; i++)
+		assert_int_equal(has_ref(cache, i), i > 4 && i != 37);
+}
+
+/* So may tenants come and go. */
+static void all_tenants_keep_the_latest_without_a_tree(void **state)
+{
+	struct cache *cache = *state;
+	const struct bl_ref_bound bound = {2, 1 << 20};
+	struct bl_digest gone = digest_of("m");
+	uint64_t removed = 0;
+
+	for (unsigned i = 1; i <= 50; i++) {
+		char tenant[16];
+
+		/* In the order of their names the latest do not stand together. */
+		snprintf(tenant, sizeof(tenant), "%u-of-50", i % 10);
+		give_ref_of(cache, tenant, i, &gone);
+	}
+	for (unsigned i = 51; i <= 70; i++) {
+		char tenant[16];
+
+		snprintf(tenant, sizeof(tenant), "tenant-%u", i);
+		give_ref_of(cache, tenant, i, &gone);
+	}
+	assert_ok(cache,
+		  bl_ref_trim(bl_store_dirs(cache->store), &bound, NULL, &removed, &cache->err));
+	/* Two of each of the ten, and 20 more; of these the latest 32. */
+	assert_int_equal(removed, 38);
+	for (unsigned i = 1; i <= 70; i++)
+		assert_int_equal(has_ref(cache, i), i > 38);
+}
+
 static void within_the_bound_nothing_is_removed(void **state)
 {
 	struct cache *cache = *state;
@@ -197,6 +248,8 @@ int main(void)
 		WITH_CACHE(a_tree_that_is_removed_takes_its_own_refs_with_it),
 		WITH_CACHE(a_tree_that_came_back_keeps_its_refs),
 		WITH_CACHE(each_tenant_keeps_its_latest_without_a_tree),
+		WITH_CACHE(a_tenant_keeps_its_latest_with_a_tree),
+		WITH_CACHE(all_tenants_keep_the_latest_without_a_tree),
 		WITH_CACHE(within_the_bound_nothing_is_removed),
 		WITH_CACHE(a_trim_that_is_stopped_removes_nothing),
 	};
