@@ -159,7 +159,8 @@ static void healthz_get(struct bl_request *request, void *data)
 	const struct bl_node *agent = data;
 	struct bl_err err = {0};
 
-	if (bl_store_paths_check(agent->store, &err) < 0)
+	if (bl_store_paths_check(agent->store, &err) < 0 ||
+	    bl_store_leases_try(agent->store, &err) < 0)
 		bl_http_problem(request, 500, BL_JOB_INTERNAL, "The agent failed", err.msg);
 	else
 		bl_http_answer_text(request, 200, "text/plain; charset=utf-8", "ok\n", 3);

@@ -186,6 +186,9 @@ int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *leas
  */
 void bl_store_lease_prepare(struct bl_store *store);
 
+/* Whether a lease can be written: tried only where the last one could not be. */
+int bl_store_leases_try(struct bl_store *store, struct bl_err *err);
+
 /* Makes what was written of leases until now outlive a loss of power, too. On a worker. */
 int bl_store_leases_sync(struct bl_cachedir *dirs, struct bl_err *err);
 

@@ -48,7 +48,8 @@ struct bl_store {
 	struct bl_store_lease **leases;
 	size_t lease_count, lease_room;
 	struct bl_store_lease *lease_buckets[BL_STORE_LEASE_BUCKETS]; /* by pid and start time */
-	int spare; /* the next lease's file, empty, open; -1: there is none */
+	bool lease_failed; /* the last one could not be written */
+	int spare;	   /* the next lease's file, empty, open; -1: there is none */
 	char spare_name[BL_CACHEDIR_NAME]; /* in partial/ */
 
 	uint64_t bytes, reserved; /* bytes: valid with measured */

@@ -163,11 +163,33 @@ int bl_store_lease_save(struct bl_store *store, const struct bl_store_lease *lea
 	bl_sys_point("lease-begun");
 	name_of(&key, name);
 	r = replace_file(store, name, &text);
+	store->lease_failed = r < 0;
 	if (r < 0)
 		return bl_cachedir_err(err, -r, "lease of '%s'", lease->id);
 	bl_sys_point("lease-written");
 	want_sync(store, &key);
 	return 0;
+}
+
+int bl_store_leases_try(struct bl_store *store, struct bl_err *err)
+{
+	char name[BL_CACHEDIR_NAME];
+	auto_fd fd = -1;
+	int r;
+
+	if (!store->lease_failed)
+		return 0;
+	fd = new_file(store->dirs, name);
+	r = fd < 0 ? fd : bl_sys_write_all(fd, "{}", 2);
+	if (fd >= 0)
+		(void)bl_sys_unlinkat(store->dirs->partial, name, 0);
+	store->lease_failed = r < 0;
+	return r < 0 ? bl_err_set(
+			       err, BL_EX_RETRY, -r,
+			       "no container can have a lease, and so no weights: %s; look at the "
+			       "disk of '%s'",
+			       strerror(-r), store->dirs->path)
+		     : 0;
 }
 
 static int sync_lease(const struct bl_cachedir *dirs, const struct bl_digest *key)

@@ -196,6 +196,29 @@ trees() {
 	assert_equal "$(trees)" 2
 }
 
+@test "space: an agent whose disk takes no lease says so to who asks whether it is well" {
+	mkdir -m 700 "$T/cache"
+	mount -t tmpfs -o size=8m,mode=0700 cache "$T/cache"
+	start_with .
+	start_container c1 1
+	expect_code 200
+	head -c 100m /dev/zero >"$T/cache/full" 2>/dev/null || true
+	start_container c2 1
+	expect_code 507
+	agent GET /healthz
+	expect_code 500
+	[[ $output == *"no container can have a lease"*"No space left"*"look at the disk of '$T/cache'"* ]]
+	run "$BUILD/ballast" doctor --agent="unix:$T/agent.sock"
+	assert_output "no container can have a lease"
+	# It looks anew.
+	rm "$T/cache/full"
+	agent GET /healthz
+	expect_code 200
+	assert_equal "$(find "$T/cache/partial" -name 'spare.*' | wc -l)" 0
+	start_container c2 1
+	expect_code 200
+}
+
 @test "damage: a truncated file is found before the attach, and only it is fetched again" {
 	start_with .
 	start_container c1 1
