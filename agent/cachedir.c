@@ -19,6 +19,7 @@
 
 #define INDEX_MAX   (4U * 1024 * 1024) /* bytes of index.json; the store keeps pins in it */
 #define HOLDS_FIRST 256U	       /* a power of two */
+#define LARGE	    (16 * 1024 * 1024) /* bytes of a file that takes its time to be removed */
 
 /* ---- Holds: a table with open addressing, at most three quarters full ---- */
 
@@ -116,9 +117,12 @@ bool bl_cachedir_is_held(struct bl_cachedir *dirs, const struct bl_digest *diges
 	return held;
 }
 
-/* Under the lock, so that nobody takes hold between the look and the removal. */
+/*
+ * Under the lock, so that nobody takes hold between the look and the removal. A large file takes a disk long, and
+ * whoever asks for a lease waits for the lock: with `aside` it is put there in partial/, for the caller to remove.
+ */
 static int drop(struct bl_cachedir *dirs, const struct bl_digest *digest, int dirfd,
-		const char *path, uint64_t *ret_freed)
+		const char *path, uint64_t *ret_freed, char aside[BL_CACHEDIR_NAME])
 {
 	struct stat st;
 	int r;
@@ -128,8 +132,12 @@ static int drop(struct bl_cachedir *dirs, const struct bl_digest *digest, int di
 	r = bl_sys_fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW);
 	if (r == 0 && S_ISREG(st.st_mode) && st.st_nlink > 1)
 		return 0;
-	if (r == 0)
+	if (r == 0 && aside && S_ISREG(st.st_mode) && st.st_size >= LARGE) {
+		bl_cachedir_name(dirs, "file", aside);
+		r = bl_sys_renameat2(dirfd, path, dirs->partial, aside, 0);
+	} else if (r == 0) {
 		r = bl_sys_unlinkat(dirfd, path, 0);
+	}
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	*ret_freed = (uint64_t)st.st_blocks * 512;
@@ -139,6 +147,7 @@ static int drop(struct bl_cachedir *dirs, const struct bl_digest *digest, int di
 int bl_cachedir_drop_blob(struct bl_cachedir *dirs, const struct bl_digest *blob,
 			  uint64_t *ret_freed, struct bl_err *err)
 {
+	char aside[BL_CACHEDIR_NAME] = "";
 	char hex[BL_DIGEST_HEX];
 	char path[BL_CACHEDIR_NAME];
 	int r;
@@ -146,8 +155,13 @@ int bl_cachedir_drop_blob(struct bl_cachedir *dirs, const struct bl_digest *blob
 	bl_digest_to_hex(blob, hex);
 	(void)snprintf(path, sizeof(path), "%.2s/%s", hex, hex);
 	(void)pthread_mutex_lock(&dirs->lock);
-	r = drop(dirs, blob, dirs->blobs, path, ret_freed);
+	r = drop(dirs, blob, dirs->blobs, path, ret_freed, aside);
 	(void)pthread_mutex_unlock(&dirs->lock);
+	if (r > 0 && *aside) {
+		int removed = bl_sys_unlinkat(dirs->partial, aside, 0);
+
+		r = removed < 0 ? removed : r;
+	}
 	return r < 0 ? bl_err_sys(err, -r, "remove blob %s", hex) : r;
 }
 
@@ -164,7 +178,7 @@ int bl_cachedir_drop_manifest(struct bl_cachedir *dirs, const struct bl_digest *
 	(void)snprintf(name, sizeof(name), "%s.json", hex);
 	(void)pthread_mutex_lock(&dirs->lock);
 	if (bl_sys_fstatat(dirs->trees, hex, &st, AT_SYMLINK_NOFOLLOW) == -ENOENT)
-		r = drop(dirs, tree, dirs->manifests, name, &freed);
+		r = drop(dirs, tree, dirs->manifests, name, &freed, NULL);
 	(void)pthread_mutex_unlock(&dirs->lock);
 	return r < 0 ? bl_err_sys(err, -r, "remove manifest %s", hex) : r;
 }

@@ -725,6 +725,36 @@ sizes_at_gate() {
 	assert_equal "$(trees)" 1
 }
 
+@test "faults: a disk that takes its time to remove a large file keeps nobody else waiting" {
+	need_faults
+	local spare
+	make_model "$T/large" 20000000
+	start_hub --repo org/large="$T/large"
+	start_with '.lease_grace = "0s"'
+	new_process
+	put c1 default "$(items hf://org/large '{"allow_patterns": ["*.safetensors"]}')"
+	expect_code 200
+	end_container c1 "$PID"
+	stop_agent
+	new_process
+	spare=$PID
+	# It evicts at its start: the tree's link goes first, then the blob.
+	gate_agent unlinkat:WAIT:2 '.lease_grace = "0s" | .quotas = {cache: 1000000}'
+	exec 9>"$T/gate"
+	assert_equal "$(trees) $(find "$T/cache/partial" -path '*/trash.*/*' -type f | wc -l)" "0 0"
+	is_awake
+	use_process "$spare"
+	output=$(curl --silent --max-time 30 --unix-socket "$T/agent.sock" --request PUT --data "$(body default '[]')" \
+		--write-out '%{http_code}' http://agent/v1/containers/c2) || {
+		exec 9>&-
+		fail "the agent waits"
+	}
+	assert_equal "${output: -3}" 200
+	exec 9>&-
+	agent POST /v1/cache/gc
+	assert_equal "$(find "$T/cache/blobs" "$T/cache/partial" -type f -size +1M | wc -l)" 0
+}
+
 # What fails behind a tree's name: its directory's sync, its refs. Its bytes are there, so it is listed, and goes.
 @test "faults: a tree whose publication fails behind its name is one of the cache's" {
 	need_faults
