@@ -155,8 +155,10 @@ static void sweep_partial(struct sweep *sweep)
 		if (strncmp(name, "trash.", 6) == 0) {
 			struct stat st;
 
-			if (is_in_use(sweep, name))
+			if (is_in_use(sweep, name)) {
+				sweep->result->kept++;
 				continue;
+			}
 			if (ends_with(name, ".json"))
 				name[strlen(name) - strlen(".json")] = '\0';
 			/* A list beside its tree: the tree's own entry does both. */

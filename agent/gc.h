@@ -17,6 +17,7 @@ struct bl_cachedir;
 struct bl_gc_result {
 	uint64_t freed; /* bytes */
 	uint64_t trees, blobs, partials, leftovers;
+	uint64_t kept;	/* damaged trees that stay, as they are leased */
 	uint64_t bytes; /* with `counted`: what is there in the end (bl_gc_measure()) */
 	bool counted;
 };

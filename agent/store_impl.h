@@ -25,7 +25,6 @@ struct bl_store_entry {
 	bool present;	/* in trees/; an entry without it is held, or pinned */
 	bool pinned, sized;
 	bool kept;	 /* leased, and so held in the cache directory, too */
-	bool remains;	 /* a damaged one is kept for who has it mounted */
 	bool size_tried; /* its size was looked for; where that failed it counts as nothing */
 	/* The last whole look at it: when (milliseconds of this boot), and its root then. */
 	int64_t checked_at;
@@ -48,6 +47,7 @@ struct bl_store {
 	struct bl_store_lease **leases;
 	size_t lease_count, lease_room;
 	struct bl_store_lease *lease_buckets[BL_STORE_LEASE_BUCKETS]; /* by pid and start time */
+	bool remains;	   /* damaged trees are kept for who has them mounted */
 	bool lease_failed; /* the last one could not be written */
 	int spare;	   /* the next lease's file, empty, open; -1: there is none */
 	char spare_name[BL_CACHEDIR_NAME]; /* in partial/ */

@@ -97,8 +97,8 @@ static void keep(struct bl_store *store, struct bl_store_entry *entry)
 		entry->kept = bl_cachedir_hold(store->dirs, &entry->name, NULL) == 0;
 	} else if (entry->leases == 0 && entry->kept) {
 		bl_cachedir_unhold(store->dirs, &entry->name);
-		store->retired += entry->remains;
-		entry->kept = entry->remains = false;
+		entry->kept = false;
+		store->retired += store->remains; /* one of them may go now */
 	}
 }
 

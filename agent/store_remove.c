@@ -155,7 +155,6 @@ int bl_store_tree_condemn(struct bl_store *store, const struct bl_digest *name, 
 	if (r < 0)
 		return r;
 	store->retired++;
-	entry->remains = entry->leases > 0;
 	entry->present = false;
 	entry->sized = false;
 	bl_store_entry_tidy(store, entry);

@@ -361,6 +361,7 @@ void bl_store_collected(struct bl_store *store, const struct bl_gc_result *resul
 	else
 		store->bytes = less(store->bytes, result->freed);
 	store->drifted = !result->counted || store->grown > 0;
+	store->remains = result->kept > 0;
 	if (result->counted || is_due(store))
 		store->measured_at = bl_store_now(store, CLOCK_BOOTTIME);
 	store->measured = store->measured || result->counted;

@@ -810,6 +810,41 @@ static void collect(struct cache *cache)
 	bl_store_collected(cache->store, &result);
 }
 
+static void a_damaged_tree_stays_for_who_has_it_mounted(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_store_lease lease;
+	struct bl_digest name;
+	char hex[BL_DIGEST_HEX];
+	struct stat st;
+	int mounted;
+
+	cache->options.lease_grace = 0;
+	cache_reopen(cache);
+	assert_ok(cache, publish_tree(cache->store, small, 4, &name, &cache->err));
+	bl_digest_to_hex(&name, hex);
+	mounted = openat(bl_store_dirs(cache->store)->trees, hex, O_RDONLY | O_DIRECTORY);
+	assert_true(mounted >= 0);
+	lease = lease_of(cache, "web", 100, &name);
+	assert_ok(cache, bl_store_lease_put(cache->store, &lease, &cache->err));
+	assert_ok(cache, bl_store_tree_condemn(cache->store, &name, &cache->err));
+	collect(cache);
+	assert_int_equal(fstatat(mounted, small[0].path, &st, 0), 0);
+	cache_reopen(cache);
+	collect(cache);
+	assert_int_equal(bl_store_trim(cache->store, &cache->err), 0);
+	assert_int_equal(fstatat(mounted, small[0].path, &st, 0), 0);
+	/* Its end makes a collect worth while. */
+	assert_ok(cache, bl_store_lease_end(cache->store, lease.boot_id, 100, 7, &cache->err));
+	assert_int_equal(bl_store_lease_expire(cache->store), 0);
+	assert_int_equal(bl_store_trim(cache->store, &cache->err), 1);
+	collect(cache);
+	assert_int_equal(fstatat(mounted, small[0].path, &st, 0), -1);
+	assert_int_equal(entries_in(cache, "partial"), 0);
+	assert_int_equal(bl_store_trim(cache->store, &cache->err), 0);
+	close(mounted);
+}
+
 static int reserve(struct cache *cache, uint64_t bytes)
 {
 	int r;
@@ -1286,6 +1321,7 @@ int main(void)
 		WITH_CACHE(the_scrub_goes_on_behind_what_it_cannot_read),
 		WITH_CACHE(verify_finds_a_flipped_bit),
 		WITH_CACHE(a_lease_survives_a_restart_and_its_grace),
+		WITH_CACHE(a_damaged_tree_stays_for_who_has_it_mounted),
 		WITH_CACHE(what_is_held_is_not_removed),
 		WITH_CACHE(a_label_used_again_keeps_the_former_ones_grace),
 		WITH_CACHE(a_reboot_ends_leases),
