@@ -52,7 +52,8 @@ static const char base[] =
 	"\"readonlyPaths\":[\"/proc/bus\",\"/proc/fs\",\"/proc/irq\",\"/proc/sys\","
 	"\"/proc/sysrq-trigger\"]}}";
 
-static const struct bl_json_limits limits = {.max_bytes = BL_MAX_CONFIG, .fractions = true};
+static const struct bl_json_limits limits = {
+	.max_bytes = BL_MAX_CONFIG, .fractions = true, .absent_nulls = true};
 
 int bl_oci_config_base(bl_json **ret, struct bl_err *err)
 {
@@ -92,6 +93,8 @@ static int object_of(bl_json *parent, const char *key, bl_json **ret, struct bl_
 
 	if (r < 0)
 		return r;
+	if (r == 0)
+		bl_json_remove(parent, key); /* null */
 	/* The tree is ours; the reading functions only promise not to change it. */
 	*ret = r > 0 ? (bl_json *)found : bl_json_set_object(parent, key);
 	return *ret ? 0 : bl_err_nomem(err);
@@ -183,11 +186,8 @@ int bl_oci_config_take_process(bl_json *config, const bl_json *from, struct bl_e
 static int add_strings(bl_json *to, const bl_json *object, const char *key, struct bl_err *err)
 {
 	const bl_json *list = NULL;
-	int r = bl_json_get(object, key, &list, err);
+	int r = bl_json_get_strings(object, key, &list, err);
 
-	if (r <= 0 || bl_json_is_null(list))
-		return r < 0 ? r : 0;
-	r = bl_json_get_strings(object, key, &list, err);
 	for (const bl_json *e = r > 0 ? bl_json_first(list) : NULL; e; e = bl_json_next(e))
 		if (!bl_json_set_string(to, NULL, bl_json_string(e)))
 			return bl_err_nomem(err);

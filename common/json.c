@@ -78,7 +78,7 @@ int bl_json_get(const bl_json *object, const char *key, const bl_json **ret, str
 					     m->key, key);
 		found = m;
 	}
-	if (!found)
+	if (!found || found->absent)
 		return 0;
 	*ret = found;
 	return 1;

@@ -30,6 +30,7 @@ struct bl_json_limits {
 	size_t max_values; /* 0: BL_MAX_JSON_VALUES */
 	size_t max_depth;  /* 0: BL_MAX_JSON_DEPTH */
 	bool fractions;	   /* numbers with a fraction or an exponent are let through */
+	bool absent_nulls; /* a member that is null counts as absent, as Go's decoder has it */
 };
 
 void bl_json_free(bl_json **json);
@@ -48,7 +49,8 @@ bool bl_json_is_null(const bl_json *json);
 
 /*
  * Members of an object. 1 with *ret set where the key is there with the right type, 0 (and *ret
- * untouched) where it is absent, -EINVAL where its type or value is wrong or its case varies.
+ * untouched) where it is absent, -EINVAL where its type or value is wrong or its case varies. A null
+ * that counts as absent stays in the tree, and is written as it was: remove it before the key is set.
  * Strings are borrowed from the tree. bl_json_get() accepts any type.
  */
 int bl_json_get(const bl_json *object, const char *key, const bl_json **ret, struct bl_err *err);

@@ -8,6 +8,7 @@
 #ifndef BL_JSON_NODE_H
 #define BL_JSON_NODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,7 @@ struct bl_json {
 	} as;
 	struct bl_json_pool *pool;
 	enum bl_json_type type;
+	bool absent; /* a null that counts as no member */
 };
 
 /* An empty pool with room for about `bytes`; NULL when memory ran out. */

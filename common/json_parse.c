@@ -22,7 +22,7 @@ struct scan {
 	const unsigned char *text;
 	size_t at, len;
 	size_t values, max_values, max_depth;
-	bool fractions;
+	bool fractions, absent_nulls;
 	struct bl_json_pool *pool;
 	struct bl_err *err;
 };
@@ -297,6 +297,7 @@ static int scan_word(struct scan *scan, const char *word, enum bl_json_type type
 		return bad(scan, "not a value");
 	scan->at += len;
 	ret->type = type;
+	ret->absent = type == BL_JSON_NULL && scan->absent_nulls;
 	return 0;
 }
 
@@ -436,6 +437,7 @@ int bl_json_parse(const char *text, size_t len, const struct bl_json_limits *lim
 		.max_values = limits->max_values ? limits->max_values : BL_MAX_JSON_VALUES,
 		.max_depth = limits->max_depth ? limits->max_depth : BL_MAX_JSON_DEPTH,
 		.fractions = limits->fractions,
+		.absent_nulls = limits->absent_nulls,
 		.err = err,
 	};
 	bl_json *root = NULL;

@@ -106,6 +106,7 @@ static bool copy_into(bl_json *to, const bl_json *from)
 	}
 	if (from->type != BL_JSON_ARRAY && from->type != BL_JSON_OBJECT) {
 		to->as = from->as;
+		to->absent = from->absent;
 		return true;
 	}
 	for (const bl_json *m = bl_json_first(from); m; m = m->next) {

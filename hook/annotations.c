@@ -37,11 +37,21 @@ static const struct family families[] = {
 				  "io.kubernetes.cri.container-name"},
 };
 
+/* Whether the key is there, be it null: in a map of texts runtimes take that as an empty one. */
+static int has_key(const bl_json *annotations, const char *key, struct bl_err *err)
+{
+	const bl_json *value;
+	int r = bl_json_get(annotations, key, &value, err);
+
+	for (const bl_json *m = bl_json_first(annotations); m && r == 0; m = bl_json_next(m))
+		r = strcmp(bl_json_key(m), key) == 0;
+	return r;
+}
+
 /* Which family speaks, or BL_FAMILY_NONE. */
 static int choose_family(const bl_json *annotations, enum bl_family wanted, enum bl_family *ret,
 			 struct bl_err *err)
 {
-	const bl_json *value;
 	int crio = 0;
 	int containerd = 0;
 
@@ -49,10 +59,9 @@ static int choose_family(const bl_json *annotations, enum bl_family wanted, enum
 	if (wanted == BL_FAMILY_NONE)
 		return 0;
 	if (wanted != BL_FAMILY_CONTAINERD)
-		crio = bl_json_get(annotations, families[BL_FAMILY_CRIO].marker, &value, err);
+		crio = has_key(annotations, families[BL_FAMILY_CRIO].marker, err);
 	if (wanted != BL_FAMILY_CRIO && crio >= 0)
-		containerd = bl_json_get(annotations, families[BL_FAMILY_CONTAINERD].marker, &value,
-					 err);
+		containerd = has_key(annotations, families[BL_FAMILY_CONTAINERD].marker, err);
 	if (crio < 0 || containerd < 0)
 		return crio < 0 ? crio : containerd;
 	if (crio && containerd)

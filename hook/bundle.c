@@ -219,7 +219,8 @@ static int read_mounts(struct bl_bundle *ret, struct bl_err *err)
 int bl_bundle_parse(const char *text, size_t len, const char *directory, struct bl_bundle *ret,
 		    struct bl_err *err)
 {
-	static const struct bl_json_limits limits = {.max_bytes = BL_MAX_CONFIG, .fractions = true};
+	static const struct bl_json_limits limits = {
+		.max_bytes = BL_MAX_CONFIG, .fractions = true, .absent_nulls = true};
 	auto_bundle bundle = {.may_remount = true};
 	int r = bl_json_parse(text, len, &limits, &bundle.json, err);
 

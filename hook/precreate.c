@@ -79,6 +79,7 @@ static int put_shim_first(struct edits *edits, const char *text, struct bl_splic
 			  struct bl_err *err)
 {
 	struct bl_splice_span args;
+	bool missing = false;
 	struct bl_buf *to;
 
 	if (bl_splice_find(text, process, "args", &args) && text[args.from] == '[') {
@@ -87,9 +88,10 @@ static int put_shim_first(struct edits *edits, const char *text, struct bl_splic
 		return bl_buf_putf(to, err, "\"%s\"%s", BL_BOX_SHIM,
 				   is_empty(text, args) ? "" : ",\"--\",");
 	}
-	to = new_edit(edits, (struct bl_splice_span){process.from + 1, process.from + 1});
-	return bl_buf_putf(to, err, "\"args\":[\"%s\"]%s", BL_BOX_SHIM,
-			   is_empty(text, process) ? "" : ",");
+	to = set_member(edits, text, process, "args", &missing, err);
+	return to ? bl_buf_putf(to, err, "[\"%s\"]%s", BL_BOX_SHIM,
+				missing && !is_empty(text, process) ? "," : "")
+		  : -ENOMEM;
 }
 
 static int become_root(struct edits *edits, const char *text, struct bl_splice_span process,

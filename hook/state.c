@@ -60,7 +60,6 @@ static int read_paths(struct bl_state *state, struct bl_err *err)
 static int read_members(struct bl_state *state, struct bl_err *err)
 {
 	const char *status = NULL;
-	const bl_json *annotations = NULL;
 	int64_t pid = 0;
 	int r = bl_json_get_string(state->json, "id", &state->id, err);
 
@@ -78,19 +77,14 @@ static int read_members(struct bl_state *state, struct bl_err *err)
 	if (r < 0)
 		return r;
 	state->pid = (pid_t)pid;
-	r = bl_json_get(state->json, "annotations", &annotations, err);
-	if (r == 1 && !bl_json_is_null(annotations)) {
-		if (!bl_json_is_object(annotations))
-			return bl_err_config(err, "annotations: must be an object, not %s",
-					     bl_json_kind(annotations));
-		state->annotations = annotations;
-	}
+	r = bl_json_get_object(state->json, "annotations", &state->annotations, err);
 	return r < 0 ? r : read_paths(state, err);
 }
 
 int bl_state_parse(const char *text, size_t len, struct bl_state *ret, struct bl_err *err)
 {
-	static const struct bl_json_limits limits = {.max_bytes = BL_MAX_STATE, .fractions = true};
+	static const struct bl_json_limits limits = {
+		.max_bytes = BL_MAX_STATE, .fractions = true, .absent_nulls = true};
 	auto_state state = {0};
 	int r = bl_json_parse(text, len, &limits, &state.json, err);
 

@@ -45,6 +45,17 @@ teardown() { clean_up; }
 	assert_output "ro,nosuid,nodev,relatime"
 }
 
+@test "null in config.json is nothing, as the runtime itself has it" {
+	simple_bundle /bin/cat /models/a/model
+	start_fake
+	add_hook
+	bundle_set '.linux.maskedPaths = null | .process.capabilities.bounding = null
+		| .process.user.additionalGids = null | .process.env = null | .hooks.poststop = null'
+	run_container
+	assert_status 0
+	assert_output "weights of a"
+}
+
 @test "registered under two stages it attaches once" {
 	simple_bundle sh -c 'grep -c " /models/a " /proc/self/mountinfo; grep -c " /run/ballast " /proc/self/mountinfo;
 		grep -c " /secrets " /proc/self/mountinfo'

@@ -104,6 +104,9 @@ precreate() {
 	bundle_set '.process.args = []'
 	precreate
 	assert_equal "$(jq -c .process.args "$T/out")" '["/run/ballast/shim"]'
+	bundle_set '.process.args = null'
+	precreate
+	assert_equal "$(jq -c .process.args "$T/out")" '["/run/ballast/shim"]'
 }
 
 @test "wrong annotations are refused, and nothing comes out" {

@@ -22,7 +22,7 @@ static const struct bl_oci_hook hook = {.path = "/x/ballast-hook",
 
 static bl_json *parse(const char *text)
 {
-	const struct bl_json_limits limits = {.max_bytes = BL_MAX_CONFIG};
+	const struct bl_json_limits limits = {.max_bytes = BL_MAX_CONFIG, .absent_nulls = true};
 	bl_json *json = NULL;
 
 	assert_int_equal(bl_json_parse(text, strlen(text), &limits, &json, NULL), 0);
@@ -98,6 +98,25 @@ static void twice_is_once(void **state)
 	assert_string_equal(at(config, "hooks.prestart"), "");
 	assert_non_null(strstr(at(config, "hooks.createRuntime"), "\"/other\""));
 	assert_null(strstr(at(config, "hooks.createRuntime"), "/old/"));
+	bl_json_free(&truss.annotations);
+}
+
+static void null_is_absent(void **state)
+{
+	auto_json config =
+		parse("{\"process\":{\"args\":[\"serve\"],\"user\":null,\"capabilities\":null},"
+		      "\"annotations\":null,\"hooks\":null}");
+	auto_json again = NULL;
+	struct bl_err err = {0};
+	struct bl_truss_config truss = {0};
+
+	(void)state;
+	truss.annotations = parse("{}");
+	assert_int_equal(bl_oci_config_add_ballast(config, &truss, &hook, &err), 0);
+	again = parse(at(config, "")); /* no key stands twice */
+	assert_string_equal(at(again, "process.args"), "[\"/run/ballast/shim\",\"--\",\"serve\"]");
+	assert_string_equal(at(again, "annotations"), "{\"docker-server.ballast.dev\":\"{}\"}");
+	assert_non_null(strstr(at(again, "hooks.createRuntime"), "ballast-hook"));
 	bl_json_free(&truss.annotations);
 }
 
@@ -241,6 +260,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(with_a_start_command),
 		cmocka_unit_test(twice_is_once),
+		cmocka_unit_test(null_is_absent),
 		cmocka_unit_test(the_shim_keeps_its_option),
 		cmocka_unit_test(privileges_only_to_change_the_user),
 		cmocka_unit_test(nothing_to_run),

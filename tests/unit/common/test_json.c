@@ -268,6 +268,34 @@ static void members_read_by_exact_key(void **state)
 	assert_true(bl_json_is_null(value));
 }
 
+/* As Go's decoder has it; the tree itself stays what it was, and so do its keys. */
+static void nulls_absent(void **state)
+{
+	static const char whole[] = "{\"a\":null,\"b\":{\"c\":null,\"d\":[null]}}";
+	const struct bl_json_limits limits = {.max_bytes = MAX_BYTES, .absent_nulls = true};
+	auto_buf buf = BL_BUF_INIT(MAX_BYTES);
+	auto_json json = NULL;
+	auto_json copy = NULL;
+	const bl_json *value = NULL;
+	const char *text = NULL;
+	struct bl_err err = {0};
+	(void)state;
+
+	assert_int_equal(bl_json_parse(whole, strlen(whole), &limits, &json, &err), 0);
+	copy = bl_json_copy(json);
+	assert_int_equal(bl_json_get(json, "a", &value, &err), 0);
+	assert_null(value);
+	assert_int_equal(bl_json_get_string(copy, "a", &text, &err), 0);
+	assert_int_equal(bl_json_get_object(copy, "b", &value, &err), 1);
+	assert_int_equal(bl_json_get_array(value, "c", &value, &err), 0);
+	assert_int_equal(bl_json_get_strings(value, "d", &value, &err), -EINVAL);
+	assert_string_equal(err.msg, "d[0]: must be a string, not null");
+	assert_int_equal(bl_json_get(json, "A", &value, &err), -EINVAL);
+	assert_int_equal(bl_json_write(&buf, copy, &err), 0);
+	assert_string_equal(bl_buf_str(&buf), whole);
+	assert_refused("{\"a\":null,\"a\":1}", 0, &limits);
+}
+
 /* Go's decoder folds these letters too, and would take the member that we do not see. */
 static void case_variants_refused(void **state)
 {
@@ -467,6 +495,7 @@ int main(void)
 		cmocka_unit_test(depth_and_size_bounded),
 		cmocka_unit_test(values_bounded),
 		cmocka_unit_test(members_read_by_exact_key),
+		cmocka_unit_test(nulls_absent),
 		cmocka_unit_test(case_variants_refused),
 		cmocka_unit_test(integers_not_rounded),
 		cmocka_unit_test(integer_range_kept),

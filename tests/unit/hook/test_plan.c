@@ -152,6 +152,8 @@ static void test_refused(void **state)
 		{"\"x\"", 0, "\"wait.ballast.dev\":\"{\\\"timeout\\\":5}\"", 64,
 		 "must be a string"},
 		{"\"x\"", 0, POD "," SERVER("{}"), 64, "docker-server.ballast.dev/container.web"},
+		/* Whose it is, is not known; not nobody's. */
+		{"\"x\"", 0, "\"io.kubernetes.cri-o.SandboxID\":null", 77, "cri-o.ContainerType"},
 		{"\"x\"", 0, POD ",\"environment-variables.ballast.dev\":\"{}\"", 64,
 		 "environment-variables.ballast.dev/container.web"},
 		{"\"x\"", 0, POD ",\"secrets.ballast.dev\":\"[]\"", 64,
@@ -227,12 +229,47 @@ static void test_long_values(void **state)
 	}
 }
 
+/* Runtimes take it as absent; of capabilities nothing is known then. */
+static void test_null_in_config(void **state)
+{
+	struct made made;
+
+	(void)state;
+	make(&made,
+	     "{\"process\":{\"args\":null,\"env\":null,\"cwd\":null,\"user\":null,\"capabilities\":"
+	     "null},"
+	     "\"linux\":{\"namespaces\":[{\"type\":\"mount\",\"path\":null}],\"mountLabel\":null,"
+	     "\"maskedPaths\":null},\"root\":{\"path\":\"rootfs\"},\"mounts\":null,\"annotations\":"
+	     "{"
+	     "\"weights.ballast.dev\":\"" WEIGHTS("/w") "\"}}",
+	     NULL);
+	assert_int_equal(made.ret, 0);
+	assert_true(made.plan.superblock);
+	assert_int_equal(made.plan.weights.count, 1);
+	done(&made);
+	make(&made,
+	     "{\"process\":{\"capabilities\":{\"bounding\":null}},\"root\":null,\"annotations\":"
+	     "null," MOUNTS "}",
+	     NULL);
+	assert_true(made.ret < 0); /* root stands twice, null or not */
+	done(&made);
+	make(&made,
+	     "{\"process\":{\"capabilities\":{\"bounding\":null}},\"root\":null,\"annotations\":"
+	     "null,"
+	     "\"linux\":{\"namespaces\":[{\"type\":\"mount\"}]}}",
+	     NULL);
+	assert_int_equal(made.ret, 0);
+	assert_false(made.plan.superblock);
+	assert_null(made.bundle.rootfs);
+	done(&made);
+}
+
 static void test_places_in_config(void **state)
 {
 	static const struct {
 		const char *text, *message;
 	} cases[] = {
-		{"{\"root\":null}", "config.json: root: must be an object, not null"},
+		{"{\"root\":1}", "config.json: root: must be an object, not a number"},
 		{"{\"root\":{\"path\":1}}",
 		 "config.json: root.path: must be a string, not a number"},
 		{"{\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\",\"path\":1}]}"
@@ -565,6 +602,7 @@ int main(void)
 		cmocka_unit_test(test_required),
 		cmocka_unit_test(test_no_right_to_set_ids),
 		cmocka_unit_test(test_root_and_nothing_bounding),
+		cmocka_unit_test(test_null_in_config),
 		cmocka_unit_test(test_places_in_config),
 		cmocka_unit_test(test_long_values),
 	};
