@@ -26,15 +26,19 @@ static const char *const keys[BL_ANNOTATION_COUNT] = {
 struct family {
 	const char *marker; /* there in every container of a pod */
 	const char *type, *tenant, *container;
+	const char *hint; /* for who finds no tenant */
 };
 
 static const struct family families[] = {
-	[BL_FAMILY_CRIO] = {"io.kubernetes.cri-o.SandboxID", "io.kubernetes.cri-o.ContainerType",
-			    "io.kubernetes.pod.namespace", "io.kubernetes.container.name"},
+	[BL_FAMILY_CRIO] =
+		{"io.kubernetes.cri-o.SandboxID", "io.kubernetes.cri-o.ContainerType",
+		 "io.kubernetes.pod.namespace", "io.kubernetes.container.name",
+		 /* They have this marker, and nothing else that a pod's author could not write. */
+		 "; for pods of Podman's own give the hook --runtime=none"},
 	[BL_FAMILY_CONTAINERD] = {"io.kubernetes.cri.sandbox-id",
 				  "io.kubernetes.cri.container-type",
 				  "io.kubernetes.cri.sandbox-namespace",
-				  "io.kubernetes.cri.container-name"},
+				  "io.kubernetes.cri.container-name", ""},
 };
 
 /* Whether the key is there, be it null: in a map of texts runtimes take that as an empty one. */
@@ -104,8 +108,8 @@ static int read_family(const bl_json *annotations, const struct family *family,
 	if (!tenant || !bl_weights_is_tenant(tenant))
 		return bl_err_refuse(err,
 				     "the pod has no namespace in %s, so nobody can tell whose "
-				     "secrets and weights it may have",
-				     family->tenant);
+				     "secrets and weights it may have%s",
+				     family->tenant, family->hint);
 	ret->tenant = tenant;
 	r = bl_json_get_string(annotations, family->container, &ret->container, err);
 	if (r == 1 && ret->container[0] == '\0')

@@ -179,6 +179,22 @@ podman_shim() {
 	assert_output "weights of a"
 }
 
+@test "Podman: its own pods are refused with what to do, and have their weights then" {
+	podman_setup
+	tar -C "$T/image" -c . | podman_in_test import --quiet --change 'ENTRYPOINT ["/bin/sleep","1000"]' - pause
+	podman_in_test pod create --name pod --network host --infra-image pause
+	in_pod() { run podman_in_test run --rm --pod pod --annotation "$(weights)" --rootfs "$T/image" cat /models/a/model; }
+	in_pod
+	[ "$status" -ne 0 ]
+	assert_output "exit status 77"
+	assert_output "for pods of Podman's own give the hook --runtime=none"
+	hooks_json "$T/hooks.d/50-ballast.json" createRuntime,poststop --runtime=none
+	in_pod
+	assert_status 0
+	assert_output "weights of a"
+	podman_in_test pod rm --force --time 0 pod
+}
+
 @test "Podman --privileged gets a superblock of its own" {
 	podman_setup
 	podman_run runc --privileged --annotation "$(weights)" "$T/image" \
