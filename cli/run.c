@@ -138,7 +138,7 @@ static int run(const struct bl_bundle *bundle, const struct bl_truss_config *tru
 	if (r < 0)
 		return r;
 	runtime.bundle = scratch.path;
-	return bl_runtime_run(&runtime, err);
+	return bl_runtime_run(&runtime, &kept, err);
 }
 
 int bl_run_main(char **words, struct bl_err *err)

@@ -500,14 +500,20 @@ static int start_and_wait(struct session *session, struct bl_err *err)
 	return r < 0 ? r : status;
 }
 
-/* In a process that nobody waits for: where the pipe ends after the first of two words, whoever held it
- * was killed while there was a container. */
+/* What is said to the keeper. */
+#define THERE	 "+" /* there is a container from now on */
+#define ALL_GONE "-"
+
+/* In a process that nobody waits for: where the pipe ends without the last word, whoever held it was killed. */
 static _Noreturn void keep(const struct bl_runtime *runtime, int from)
 {
 	const char *const words[] = {"delete", "--force", runtime->id, NULL};
 	const char *argv[WORDS_MAX];
 	int null = open("/dev/null", O_RDWR);
+	bool there = false;
+	pid_t pid = -1;
 	sigset_t none;
+	ssize_t n;
 	char word;
 
 	(void)setsid();
@@ -515,18 +521,28 @@ static _Noreturn void keep(const struct bl_runtime *runtime, int from)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		(void)dup2(null, fd);
-	if (bl_sys_read(from, &word, 1) <= 0 || bl_sys_read(from, &word, 1) != 0)
+	while ((n = bl_sys_read(from, &word, 1)) > 0 && word == THERE[0])
+		there = true;
+	if (n != 0)
 		_exit(0);
-	compose(runtime, words, argv);
-	execvp(argv[0], (char *const *)argv);
-	_exit(127);
+	if (there)
+		pid = fork();
+	if (pid == 0) {
+		compose(runtime, words, argv);
+		execvp(argv[0], (char *const *)argv);
+		_exit(127);
+	}
+	if (pid > 0)
+		(void)waitpid(pid, NULL, 0);
+	(void)bl_fs_remove_tree(AT_FDCWD, runtime->bundle, NULL);
+	_exit(0);
 }
 
 /*
  * A SIGKILL takes us and the runtime (become()), but the container would live on, and nobody would
- * know of it. So a keeper outlives us, and deletes it. It is nobody's child by the time that we become
- * the one to whom orphans go: waiting for what is left must come to an end. Returns the pipe to it, to
- * which a word is written before and after there is a container.
+ * know of it. So a keeper outlives us, deletes it, and removes the bundle. It is nobody's child by the
+ * time that we become the one to whom orphans go: waiting for what is left must come to an end. Returns
+ * the pipe to it.
  */
 static int start_keeper(const struct bl_runtime *runtime, struct bl_err *err)
 {
@@ -548,6 +564,13 @@ static int start_keeper(const struct bl_runtime *runtime, struct bl_err *err)
 	return ends[1];
 }
 
+static void release_keeper(int *keeper)
+{
+	if (*keeper >= 0)
+		(void)bl_sys_write_all(*keeper, ALL_GONE, 1);
+	bl_cleanup_fd(keeper);
+}
+
 /* nohup(1) has the terminal's end kept from us, and so from the server. (What a shell ignores for its jobs in
  * the background is meant where somebody sends it.) */
 static bool is_held_back(int number)
@@ -567,36 +590,30 @@ int bl_runtime_heed(sigset_t *ret, struct bl_err *err)
 	return sigprocmask(SIG_BLOCK, ret, NULL) < 0 ? bl_err_sys(err, errno, "block signals") : 0;
 }
 
-int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
+int bl_runtime_run(const struct bl_runtime *runtime, const sigset_t *heeded, struct bl_err *err)
 {
-	auto_fd keeper = start_keeper(runtime, err);
+	__attribute__((cleanup(release_keeper))) int keeper = start_keeper(runtime, err);
 	struct session session = {
 		.runtime = runtime, .signals = -1, .said = -1, .holding = true, .step = CREATING};
 	auto_buf held = BL_BUF_INIT(SAID_MAX);
 	auto_fd signals = -1;
 	int ends[2];
-	sigset_t mask;
-	bool free_id;
 	bool ours = false;
 	int r;
 
 	if (keeper < 0)
 		return keeper;
-	r = bl_runtime_heed(&mask, err);
-	if (r < 0)
-		return r;
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return bl_err_sys(err, errno, "prepare to wait");
-	signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	signals = signalfd(-1, heeded, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0 || pipe2(ends, O_CLOEXEC) < 0)
 		return bl_err_sys(err, errno, "prepare to wait");
 	session.signals = signals;
 	session.said = ends[0];
 	session.held = held;
 	r = runtime->id_given ? check_id(&session, err) : 0;
-	free_id = r == 0;
-	if (free_id) {
-		(void)bl_sys_write_all(keeper, "+", 1);
+	if (r == 0) {
+		(void)bl_sys_write_all(keeper, THERE, 1);
 		r = create(&session, ends[1], err);
 		/* A given id may be another's since we looked; a runtime that fails leaves nothing itself. */
 		ours = r == 0 || !runtime->id_given || session.stopped_by || session.cut_short;
@@ -606,8 +623,6 @@ int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err)
 		r = start_and_wait(&session, err);
 	if (ours)
 		delete_container(&session);
-	if (free_id)
-		(void)bl_sys_write_all(keeper, "-", 1);
 	if (session.said >= 0)
 		(void)close(session.said);
 	bl_buf_done(&session.held);

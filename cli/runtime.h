@@ -22,7 +22,7 @@ struct bl_runtime {
 	const char *program;		       /* "runc" */
 	char *options[BL_RUNTIME_OPTIONS_MAX]; /* global ones, before the command; NULL-terminated
 						*/
-	const char *bundle;		       /* absolute */
+	const char *bundle; /* absolute; where we are killed it is removed, too */
 	const char *id;
 	bool id_given; /* by the person: another container may have it */
 };
@@ -34,10 +34,11 @@ struct bl_runtime {
 int bl_runtime_heed(sigset_t *ret, struct bl_err *err);
 
 /*
+ * heeded: what bl_runtime_heed() has given.
  * Returns the server's exit status (128 + n where a signal ended it), or -errno with *err filled:
  * the hook's exit status where it refused the container.
  */
-int bl_runtime_run(const struct bl_runtime *runtime, struct bl_err *err);
+int bl_runtime_run(const struct bl_runtime *runtime, const sigset_t *heeded, struct bl_err *err);
 
 /* What a runtime said when it failed to create, as an error. Apart for its tests. */
 int bl_runtime_explain(const char *said, struct bl_err *err);

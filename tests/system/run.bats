@@ -457,9 +457,14 @@ make_slow_runtime() {
 	assert_nothing_left
 }
 
+# The directory of bundles gets empty, by somebody who is no child of ours.
+wait_for_empty() {
+	timeout 60 sh -c 'until rmdir "$1" 2>/dev/null; do :; done' - "$1" || fail "there is $(ls "$1")"
+}
+
 @test "SIGKILL of ballast run ends the container too, and nothing is left" {
-	# But for the bundle, which nobody is there to remove.
-	export TMPDIR=$T
+	mkdir "$T/tmp"
+	export TMPDIR=$T/tmp
 	start_hub_and_agent
 	server 'echo up; exec sleep 1000000'
 	start_config --id="killed-$$"
@@ -469,6 +474,7 @@ make_slow_runtime() {
 	kill -KILL "$RUN_PID"
 	"$FIXTURES/process.py" wait "$server"
 	until [ ! -e "$T/runc/killed-$$" ]; do :; done
+	wait_for_empty "$T/tmp"
 	assert_nothing_left
 }
 
@@ -476,7 +482,8 @@ make_slow_runtime() {
 @test "SIGKILL of ballast run before its runtime runs: no container is made" {
 	need strace
 	local options ballast runtime
-	export TMPDIR=$T
+	mkdir "$T/tmp"
+	export TMPDIR=$T/tmp
 	start_hub_and_agent
 	server 'echo up; exec sleep 1000000'
 	make_rootfs "$T/rootfs"
@@ -490,6 +497,7 @@ make_slow_runtime() {
 	until runtime=$(pgrep -P "$ballast"); do :; done
 	kill -KILL "$ballast"
 	"$FIXTURES/process.py" wait "$runtime"
+	wait_for_empty "$T/tmp"
 	assert_nothing_left
 }
 
