@@ -2,21 +2,19 @@
 /* ballast: what a person at a terminal has of Ballast. Finds the command and says what went wrong.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/command.h"
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/program.h"
 
 static const struct {
 	const char *name;
@@ -137,25 +135,12 @@ static int finish(int status)
 	return BL_EX_INTERNAL;
 }
 
-/*
- * What a caller has closed must not be the number of a file of ours. It is opened the wrong way round: who
- * uses it gets what a closed one gives. And ignored, as a caller may have left it, SIGCHLD tells of no child.
- */
-static void settle(void)
-{
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGCHLD, SIG_DFL);
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0)
-			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-}
-
 int main(int argc, char **argv)
 {
 	struct bl_err err = {0};
 	int r;
 
-	settle();
+	bl_program_settle();
 	if (argc < 2) {
 		print_help();
 		return finish(BL_EX_CONFIG);

@@ -93,7 +93,9 @@ static int make_scratch(struct scratch *scratch, struct bl_err *err)
 		parent = "/tmp";
 	(void)snprintf(scratch->path, sizeof(scratch->path), "%s/ballast-run-XXXXXX", parent);
 	if (!mkdtemp(scratch->path)) {
-		int r = bl_err_sys(err, errno, "'%s'", scratch->path);
+		int r = bl_err_set(err, BL_EX_CONFIG, errno,
+				   "'%s': %s; TMPDIR names another directory for it", scratch->path,
+				   strerror(errno));
 
 		scratch->path[0] = '\0';
 		return r;

@@ -72,6 +72,7 @@ static _Noreturn void become(char *const *argv, int stderr_fd, bool quiet, const
 		_exit(127);
 	(void)sigprocmask(SIG_SETMASK, mask, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
+	(void)signal(SIGXFSZ, SIG_DFL);
 	/* A background process group must not read a terminal; servers do not. */
 	if (quiet || isatty(STDIN_FILENO) || is_closed(STDIN_FILENO, O_WRONLY))
 		(void)dup2(null, STDIN_FILENO);

@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/program.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define USR "/usr" /* what the installed paths of common/contract.h begin with */
+
+void bl_program_settle(void)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_DFL);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
 
 /* Whether there is a program `path` in the own program's directory, or, with `above`, in the one that
  * holds that: its path in room. */

@@ -5,19 +5,17 @@
  */
 #include <curl/curl.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/contract.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/program.h"
 #include "fetch/job.h"
 #include "fetch/plan.h"
 #include "fetch/pull.h"
@@ -71,26 +69,11 @@ static int seal(void)
 	clearenv();
 	if (term && setenv("TERM", term, 1) < 0)
 		return -1;
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a limit is an error of the write, as a full disk is */
-#ifndef __SANITIZE_ADDRESS__	  /* whose leak check looks into the process itself */
+#ifndef __SANITIZE_ADDRESS__ /* whose leak check looks into the process itself */
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return -1;
 #endif
 	return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? 0 : -1;
-}
-
-/* What is opened first must not come in the place of a closed one, and get what is printed: on a connection, say.
- * What is printed where there is nothing fails, as it should. */
-static void keep_standard(void)
-{
-	int fd = -1;
-
-	do
-		fd = open("/dev/null", O_RDONLY);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd > STDERR_FILENO)
-		(void)close(fd);
 }
 
 static int finish(int status, const struct bl_err *err)
@@ -114,7 +97,7 @@ int main(int argc, char **argv)
 {
 	struct bl_err err = {0};
 
-	keep_standard();
+	bl_program_settle();
 	bl_log_init("ballast-fetch", BL_LOG_TEXT, BL_LOG_INFO);
 	if (argc > 1 && wants_help(argv)) {
 		fputs(usage, stdout);

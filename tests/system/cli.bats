@@ -548,6 +548,21 @@ complete_words() {
 	done
 }
 
+@test "a limit on files' size is an error that says so, and nothing is left" {
+	make_rootfs "$T/rootfs"
+	server serve
+	mkdir "$T/out" "$T/migrate"
+	run bash -c 'ulimit -f 0; "$@"' limited "$BUILD/ballast" bundle --rootfs="$T/rootfs" --output="$T/out" "$CONFIG"
+	assert_status 70
+	assert_output "File too large"
+	assert_equal "$(ls -A "$T/out")" ""
+	printf 'model_cache:\n- {repo_id: a/b}\n' >"$T/migrate/config.yaml"
+	run bash -c 'ulimit -f 0; "$@"' limited "$BUILD/ballast" migrate --yes "$T/migrate/config.yaml"
+	assert_status 70
+	assert_output "File too large"
+	assert_equal "$(ls -A "$T/migrate")" config.yaml
+}
+
 @test "validate: truss-transfer-cli in front of a server that has weights" {
 	server 'truss-transfer-cli && serve'
 	ballast validate "$CONFIG"

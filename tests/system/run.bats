@@ -794,6 +794,18 @@ start_deferred() {
 	assert_output "true says that it created the container, and wrote no pid"
 }
 
+@test "a bundle that cannot be made is told of, and not left" {
+	start_hub_and_agent
+	server true
+	TMPDIR=$T/nowhere run_config
+	assert_status 64
+	assert_output "No such file or directory; TMPDIR names another directory for it"
+	mkdir "$T/tmp"
+	export TMPDIR=$T/tmp
+	(ulimit -f 0 && run_config && assert_status 70 && assert_output "File too large")
+	rmdir "$T/tmp"
+}
+
 @test "crun runs it too" {
 	need_crun
 	start_hub_and_agent
