@@ -97,7 +97,8 @@ static const char *hint_for(const yaml_parser_t *parser)
 	if (strstr(context, "scanning an alias") || strstr(context, "scanning an anchor"))
 		return "; a text that begins with * or & needs quotes, as in \"*.json\"";
 	if (strstr(problem, "cannot start any token"))
-		return "; a text that begins with @, ` or % needs quotes";
+		return "; indent with spaces, not with a tab, and quote a text that begins with "
+		       "@, ` or %";
 	if (strstr(problem, "mapping values are not allowed"))
 		return "; look at the indentation, and quote a text that holds a colon and a space";
 	return "";

@@ -175,6 +175,10 @@ complete_words() {
 	ballast validate bad.yaml
 	assert_status 64
 	assert_output "look at the indentation, and quote a text that holds a colon"
+	printf 'weights:\n\t- source: a/b\n' >bad.yaml
+	ballast validate bad.yaml
+	assert_status 64
+	assert_output "bad.yaml:2: not valid YAML: found character that cannot start any token; indent with spaces, not with a tab"
 }
 
 @test "validate: a location that every container would be refused for" {
