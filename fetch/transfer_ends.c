@@ -66,21 +66,33 @@ static int collect(struct bl_transfer *transfer, struct bl_lane *lane, struct bl
 	return rc < 0 ? rc : put_back(transfer, file, at, to, err);
 }
 
-/* Lanes whose whole rest came by another lane are no longer needed; what they brought is. */
+static bool is_covered(const struct bl_lane *lane)
+{
+	const struct bl_ranges *arrived = &lane->file->arrived;
+
+	for (size_t r = 0; r < arrived->count; r++)
+		if (arrived->at[r].from <= lane->at && arrived->at[r].to >= lane->to)
+			return true;
+	return false;
+}
+
+/*
+ * Lanes whose whole rest came by another lane are no longer needed; what they brought is, and may be the rest of
+ * one that was looked at before: none may be left on a file that is done.
+ */
 static int stop_covered(struct bl_transfer *transfer, const struct bl_arrival *file,
 			struct bl_err *err)
 {
+	size_t i = 0;
 	int rc = 0;
 
-	for (size_t i = 0; rc >= 0 && i < BL_PACE_MAX_LANES; i++) {
-		struct bl_lane *lane = &transfer->lanes[i];
+	while (rc >= 0 && i < BL_PACE_MAX_LANES) {
+		struct bl_lane *lane = &transfer->lanes[i++];
 
-		for (size_t r = 0; lane->file == file && r < file->arrived.count; r++)
-			if (file->arrived.at[r].from <= lane->at &&
-			    file->arrived.at[r].to >= lane->to) {
-				rc = collect(transfer, lane, err);
-				break;
-			}
+		if (lane->file == file && is_covered(lane)) {
+			rc = collect(transfer, lane, err);
+			i = 0;
+		}
 	}
 	return rc;
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Ends of requests that come in one turn of the loop, in an order that no origin can be made to give. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "common/err.h"
+#include "fetch/transfer_impl.h"
+
+#define HALF 4096
+
+static int n_done;
+
+static int on_done(void *ctx, struct bl_transfer *transfer, const struct bl_entry *entry, bool good,
+		   struct bl_err *err)
+{
+	(void)ctx;
+	(void)err;
+	assert_true(good);
+	assert_string_equal(entry->path, "model");
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++)
+		assert_null(transfer->lanes[i].file);
+	n_done++;
+	return 0;
+}
+
+static struct bl_lane *put_lane(struct bl_transfer *transfer, size_t i, int64_t from, int64_t at)
+{
+	struct bl_lane *lane = &transfer->lanes[i];
+
+	lane->state = BL_LANE_ON_WIRE;
+	lane->judged = true;
+	lane->file = transfer->files[0];
+	lane->from = from;
+	lane->at = at;
+	lane->to = lane->asked_to = from + HALF;
+	lane->arrived = &transfer->arrived;
+	lane->file->lanes++;
+	transfer->busy++;
+	return lane;
+}
+
+/*
+ * The first half was asked for twice: one request has brought nothing, the other all, and its end waits to be taken
+ * up. That of the second half is taken up before it, and makes the file complete.
+ */
+static void test_twins(void **state)
+{
+	const struct bl_entry entry = {.path = "model", .size = INT64_C(2) * HALF};
+	const struct bl_sink sink = {.done = on_done};
+	static struct bl_transfer transfer;
+	FILE *source = tmpfile(), *target = tmpfile();
+	struct bl_err err;
+
+	(void)state;
+	assert_non_null(source);
+	assert_non_null(target);
+	assert_int_equal(ftruncate(fileno(source), 2 * HALF), 0);
+	transfer.sink = &sink;
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++)
+		transfer.lanes[i].sock = -1;
+	assert_int_equal(bl_arrival_new(&entry, &transfer.files[0], &err), 0);
+	transfer.n_files = 1;
+	transfer.files[0]->open = true;
+	transfer.files[0]->fd = dup(fileno(target));
+	transfer.files[0]->location.fd = dup(fileno(source));
+	(void)put_lane(&transfer, 0, 0, 0);
+	(void)put_lane(&transfer, 2, 0, HALF);
+	put_lane(&transfer, 1, HALF, HALF)->state = BL_LANE_LOCAL;
+	assert_int_equal(bl_transfer_copy_local(&transfer, &err), 0);
+	assert_int_equal(n_done, 1);
+	assert_int_equal(transfer.busy, 0);
+	(void)fclose(source);
+	(void)fclose(target);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_twins),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
