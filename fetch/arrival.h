@@ -49,11 +49,12 @@ struct bl_arrival {
 	char *version;	      /* what an origin said first of its version, ... */
 	char *version_origin; /* ... and which; owned */
 
-	unsigned fails;	    /* times in a row that lanes failed, and none brought a byte */
-	int64_t failed_at;  /* ms of the last of them */
-	unsigned relocated; /* times in a row that it was located again */
-	unsigned way;	    /* counts them all: which way a lane went */
-	int64_t not_before; /* ms: no try before */
+	unsigned fails;	     /* times in a row that lanes failed, and none brought a byte */
+	int64_t failed_at;   /* ms of the last of them */
+	unsigned unanswered; /* requests in a row that ended without an answer */
+	unsigned relocated;  /* times in a row that it was located again */
+	unsigned way;	     /* counts them all: which way a lane went */
+	int64_t not_before;  /* ms: no try before */
 };
 
 int bl_arrival_new(const struct bl_entry *entry, struct bl_arrival **ret, struct bl_err *err);

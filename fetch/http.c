@@ -59,6 +59,14 @@ void bl_http_set_meanwhile(struct bl_http *http, bl_http_meanwhile *meanwhile, v
 	http->ctx = ctx;
 }
 
+int bl_http_hang_up(struct bl_http *http, struct bl_err *err)
+{
+	bl_wire_done(&http->wire);
+	curl_multi_cleanup(http->multi);
+	http->multi = NULL;
+	return bl_wire_init(&http->wire, http->net, http->share, err);
+}
+
 void bl_http_free(struct bl_http **pointer)
 {
 	struct bl_http *http = *pointer;

@@ -84,6 +84,9 @@ int bl_http_new_beside(const struct bl_http *http, struct bl_http **ret, struct 
 #define auto_http __attribute__((cleanup(bl_http_free))) struct bl_http *
 const struct bl_net *bl_http_net(const struct bl_http *http);
 
+/* Ends the connection that is kept for another request: an origin may take few, and others are to use them. */
+int bl_http_hang_up(struct bl_http *http, struct bl_err *err);
+
 /*
  * What else is done while a call waits for its answer: other connections must not starve. Called
  * again and again, it comes back after about so many milliseconds. NULL: nothing, the default.

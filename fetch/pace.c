@@ -108,10 +108,12 @@ void bl_pace_answered(struct bl_pace *pace, int64_t latency)
 		pace->latency = ms;
 }
 
-void bl_pace_limited(struct bl_pace *pace, int64_t now)
+void bl_pace_limited(struct bl_pace *pace, unsigned at_work, int64_t now)
 {
-	if (pace->lanes > 1)
-		pace->lanes /= 2;
+	unsigned fewer = pace->lanes / 2 > at_work ? pace->lanes / 2 : at_work;
+
+	if (fewer > 0 && fewer < pace->lanes)
+		pace->lanes = fewer;
 	pace->before = pace->lanes;
 	pace->trying = false;
 	pace->rate = 0;

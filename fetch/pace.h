@@ -45,8 +45,8 @@ void bl_pace_tick(struct bl_pace *pace, int64_t now, int64_t arrived, unsigned b
 /* A request was answered after so many milliseconds. */
 void bl_pace_answered(struct bl_pace *pace, int64_t latency);
 
-/* The origin asked for less: half the connections, and no more for a while. */
-void bl_pace_limited(struct bl_pace *pace, int64_t now);
+/* The origin asked for less: half the connections, unless so many are at work, and no more for a while. */
+void bl_pace_limited(struct bl_pace *pace, unsigned at_work, int64_t now);
 
 /* Bytes to ask for at once, with so many bytes of the job not yet asked for. */
 int64_t bl_pace_chunk(const struct bl_pace *pace, int64_t left);

@@ -221,11 +221,12 @@ int bl_straight_send(struct bl_straight *straight, struct bl_lane *lane, struct 
 	lane->n_head = 0;
 	lane->low_water = 1;
 	/* A request is small, and nothing else is on its way there: it goes at once, or not at all. */
-	if (send(lane->sock, text.data, text.len, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-		    (ssize_t)text.len ||
+	ssize_t n = send(lane->sock, text.data, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	bool gone = n < 0 && (errno == ECONNRESET || errno == EPIPE);
+	if (n != (ssize_t)text.len ||
 	    epoll_ctl(straight->epoll, EPOLL_CTL_ADD, lane->sock, &event) < 0)
-		return bl_err_set(err, BL_EX_RETRY, EIO, "%.200s takes no request",
-				  lane->wire.url.origin);
+		return bl_err_set(err, BL_EX_RETRY, gone ? ECONNRESET : EIO,
+				  "%.200s takes no request", lane->wire.url.origin);
 	return 0;
 }
 

@@ -44,7 +44,7 @@ bool bl_straight_take(struct bl_straight *straight, struct bl_lane *lane);
  * taken off the multi handle: false where it has none. */
 bool bl_straight_adopt(struct bl_lane *lane);
 
-/* Sends the lane's request on its connection. -EIO: the connection does not take it. */
+/* Sends the lane's request on its connection. -ECONNRESET: it has ended; -EIO: it does not take the request. */
 int bl_straight_send(struct bl_straight *straight, struct bl_lane *lane, struct bl_err *err);
 
 /* Takes the lane off its connection, which is kept where all of the answer was read. */

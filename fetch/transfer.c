@@ -266,8 +266,12 @@ static int run(struct bl_transfer *transfer, struct bl_err *err)
 
 int bl_transfer_run(struct bl_transfer *transfer, struct bl_err *err)
 {
+	int rc = bl_http_hang_up(transfer->http, err);
+
+	if (rc < 0)
+		return rc;
 	bl_http_set_meanwhile(transfer->http, go_on_meanwhile, transfer);
-	int rc = run(transfer, err);
+	rc = run(transfer, err);
 	bl_http_set_meanwhile(transfer->http, NULL, NULL);
 	return rc;
 }

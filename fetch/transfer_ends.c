@@ -12,11 +12,13 @@
 #include "fetch/retry.h"
 #include "fetch/transfer_impl.h"
 
-#define MAX_FAILS     6		  /* tries in a row of one file that bring no byte */
-#define MAX_RELOCATED 3		  /* times in a row that a location is refused */
-#define WORTH	      (16 * 1024) /* bytes of a range that are more than a dribble */
-#define STALL	      8000	  /* ms without a byte, then another connection; ... */
-#define SILENCE	      20000	  /* ... before an answer's first one an origin may think longer */
+#define MAX_FAILS      6	   /* tries in a row of one file that bring no byte */
+#define MAX_RELOCATED  3	   /* times in a row that a location is refused */
+#define WORTH	       (16 * 1024) /* bytes of a range that are more than a dribble */
+#define STALL	       8000	   /* ms without a byte, then another connection; ... */
+#define SILENCE	       20000	   /* ... before an answer's first one an origin may think longer */
+#define MAX_UNANSWERED 32	   /* requests in a row of one file, while others are answered */
+#define REFUSALS       4	   /* connections without an answer, or half of them: no accident */
 
 /* What of [from, to) is neither here nor asked for by another lane is to be asked for again. */
 static int put_back(struct bl_transfer *transfer, struct bl_arrival *file, int64_t from, int64_t to,
@@ -60,7 +62,7 @@ static int collect(struct bl_transfer *transfer, struct bl_lane *lane, struct bl
 	}
 	int64_t from = lane->from, at = content ? lane->at : from, to = lane->to;
 	if (is_worth(lane) && content)
-		file->fails = file->relocated = 0;
+		file->fails = file->relocated = file->unanswered = 0;
 	bl_transfer_set_idle(transfer, lane);
 	int rc = bl_ranges_add(&file->arrived, from, at, err);
 	return rc < 0 ? rc : put_back(transfer, file, at, to, err);
@@ -156,10 +158,56 @@ static int handle_busy(struct bl_transfer *transfer, struct bl_lane *lane, int s
 		return failed;
 	/* The origin speaks of all requests, not of this file; of many such answers, once. */
 	if (transfer->not_before <= transfer->now)
-		bl_pace_limited(&transfer->pace, transfer->now);
+		bl_pace_limited(&transfer->pace, 0, transfer->now);
 	if (lane->file->not_before > transfer->not_before)
 		transfer->not_before = lane->file->not_before;
 	return 0;
+}
+
+/* ---- Origins that take few connections, and do not say so ---- */
+
+static unsigned count_at_work(const struct bl_transfer *transfer)
+{
+	unsigned at_work = 0;
+
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++)
+		at_work += transfer->lanes[i].state == BL_LANE_ON_WIRE && transfer->lanes[i].judged;
+	return at_work;
+}
+
+/* Several connections were refused since there are so many, and others work: then it is not the origin that is
+ * down, there are too many of them. */
+static void judge_refused(struct bl_transfer *transfer, unsigned at_work)
+{
+	unsigned lanes = transfer->pace.lanes;
+
+	if (transfer->refused < (lanes / 2 < REFUSALS ? lanes / 2 : REFUSALS) || lanes == 1)
+		return;
+	bl_pace_limited(&transfer->pace, at_work, transfer->now);
+	transfer->refused = 0;
+	transfer->limited_at = transfer->now;
+}
+
+/* A request ended without any answer. Whether that is no fault of its file: others bring content meanwhile. */
+static bool note_refused(struct bl_transfer *transfer, const struct bl_lane *lane)
+{
+	unsigned at_work = count_at_work(transfer);
+
+	transfer->refused += lane->began > transfer->limited_at;
+	if (at_work > 0)
+		judge_refused(transfer, at_work);
+	if (++lane->file->unanswered > MAX_UNANSWERED)
+		return false;
+	if (transfer->answered_at > lane->file->failed_at)
+		lane->file->fails = 0;
+	return at_work > 0;
+}
+
+static void note_answered(struct bl_transfer *transfer)
+{
+	judge_refused(transfer, count_at_work(transfer));
+	transfer->refused -= transfer->refused > 0;
+	transfer->answered_at = transfer->now;
 }
 
 static int follow(struct bl_transfer *transfer, struct bl_lane *lane, struct bl_err *err)
@@ -201,9 +249,12 @@ static int settle_lane(struct bl_transfer *transfer, struct bl_lane *lane, enum 
 	if (failed < 0)
 		return failed;
 	bool brought = lane->judged && is_worth(lane);
+	bool broken = end == BL_LANE_BROKEN && (status != 0 || !note_refused(transfer, lane));
+	if (end == BL_LANE_DONE)
+		note_answered(transfer);
 	if ((failed = collect(transfer, lane, err)) < 0)
 		return failed;
-	if (end == BL_LANE_BROKEN && (failed = fail(transfer, file, lane, NULL, rc, err)) < 0)
+	if (broken && (failed = fail(transfer, file, lane, NULL, rc, err)) < 0)
 		return failed;
 	if (end == BL_LANE_BROKEN && brought)
 		file->not_before = 0; /* it works in principle: go on at once */
@@ -229,10 +280,15 @@ static int go_straight(struct bl_transfer *transfer, struct bl_lane *lane, struc
 
 	curl_multi_remove_handle(transfer->multi, lane->wire.easy);
 	lane->connecting = false;
-	if (adopted && bl_straight_send(&transfer->straight, lane, err) >= 0)
-		return 0;
-	if (adopted)
+	if (adopted) {
+		int rc = bl_straight_send(&transfer->straight, lane, err);
+
+		if (rc >= 0)
+			return 0;
+		if (rc == -ECONNRESET) /* for want of room, say: nothing that libcurl does better */
+			return finish(transfer, lane, CURLE_SEND_ERROR, err);
 		bl_straight_release(&transfer->straight, lane);
+	}
 	/* By libcurl then; what is wrong, it will say. */
 	lane->file->by_libcurl = true;
 	return bl_transfer_launch(transfer, lane, err);

@@ -34,6 +34,9 @@ struct bl_transfer {
 	struct bl_lane lanes[BL_PACE_MAX_LANES];
 	unsigned busy; /* lanes that are not idle */
 	struct bl_pace pace;
+	unsigned refused;   /* connections that ended without an answer, less what went well, ... */
+	int64_t limited_at; /* ... since there were fewer for that, ms */
+	int64_t answered_at; /* ms of the last range that came whole */
 	struct bl_worker *worker;
 
 	uint32_t *order; /* files to bring, largest first */

@@ -15,10 +15,10 @@ setup() {
 
 teardown() { clean_up; }
 
-# over_tls: the same origins by https.
+# over_tls [OPTION...]: the same origins by https.
 over_tls() {
 	make_tls
-	start_hub --tls "$T/tls.pem" "$T/tls.key" --repo "owner/model=$T/model"
+	start_hub "$@" --tls "$T/tls.pem" "$T/tls.key" --repo "owner/model=$T/model"
 	HUB=https${HUB#http} CDN=https${CDN#http}
 	hub_config ".ca_file = \"$T/ca.pem\""
 }
@@ -185,6 +185,22 @@ refuses() {
 	mends '[{"match": "^GET /repos/", "kind": "close", "after": 3, "times": 14}]'
 	rm -r "$T/out"
 	mends '[{"match": "^GET /repos/", "kind": "status", "status": 503, "headers": {"Retry-After": "0"}, "times": 14}]'
+}
+
+# None that is done with, as the listing's is, may stand in the way of those that bring content.
+@test "an origin that takes few connections, and resets the others without a word" {
+	local most
+	for most in 1 3; do
+		start_hub --most "$most" --repo "owner/model=$T/model"
+		hub_config
+		run fetch pull hf://owner/model "$T/out$most"
+		assert_status 0
+		assert_same "$T/model" "$T/out$most"
+	done
+	over_tls --most 2
+	run fetch pull hf://owner/model "$T/out"
+	assert_status 0
+	assert_same "$T/model" "$T/out"
 }
 
 @test "500 for a while is lived through" {

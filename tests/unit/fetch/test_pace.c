@@ -32,10 +32,15 @@ static void test_pace(void **state)
 	assert_int_equal(lanes_for(50e3, 1e9, &pace), BL_PACE_MAX_LANES / 2);
 	/* one connection fills the line: more bring nothing */
 	assert_true(lanes_for(2e6, 2e6, &pace) <= 24);
-	bl_pace_limited(&pace, 20000);
+	bl_pace_limited(&pace, 0, 20000);
 	assert_true(pace.lanes <= 12);
 	for (int i = 0; i < 20; i++)
-		bl_pace_limited(&pace, 20000);
+		bl_pace_limited(&pace, 2, 20000);
+	assert_int_equal(pace.lanes, 2);
+	for (int i = 0; i < 20; i++)
+		bl_pace_limited(&pace, 0, 20000);
+	assert_int_equal(pace.lanes, 1);
+	bl_pace_limited(&pace, 2, 20000);
 	assert_int_equal(pace.lanes, 1);
 	/* small files wait for the origin more than for the line */
 	bl_pace_init(&pace, 10000, 10000 * 10240, 0);
