@@ -159,7 +159,7 @@ static int read_credential(const struct bl_options *options, const char *what, c
 	auto_buf text = BL_BUF_INIT(BL_MAX_SECRET);
 	auto_free char *path = NULL;
 
-	if (!bl_weights_is_secret_name(name) || !bl_weights_is_tenant(options->tenant))
+	if (!bl_weights_is_secret_name(name))
 		return bl_err_config(err,
 				     "'%.100s' of tenant '%.100s' is not a secret's name: "
 				     "letters, digits, '.', '_' and '-'",
@@ -203,6 +203,17 @@ static int read_token(struct bl_options *options, const struct bl_weights_item *
 			"IDENTITY_DIR/%.100s/%s",
 			item->source.text, options->tenant, name);
 	return read_credential(options, "identity token", dir, name, &options->token, err);
+}
+
+/* Also where no secret or token of the tenant's is wanted: else a mistake shows when one is. */
+static int check_tenant(const char *tenant, struct bl_err *err)
+{
+	return bl_weights_is_tenant(tenant)
+		       ? 0
+		       : bl_err_config(err,
+				       "--tenant: '%.100s' is no tenant's name: it may have "
+				       "letters, digits, '.', '_' and '-'",
+				       tenant);
 }
 
 /* The auth object of the item: given whole, or as a secret's name. */
@@ -269,7 +280,8 @@ int bl_options_read(struct bl_options *options, int argc, char **argv, struct bl
 	if (!options->item)
 		return bl_err_nomem(err);
 	if ((rc = parse_arguments(options, argc, argv, err)) < 0 ||
-	    (rc = make_item(options, err)) < 0 || (rc = read_config(options, err)) < 0)
+	    (rc = check_tenant(options->tenant, err)) < 0 || (rc = make_item(options, err)) < 0 ||
+	    (rc = read_config(options, err)) < 0)
 		return rc;
 	return read_credentials(options, err);
 }

@@ -369,6 +369,16 @@ SLOW='[{"match": "model", "kind": "slow", "rate": 400000}, {"match": "model", "k
 	done
 }
 
+@test "by hand: what is no tenant's name is refused, also where nothing of the tenant's is wanted" {
+	start_hub --repo "owner/model=$T/model"
+	hub_config
+	for tenant in ../x '' a/b .; do
+		run fetch plan --tenant="$tenant" hf://owner/model
+		assert_status 64
+		assert_output "--tenant: '$tenant' is no tenant's name"
+	done
+}
+
 # A request to the public host, with the credential, is what a misspelt endpoint would lead to.
 @test "by hand: a configuration's unknown key is an error, at every depth" {
 	local change
