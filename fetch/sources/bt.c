@@ -329,6 +329,23 @@ static int bt_locate(void *state, const struct bl_entry *entry, bool again, stru
 		bt->input->item->source.text, entry->path);
 }
 
+/* Content comes by URLs that the platform has signed: no credential of the user's would help. */
+static int bt_explain(void *state, const struct bl_entry *entry, int status,
+		      const struct bl_http_headers *answer, struct bl_err *err)
+{
+	const struct bt *bt = state;
+
+	(void)answer;
+	if (status != 400 && status != 401 && status != 403)
+		return bl_source_explain(entry->path, status, false, err);
+	return bl_cloud_fail(err, EPERM,
+			     "%.200s: '%.150s': %s: the store does not accept the URL that the "
+			     "platform gives for it, nor a new one; check this node's clock, and "
+			     "the checkpoint's training job",
+			     bt->input->item->source.text, entry->path,
+			     bl_http_status_text(status));
+}
+
 const struct bl_source_ops bl_source_bt = {
 	.scheme = BL_SCHEME_BT,
 	.always_private = true,
@@ -336,4 +353,5 @@ const struct bl_source_ops bl_source_bt = {
 	.close = bt_close,
 	.list = bt_list,
 	.locate = bt_locate,
+	.explain = bt_explain,
 };

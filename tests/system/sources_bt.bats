@@ -57,6 +57,9 @@ teardown() { clean_up; }
 		assert_equal "$(head -c 14 "$T/files/a")" checkpoint-1/a
 	done
 	assert_equal "$(find "$T/files" -type f ! -name .have | wc -l)" 2
+	origin_control "$BT" faults '[{"match":"GET /job2/checkpoint-1/a","kind":"status","status":403}]'
+	job bt://my-project@job2/checkpoint-1
+	assert_error forbidden "'a': 403 Forbidden" "check this node's clock"
 }
 
 # The sixteenth range is refused, and the list of new URLs held back until most of the fifteen others has
