@@ -302,18 +302,68 @@ static void a_url_in_an_error_keeps_its_query(void **state)
 	assert_null(strstr(source_of("https://host/x%zz?sig=SECRET"), "SECRET"));
 }
 
-static void long_values_are_refused(void **state)
+/* What is too long is told with its limit; what is just as long as may be is taken. */
+static void limits_are_exact(void **state)
+{
+#define ITEM(rest) "[{\"mount_location\":\"/m\"," rest
+#define AWS(key, arn) \
+	ITEM("\"source\":\"s3://bucket\",\"auth\":{\"auth_method\":\"AWS_OIDC\",") arn key
+	static const struct {
+		const char *before, *unit, *after;
+		size_t most; /* units */
+		const char *message;
+	} cases[] = {
+		{ITEM("\"source\":\"https://h/"), "a", "\"}]", BL_MAX_SOURCE - 10,
+		 "$[0].source: is longer than 2048 bytes"},
+		{"[{\"source\":\"hf://a/b\",\"mount_location\":\"/a", "/a", "\"}]",
+		 BL_MAX_PATH / 2 - 1, "$[0].mount_location: is longer than 4095 bytes"},
+		{ITEM("\"source\":\"a/b\",\"allow_patterns\":[\""), "a", "\"]}]", BL_MAX_PATTERN,
+		 "$[0].allow_patterns[0]: is longer than 1024 bytes"},
+		{ITEM("\"source\":\"a/b\",\"ignore_patterns\":[\"a\""), ",\"a\"", "]}]",
+		 BL_MAX_PATTERNS - 1, "$[0].ignore_patterns: has more than 1024 patterns"},
+		{AWS("\"aws_oidc_role_arn\":\"arn:", "\"aws_oidc_region\":\"r\","), "a", "\"}}]",
+		 BL_MAX_FIELD - 4, "$[0].auth.aws_oidc_role_arn: is longer than 2048 bytes"},
+		{AWS("\"aws_oidc_region\":\"", "\"aws_oidc_role_arn\":\"arn:a\","), "a", "\"}}]",
+		 40, "$[0].auth.aws_oidc_region: is no region's name, such as us-west-2"},
+	};
+#undef ITEM
+#undef AWS
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		auto_buf good = BL_BUF_INIT(BL_MAX_ANNOTATION);
+		auto_buf bad = BL_BUF_INIT(BL_MAX_ANNOTATION);
+
+		assert_int_equal(bl_buf_puts(&good, cases[i].before, NULL), 0);
+		for (size_t n = 0; n < cases[i].most; n++)
+			assert_int_equal(bl_buf_puts(&good, cases[i].unit, NULL), 0);
+		assert_int_equal(bl_buf_puts(&bad, bl_buf_str(&good), NULL), 0);
+		assert_int_equal(bl_buf_puts(&bad, cases[i].unit, NULL), 0);
+		assert_int_equal(bl_buf_puts(&good, cases[i].after, NULL), 0);
+		assert_int_equal(bl_buf_puts(&bad, cases[i].after, NULL), 0);
+		if (*canonical(bl_buf_str(&good)) != '[')
+			fail_msg("%s", canonical(bl_buf_str(&good)));
+		assert_string_equal(canonical(bl_buf_str(&bad)), cases[i].message);
+	}
+}
+
+static void items_of_a_list_are_counted(void **state)
 {
 	auto_buf buf = BL_BUF_INIT(BL_MAX_ANNOTATION);
 
 	(void)state;
-	assert_int_equal(bl_buf_puts(&buf, "[{\"source\":\"hf://a/b\",\"mount_location\":\"", NULL),
-			 0);
-	for (int i = 0; i < BL_MAX_PATH / 16 + 1; i++)
-		assert_int_equal(bl_buf_puts(&buf, "/aaaaaaaaaaaaaaa", NULL), 0);
-	assert_int_equal(bl_buf_puts(&buf, "\"}]", NULL), 0);
-	assert_string_equal(canonical(bl_buf_str(&buf)),
-			    "$[0].mount_location: is longer than 4095 bytes");
+	for (int i = 0; i < BL_MAX_WEIGHTS; i++)
+		assert_int_equal(bl_buf_putf(&buf, NULL,
+					     "%c{\"source\":\"hf://a/b\","
+					     "\"mount_location\":\"/m%d\"}",
+					     i == 0 ? '[' : ',', i),
+				 0);
+	assert_int_equal(bl_buf_puts(&buf, "]", NULL), 0);
+	assert_int_equal(*canonical(bl_buf_str(&buf)), '[');
+	buf.data[buf.len - 1] = ',';
+	assert_int_equal(
+		bl_buf_puts(&buf, "{\"source\":\"hf://a/b\",\"mount_location\":\"/m\"}]", NULL), 0);
+	assert_string_equal(canonical(bl_buf_str(&buf)), "$: has 1025 items, the maximum is 1024");
 }
 
 /* Every tests/data/bad/weights-X.json must give exactly the message in X.msg. */
@@ -354,7 +404,8 @@ int main(void)
 		cmocka_unit_test(sources_refused),
 		cmocka_unit_test(secret_names),
 		cmocka_unit_test(a_url_in_an_error_keeps_its_query),
-		cmocka_unit_test(long_values_are_refused),
+		cmocka_unit_test(limits_are_exact),
+		cmocka_unit_test(items_of_a_list_are_counted),
 		cmocka_unit_test(bad_inputs),
 	};
 
