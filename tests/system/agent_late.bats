@@ -87,6 +87,21 @@ let_come() {
 	assert_equal "$(grep -c ' /models/a ' "/proc/$CONTAINER_PID/mountinfo")" 2
 }
 
+@test "late: half a line that an agent left in the gate when it died is void" {
+	late_bundle 'cat /models/a/config.json; echo end'
+	start_container
+	stop_agent KILL
+	# Held open: the shim sees no end of file, at which it would forget the half line by itself.
+	exec 9<>"/proc/$CONTAINER_PID/root/run/ballast/gate"
+	printf 'progress 1' >&9
+	start_agent
+	let_come
+	"$FIXTURES/process.py" line "$T/$CONTAINER.log" '^end$' >/dev/null
+	exec 9>&-
+	run cat "$T/$CONTAINER.log"
+	assert_output "$(cat "$T/model/config.json")"
+}
+
 @test "late: a server whose working directory is its weights is in them" {
 	late_bundle 'pwd; cat config.json; echo end'
 	bundle_set '.process.cwd = "/models/a"'
