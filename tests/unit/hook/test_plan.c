@@ -293,6 +293,36 @@ static void test_places_in_config(void **state)
 	}
 }
 
+/* What lies beneath a mount_location would be hidden; what lies on it is for the attach to judge. */
+static void test_mounts_of_the_container(void **state)
+{
+	static const struct {
+		const char *destination;
+		bool hidden;
+	} cases[] = {
+		{"/models/a/b", true}, {"/models/a/b/", true}, {"/models/a", false},
+		{"/models/a/", false}, {"/models/ab", false},  {"/models", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct made made;
+
+		(void)snprintf(
+			config, sizeof(config),
+			"{\"process\":{\"args\":[\"x\"],\"user\":{\"uid\":0}}," MOUNTS
+			",\"mounts\":[{\"destination\":\"%s\"}],"
+			"\"annotations\":{\"weights.ballast.dev\":\"" WEIGHTS("/models/a") "\"}}",
+			cases[i].destination);
+		make(&made, config, NULL);
+		if ((made.ret < 0) != cases[i].hidden ||
+		    (made.ret < 0 &&
+		     !strstr(made.err.msg, "[0].mount_location: the weights would hide")))
+			fail_msg("%s: %d \"%s\"", cases[i].destination, made.ret, made.err.msg);
+		done(&made);
+	}
+}
+
 static void test_users(void **state)
 {
 	static const struct {
@@ -604,6 +634,7 @@ int main(void)
 		cmocka_unit_test(test_root_and_nothing_bounding),
 		cmocka_unit_test(test_null_in_config),
 		cmocka_unit_test(test_places_in_config),
+		cmocka_unit_test(test_mounts_of_the_container),
 		cmocka_unit_test(test_long_values),
 	};
 
