@@ -90,25 +90,21 @@ static int check_mount(const bl_json *mount, const struct bl_weights_item *item,
 	return r < 0 ? r : 0;
 }
 
-/* The mount of that location, which must be there exactly once. */
+/* The mount of that location, or NULL. */
 static const bl_json *find_mount(const bl_json *mounts, const char *location)
 {
-	const bl_json *found = NULL;
-
 	for (const bl_json *at = bl_json_first(mounts); at; at = bl_json_next(at)) {
 		const char *text = NULL;
 
-		if (!bl_json_is_object(at) ||
-		    bl_json_get_string(at, "mount_location", &text, NULL) <= 0 ||
-		    strcmp(text, location) != 0)
-			continue;
-		if (found)
-			return NULL;
-		found = at;
+		if (bl_json_is_object(at) &&
+		    bl_json_get_string(at, "mount_location", &text, NULL) > 0 &&
+		    strcmp(text, location) == 0)
+			return at;
 	}
-	return found;
+	return NULL;
 }
 
+/* As many as there are locations, and one for each: so none is there twice. */
 static int check_mounts(const bl_json *mounts, const struct bl_weights *weights, struct bl_err *err)
 {
 	int r = 0;

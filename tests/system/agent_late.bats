@@ -218,6 +218,11 @@ end"
 	expect_code 202
 	agent POST /v1/containers/c1/defer "{\"mounts\":[${mount/2\}/3\}}]}"
 	expect_code 409
+	new_process
+	put c3 default "$(items hf://org/model | jq -c '. + [.[0] | .mount_location = "/models/n"]')" 0
+	agent POST /v1/containers/c3/defer "{\"mounts\":[$mount,$mount]}"
+	expect_code 400
+	assert_output "/models/n"
 	# That process has no gate, and no mount namespace of its own: nothing is ever attached.
 	let_come
 	wait_state c1 ready
