@@ -192,9 +192,6 @@ int bl_store_leases_try(struct bl_store *store, struct bl_err *err);
 /* Makes what was written of leases until now outlive a loss of power, too. On a worker. */
 int bl_store_leases_sync(struct bl_cachedir *dirs, struct bl_err *err);
 
-/* The living lease of that label, else the one that ended last, else NULL. Valid until the next
- * call of bl_store_lease_put(), _end(), _drop() or _expire(). */
-const struct bl_store_lease *bl_store_lease_find(const struct bl_store *store, const char *id);
 /* Every lease once, in no order; as with bl_store_tree_next(). Between two calls leases may be put and
  * ended, but none may expire. */
 const struct bl_store_lease *bl_store_lease_next(const struct bl_store *store, size_t *position);

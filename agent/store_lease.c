@@ -315,23 +315,6 @@ int bl_store_lease_put(struct bl_store *store, const struct bl_store_lease *leas
 	return 0;
 }
 
-const struct bl_store_lease *bl_store_lease_find(const struct bl_store *store, const char *id)
-{
-	const struct bl_store_lease *best = NULL;
-
-	for (size_t i = 0; i < store->lease_count; i++) {
-		const struct bl_store_lease *lease = store->leases[i];
-
-		if (strcmp(lease->id, id) != 0)
-			continue;
-		if (lease->ended_at == 0)
-			return lease;
-		if (!best || lease->seen_at > best->seen_at)
-			best = lease;
-	}
-	return best;
-}
-
 const struct bl_store_lease *bl_store_lease_next(const struct bl_store *store, size_t *position)
 {
 	return *position < store->lease_count ? store->leases[(*position)++] : NULL;

@@ -94,9 +94,6 @@ void bl_pattern_filter_done(struct bl_pattern_filter *filter);
 int bl_pattern_filter_judge(struct bl_pattern_filter *filter, const char *name,
 			    struct bl_pattern_verdict *ret, struct bl_err *err);
 
-/* Whether a name would be taken; it is not counted. */
-bool bl_pattern_filter_wants(const struct bl_pattern_filter *filter, const char *name);
-
 /* A verdict in words, "allowed by \"*.json\"". */
 int bl_pattern_verdict_text(const struct bl_pattern_verdict *verdict, struct bl_buf *to,
 			    struct bl_err *err);

@@ -144,20 +144,6 @@ int bl_pattern_filter_judge(struct bl_pattern_filter *filter, const char *name,
 	return 0;
 }
 
-static bool any_matches(const struct bl_pattern_use *list, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (bl_pattern_match(list[i].glob, name))
-			return true;
-	return false;
-}
-
-bool bl_pattern_filter_wants(const struct bl_pattern_filter *filter, const char *name)
-{
-	return (filter->n_allow == 0 || any_matches(filter->allow, filter->n_allow, name)) &&
-	       !any_matches(filter->ignore, filter->n_ignore, name);
-}
-
 int bl_pattern_verdict_text(const struct bl_pattern_verdict *verdict, struct bl_buf *to,
 			    struct bl_err *err)
 {
