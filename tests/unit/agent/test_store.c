@@ -781,6 +781,22 @@ static void a_label_used_again_keeps_the_former_ones_grace(void **state)
 	assert_int_equal(tree.leases, 1);
 }
 
+/* A lease keeps what is known of its tree; another must not be given what is gone by then. */
+static void a_damaged_tree_is_leased_to_nobody_else(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_store_lease lease;
+	struct bl_digest name;
+
+	assert_ok(cache, publish_tree(cache->store, small, 4, &name, &cache->err));
+	lease = lease_of(cache, "web", 100, &name);
+	assert_ok(cache, bl_store_lease_put(cache->store, &lease, &cache->err));
+	assert_ok(cache, bl_store_tree_condemn(cache->store, &name, &cache->err));
+	lease = lease_of(cache, "other", 200, &name);
+	assert_int_equal(bl_store_lease_put(cache->store, &lease, &cache->err), -ENOENT);
+	assert_int_equal(cache->err.code, BL_EX_RETRY);
+}
+
 /* After a reboot nothing of it runs any more: its grace runs from then. */
 static void a_reboot_ends_leases(void **state)
 {
@@ -1325,6 +1341,7 @@ int main(void)
 		WITH_CACHE(a_damaged_tree_stays_for_who_has_it_mounted),
 		WITH_CACHE(what_is_held_is_not_removed),
 		WITH_CACHE(a_label_used_again_keeps_the_former_ones_grace),
+		WITH_CACHE(a_damaged_tree_is_leased_to_nobody_else),
 		WITH_CACHE(a_reboot_ends_leases),
 		WITH_CACHE(the_oldest_unleased_goes_first),
 		WITH_CACHE(what_is_held_is_not_evicted),
