@@ -374,6 +374,8 @@ static void test_endpoints_with_a_placeholder(void **state)
 	assert_false(url_may(net, "http://a.cwlota.com:81/"));
 	assert_false(url_may(net, "http://a.cwlota.com.evil.example/"));
 	assert_false(url_may(net, "http://evilcwlota.com/"));
+	assert_false(url_may(net, "http://a_b.cwlota.com/"));
+	assert_false(url_may(net, "http://-a.cwlota.com/"));
 
 	static const char *const bad[] = {
 		"",
