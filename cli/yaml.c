@@ -19,7 +19,8 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 
-#define KEYS_MAX 4096 /* of one mapping: each new one is compared with all */
+#define KEYS_MAX      4096 /* of one mapping: each new one is compared with all */
+#define TOO_MANY_KEYS "a mapping of more than 4096 keys"
 
 struct chunk {
 	struct chunk *next;
@@ -259,6 +260,8 @@ static int merge(struct reader *reader, struct bl_yaml *map, const struct bl_yam
 	for (size_t i = 0; i < from->count && r == 0; i++) {
 		if (bl_yaml_get(map, from->keys[i]->text))
 			continue;
+		if (map->count >= KEYS_MAX)
+			return bad(reader, map->line, TOO_MANY_KEYS);
 		r = count_nodes(reader, map->line, from->items[i]->weight);
 		if (r == 0)
 			r = add_child(reader, map, from->keys[i], from->items[i]);
@@ -277,7 +280,7 @@ static int check_key(const struct reader *reader, const struct bl_yaml *map,
 				     reader->name, key->line, *key->text ? key->text : "\"\"",
 				     bl_yaml_kind_name(key));
 	if (map->count >= KEYS_MAX)
-		return bad(reader, key->line, "a mapping of more than 4096 keys");
+		return bad(reader, key->line, TOO_MANY_KEYS);
 	if (bl_yaml_get(map, key->text))
 		return bl_err_config(reader->err, "%s:%zu: the key %.64s stands twice",
 				     reader->name, key->line, key->text);

@@ -147,6 +147,36 @@ static void bombs_run_into_the_bounds(void **state)
 	assert_non_null(strstr(json_of(bl_buf_str(&laughs)), "more values than the maximum"));
 }
 
+/* A mapping of so many keys, written out, or merged from two with half of them each. */
+static const char *with_keys(bool merged, size_t keys)
+{
+	static struct bl_buf text = {.max = 1024 * 1024};
+	auto_buf odd = BL_BUF_INIT(1024 * 1024);
+	auto_buf even = BL_BUF_INIT(1024 * 1024);
+
+	bl_buf_done(&text);
+	for (size_t i = 0; i < keys; i++)
+		assert_int_equal(bl_buf_putf(i % 2 ? &odd : &even, NULL, "k%zu: 1,", i), 0);
+	assert_int_equal(
+		merged ? bl_buf_putf(&text, NULL, "{<<: [{%s}, {%s}]}", bl_buf_str(&odd),
+				     bl_buf_str(&even))
+		       : bl_buf_putf(&text, NULL, "{%s %s}", bl_buf_str(&odd), bl_buf_str(&even)),
+		0);
+	return bl_buf_str(&text);
+}
+
+static void the_keys_of_a_mapping_are_bounded(void **state)
+{
+	(void)state;
+	assert_int_equal(*json_of(with_keys(false, 4096)), '{');
+	assert_string_equal(json_of(with_keys(false, 4097)),
+			    "f:1: a mapping of more than 4096 keys");
+	/* Those that come by a merge key are compared, too. */
+	assert_int_equal(*json_of(with_keys(true, 4096)), '{');
+	assert_string_equal(json_of(with_keys(true, 4097)),
+			    "f:1: a mapping of more than 4096 keys");
+}
+
 static void nodes_are_found_by_path(void **state)
 {
 	static const char text[] = "weights:\n- source: a\n- source: b\n  auth:\n    m: 1\n";
@@ -171,6 +201,7 @@ int main(void)
 		cmocka_unit_test(aliases_and_merge_keys),
 		cmocka_unit_test(faults_are_placed),
 		cmocka_unit_test(bombs_run_into_the_bounds),
+		cmocka_unit_test(the_keys_of_a_mapping_are_bounded),
 		cmocka_unit_test(nodes_are_found_by_path),
 	};
 
