@@ -216,6 +216,34 @@ static void what_breaks_the_protocol_is_refused(void **state)
 	assert_true(say(rig, "{\"type\":\"done\",\"path\":\"a\",\"size\":2}") < 0);
 }
 
+static void a_manifest_agrees_with_its_files(void **state)
+{
+	static const char *const odd[] = {
+		"{\"type\":\"manifest\",\"files\":1,\"bytes\":3,\"credential\":true}",
+		"{\"type\":\"manifest\",\"files\":3,\"bytes\":3,\"credential\":true}",
+		"{\"type\":\"manifest\",\"files\":2,\"bytes\":2,\"credential\":true}",
+		"{\"type\":\"manifest\",\"files\":2,\"bytes\":4,\"credential\":true}",
+		"{\"type\":\"manifest\",\"files\":2,\"credential\":true}",
+		"{\"type\":\"manifest\",\"bytes\":3,\"credential\":true}",
+		"{\"type\":\"manifest\",\"files\":2,\"bytes\":3}",
+	};
+	struct rig *rig = *state;
+
+	assert_true(say(rig, "{\"type\":\"manifest\",\"files\":0,\"bytes\":0,"
+			     "\"credential\":true}") < 0);
+	assert_int_equal(say(rig, "{\"type\":\"files\",\"files\":[{\"path\":\"a\",\"size\":1},"
+				  "{\"path\":\"b\",\"size\":2}]}"),
+			 0);
+	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
+		assert_true(say(rig, odd[i]) < 0);
+		assert_false(bl_job_is_listed(rig->job));
+	}
+	assert_int_equal(say(rig, "{\"type\":\"manifest\",\"files\":2,\"bytes\":3,"
+				  "\"credential\":true}"),
+			 0);
+	assert_true(bl_job_is_listed(rig->job));
+}
+
 static void a_detail_is_cut_between_characters(void **state)
 {
 	struct rig *rig = *state;
@@ -240,6 +268,7 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_breaks_the_protocol_is_refused, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_manifest_agrees_with_its_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_detail_is_cut_between_characters, setup,
 						teardown),
 	};
