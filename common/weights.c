@@ -193,7 +193,7 @@ static int parse_manifest(const bl_json *json, struct bl_weights_item *item, str
 
 /* ---- Credentials ---- */
 
-/* The fields of the OIDC methods: where each goes, and which method it belongs to. */
+/* The fields of `auth`: where each goes, and which method it belongs to. */
 struct auth_field {
 	const char *key;
 	enum bl_auth_method method;

@@ -70,7 +70,8 @@ struct bl_weights {
 void bl_weights_done(struct bl_weights *weights);
 #define auto_weights __attribute__((cleanup(bl_weights_done))) struct bl_weights
 
-/* Parses the text of an annotation (strictly: common/json.h, no fractions). BL_EX_CONFIG. */
+/* Parses the text of an annotation (strictly: common/json.h, no fractions). BL_EX_CONFIG; a mount_location
+ * of "/" is BL_EX_REFUSED. */
 int bl_weights_parse(const char *text, size_t len, struct bl_weights *ret, struct bl_err *err);
 
 /* The same from a tree that is already parsed. An empty list is fine. */
