@@ -202,6 +202,22 @@ $BUNDLE/rootfs/models/a"
 	run_container
 	assert_output "exit status 77"
 	assert_output "others than root may write '$T/secrets/default': chown root and chmod go-w it"
+	# Whoever owns a directory, or a file, may write there, whatever its mode says.
+	chmod 700 "$T/secrets/default"
+	chown 1000 "$T/secrets/default"
+	run_container
+	assert_output "exit status 77"
+	assert_output "others than root may write '$T/secrets/default': chown root and chmod go-w it"
+	chown 0 "$T/secrets/default"
+	chown 1000 "$T/secrets/default/token"
+	run_container
+	assert_output "exit status 77"
+	assert_output "'token' is no file that root alone can write: let it be a regular file, chown root and chmod go-w it"
+	chown 0 "$T/secrets/default/token"
+	answer /models/a "$T/trees/a"
+	run_container
+	assert_status 0
+	assert_output "hush"
 }
 
 @test "--keep-capabilities and --seccomp=off reach the server" {
