@@ -430,6 +430,11 @@ alone_status() {
 	[ "$status" -ne 0 ]
 	assert_output "can be written by others"
 	chmod 0555 "$T/trees/a"
+	chown 1000 "$T/trees/a"
+	run_container
+	[ "$status" -ne 0 ]
+	assert_output "can be written by others"
+	chown 0 "$T/trees/a"
 	ln -s trees/a "$T/link"
 	answer /models/a "$T/link"
 	run_container
