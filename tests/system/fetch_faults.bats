@@ -126,26 +126,36 @@ refuses() {
 	mends '[{"match": "^GET /repos/", "kind": "stall", "at": 0.99, "times": 2}]'
 }
 
-# Which way the rest comes is the origin's to say, without a clock: a connection that was given up is closed.
-@test "a lane that stalls once its tail was given away is asked for twice, a slow one is not waited for" {
-	local port plain way tail
-	make_tls IP:127.0.0.1
-	mkdir "$T/www"
-	head -c 128M /dev/urandom >"$T/www/model.bin"
+# pull_by_tail WAY: what tail.py tells of a pull by that way, in $tail.
+pull_by_tail() {
+	local port plain
 	spawn tail "$FIXTURES/tail.py" "$T/tls.pem" "$T/tls.key" "$T/www"
 	read -r port plain <<<"$REPLY"
 	jq -n --arg ca "$T/ca.pem" --arg o "https://127.0.0.1:$port" --arg p "http://127.0.0.1:$plain" \
 		'{ca_file: $ca, allowed_origins: [$o, $p]}' >"$T/fetch.json"
+	run fetch pull --quiet "https://127.0.0.1:$port/$1" "$T/tail"
+	assert_status 0
+	cmp "$T/www/model.bin" "$T/tail/file"
+	rm -r "$T/tail"
+	tail=$(curl --silent --noproxy '*' "http://127.0.0.1:$plain/_tail/$1")
+	end_spawned tail
+}
+
+# Which way the rest comes is the origin's to say, without a clock: a connection that was given up is closed.
+# On a busy machine the lane itself may pause, and be given up whole, before: then it is tried again.
+@test "a lane that stalls once its tail was given away is asked for twice, a slow one is not waited for" {
+	local way wanted tail tries
+	make_tls IP:127.0.0.1
+	mkdir "$T/www"
+	head -c 64M /dev/urandom >"$T/www/model.bin"
 	for way in model.bin plain/model.bin slow/model.bin; do
-		run fetch pull --quiet "https://127.0.0.1:$port/$way" "$T/tail"
-		assert_status 0
-		cmp "$T/www/model.bin" "$T/tail/file"
-		rm -r "$T/tail"
-		tail=$(curl --silent --noproxy '*' "http://127.0.0.1:$plain/_tail/$way")
-		case $way in
-		slow/*) assert_equal "$(jq -c '[.given, .share < 0.25]' <<<"$tail")" '[true,true]' ;;
-		*) assert_equal "$(jq -c '[.given, .hedged]' <<<"$tail")" '[true,true]' ;;
-		esac
+		wanted='.given and .hedged' tries=0
+		[[ $way != slow/* ]] || wanted='.given and .share < 0.25'
+		pull_by_tail "$way"
+		while [ "$(jq "$wanted" <<<"$tail")" != true ]; do
+			[ "$((++tries))" -lt 5 ] || fail "$way: $tail"
+			pull_by_tail "$way"
+		done
 	done
 }
 

@@ -169,6 +169,14 @@ spawn() {
 	rm -f "$T/$name.ready"
 }
 
+# end_spawned NAME: the fixture of spawn is dead when this returns, and its sockets are closed.
+end_spawned() {
+	local pid
+	pid=$(cat "$T/$1.pid")
+	kill -KILL "$pid"
+	"$FIXTURES/process.py" wait "$pid"
+}
+
 # A port that nothing listens on, for servers that cannot be given port 0. None that the kernel gives away by
 # itself: files run at the same time, and it would be another's before the server has it.
 free_port() {
