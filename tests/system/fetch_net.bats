@@ -101,9 +101,16 @@ start_squid() {
 		via off
 	END
 	squid -N -n "ballast$$" -f "$SQUID/conf" >"$SQUID/out" 2>&1 3>&- &
-	echo $! >>"$T/pids"
+	SQUID_PID=$!
+	echo "$SQUID_PID" >>"$T/pids"
 	timeout 20 bash -c "until exec 4<>/dev/tcp/127.0.0.1/$PROXY_PORT; do :; done" 2>/dev/null ||
 		fail "squid does not start: $(cat "$SQUID/out")"
+}
+
+# Its log is whole when it has ended: it writes of a tunnel some time after that has ended.
+stop_squid() {
+	kill "$SQUID_PID"
+	"$FIXTURES/process.py" wait "$SQUID_PID"
 }
 
 @test "the operator's proxy, with a private CA behind it, and no_proxy" {
@@ -115,16 +122,15 @@ start_squid() {
 	run fetch pull "$ORIGIN/m.bin" "$T/out"
 	assert_status 0
 	cmp "$T/www/m.bin" "$T/out/file"
+	stop_squid
 	grep -q "CONNECT 127.0.0.1:${ORIGIN##*:}" "$SQUID/access.log"
-	count=$(wc -l <"$SQUID/access.log")
-	jq '.proxy.no_proxy = ["127.0.0.0/8"]' "$T/fetch.json" >"$T/no.json" && mv "$T/no.json" "$T/fetch.json"
-	run fetch pull "$ORIGIN/m.bin" "$T/out2"
-	assert_status 0
-	assert_equal "$(wc -l <"$SQUID/access.log")" "$count"
-	jq '.proxy = {url: "http://127.0.0.1:1"}' "$T/fetch.json" >"$T/no.json" && mv "$T/no.json" "$T/fetch.json"
+	# Nobody listens there any more.
 	run fetch plan "$ORIGIN/m.bin"
 	assert_status 75
 	assert_output "proxy"
+	jq '.proxy.no_proxy = ["127.0.0.0/8"]' "$T/fetch.json" >"$T/no.json" && mv "$T/no.json" "$T/fetch.json"
+	run fetch pull "$ORIGIN/m.bin" "$T/out2"
+	assert_status 0
 }
 
 @test "an address that is refused is refused behind a proxy too" {
@@ -132,6 +138,7 @@ start_squid() {
 	jq -n --arg p "http://127.0.0.1:$PROXY_PORT" '{proxy: {url: $p}}' >"$T/fetch.json"
 	run fetch plan https://169.254.169.254/latest/meta-data
 	assert_status 77
+	stop_squid
 	run grep 169.254 "$SQUID/access.log"
 	assert_status 1
 }
@@ -237,7 +244,8 @@ static_hub() {
 		}
 	END
 	nginx -c "$T/nginx.conf" 3>&- &
-	echo $! >>"$T/pids"
+	nginx=$!
+	echo "$nginx" >>"$T/pids"
 	"$FIXTURES/process.py" path "$T/nginx/pid"
 	jq -n --arg hub "https://127.0.0.1:$port" --arg ca "$T/ca.pem" '{endpoints: {hf: $hub}, ca_file: $ca}' >"$T/fetch.json"
 	# Apart from each other: connections that the long ranges are done with may serve small files as well.
@@ -246,8 +254,11 @@ static_hub() {
 	run fetch pull hf://owner/model "$T/out"
 	assert_status 0
 	assert_same "$T/files" "$T/out"
-	run grep -c 'HTTP/2.0 206 .*small' "$T/nginx/access"
-	assert_equal "$output" 200
+	# Its log is whole when it has ended.
+	kill -QUIT "$nginx"
+	"$FIXTURES/process.py" wait "$nginx"
+	# A busy machine may have one asked for twice.
+	assert_equal "$(grep 'HTTP/2.0 206 .*small' "$T/nginx/access" | cut -d' ' -f4 | sort -u | wc -l)" 200
 	run grep -c 'HTTP/2.0 206 .*large' "$T/nginx/access"
 	assert_equal "$output" 0
 	run grep -c 'HTTP/1.1 206 .*large' "$T/nginx/access"
