@@ -131,7 +131,7 @@ restart_with() {
 @test "tenants: within the recorded authorisation a warm start asks nobody, another tenant is refused" {
 	put_as team-a "$PRIVATE"
 	expect_code 200
-	kill "$(cat "$T/hub.pid")"
+	end_spawned hub
 	put_as team-a "$PRIVATE"
 	expect_code 200
 	put_as team-b "$PRIVATE"
@@ -150,7 +150,7 @@ restart_with() {
 	assert_equal "$(origin_stats "$HUB" '[.requests | keys[] | select(test("repos"))] | length')" 0
 	assert_equal "$(bytes_of 'safetensors|repos')" 0
 
-	kill "$(cat "$T/hub.pid")"
+	end_spawned hub
 	put_as team-a "$PRIVATE"
 	expect_code 200
 	restart_with '.authorisation_ttl = "0s" | .authorisation_grace = "0s"'
@@ -179,7 +179,7 @@ restart_with() {
 	put_as team-a "$GATED"
 	expect_code 403
 	# The grace is for an origin that cannot be asked, not for one that has said no.
-	kill "$(cat "$T/hub.pid")"
+	end_spawned hub
 	put_as team-a "$GATED"
 	expect_code 502
 }
@@ -187,7 +187,7 @@ restart_with() {
 @test "tenants: public content is shared, and needs no second download" {
 	put_as team-a "$(items hf://org/model)"
 	expect_code 200
-	kill "$(cat "$T/hub.pid")"
+	end_spawned hub
 	put_as team-b "$(items hf://org/model)"
 	expect_code 200
 }
@@ -322,8 +322,7 @@ restart_with() {
 	put_as team-a "$GATED"
 	expect_code 200
 	# The origin is away; team-a's grace holds, and another's start at the same time gains nothing.
-	kill "$(cat "$T/hub.pid")"
-	"$FIXTURES/process.py" wait "$(cat "$T/hub.pid")" 10 || true
+	end_spawned hub
 	new_process
 	curl --silent --unix-socket "$T/agent.sock" --request PUT --data "$(body team-a "$(items hf://org/gated)")" \
 		--output "$T/answer.a" "http://agent/v1/containers/a?wait=60" 3>&- &
