@@ -907,7 +907,7 @@ odd_agent() {
 @test "pull: one that is gone from an agent that has stood is not begun again" {
 	odd_agent 202 '{"id":"1","state":"pending"}' \
 		404 '{"class":"not_found","detail":"no such pull","status":404,"title":"No such pull"}'
-	run timeout 10 "$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model
+	run timeout 60 "$BUILD/ballast" pull --agent="unix:$T/agent.sock" team/model
 	assert_status 64
 	assert_output "no such pull"
 	assert_equal "$(grep -c POST "$T/agent.log")" 1

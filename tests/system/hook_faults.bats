@@ -140,7 +140,7 @@ each_errno() {
 
 # agent_fails RULES STATUS TEXT [TIMEOUT]: the calls to the agent fail so; nothing is mounted or left.
 agent_fails() {
-	BL_FAULT=$1 HOOK=$FAULTS/ballast-hook run hook_alone --timeout="${4:-150ms}" --on-timeout=fail
+	BL_FAULT=$1 HOOK=$FAULTS/ballast-hook run hook_alone --timeout="${4:-500ms}" --on-timeout=fail
 	assert_equal "$1: $status" "$1: $2"
 	assert_equal "$1: ${#lines[@]}" "$1: 1"
 	assert_output "$3"

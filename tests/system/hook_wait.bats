@@ -13,6 +13,11 @@ waiting_bundle() {
 	start_fake
 }
 
+# The hook that runs. One that was killed before may still wait to be reaped.
+hook_pid() {
+	pgrep -x --runstates R,S,D,T,t ballast-hook
+}
+
 # In the background: `runc run`; returns when the agent has the hook's first request.
 run_waiting() {
 	CONTAINER=$(new_id)
@@ -20,7 +25,7 @@ run_waiting() {
 	runc --root "$T/runc" run --bundle "$BUNDLE" "$CONTAINER" >"$T/run.log" 2>&1 3>&- </dev/null &
 	RUN_PID=$!
 	"$FIXTURES/process.py" line "$T/requests" PUT >/dev/null || fail "$(cat "$T"/*.log)"
-	HOOK_PID=$(pgrep -x ballast-hook)
+	HOOK_PID=$(hook_pid)
 }
 
 @test "fail: 75 at the timeout, and the message says what to do" {
@@ -192,7 +197,7 @@ crun_waiting() {
 	crun_in_test run --bundle "$BUNDLE" "$CONTAINER" >"$T/run.log" 2>&1 3>&- </dev/null &
 	RUN_PID=$!
 	"$FIXTURES/process.py" line "$T/requests" PUT >/dev/null || fail "$(cat "$T"/*.log)"
-	HOOK_PID=$(pgrep -x ballast-hook)
+	HOOK_PID=$(hook_pid)
 }
 
 @test "under crun: the runtime is killed, or the container's init dies: the hook leaves at once" {

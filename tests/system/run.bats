@@ -367,7 +367,7 @@ teardown() { clean_up; }
 	kill -TERM "$RUN_PID"
 	"$FIXTURES/process.py" line "$T/run.log" term 20
 	# What it said is waited for, until a signal says that it is enough.
-	until "$FIXTURES/process.py" wait "$RUN_PID" 1; do kill -TERM "$RUN_PID"; done
+	until "$FIXTURES/process.py" wait "$RUN_PID" 1; do kill -TERM "$RUN_PID" || true; done
 	exec 8>&-
 	end_config
 	assert_status 5

@@ -124,10 +124,10 @@ signal 15"
 			[ $(date +%s) -lt $end ] || { echo zombies are left; break; }
 		done
 		grep VmRSS /proc/1/status >/tmp/after
-		cmp /tmp/before /tmp/after && echo the same'
+		[ "$(tr -dc 0-9 </tmp/after)" -le "$(tr -dc 0-9 </tmp/before)" ] && echo no larger'
 	run_shim
 	assert_equal "$output" "10000 orphans
-the same"
+no larger"
 }
 
 @test "init: as waiting PID 1 it holds at most 100 kB, and shows itself to nobody" {
