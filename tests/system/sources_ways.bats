@@ -150,14 +150,31 @@ refute_logged() {
 	assert_error config "part of a host's name"
 }
 
+# offline SOURCE TEXT...: job, where no network is: what is asked for can be seen in the error, which has these
+# texts. Beside the test: most of the time goes into pauses before another try. all_offline waits for all.
+offline() {
+	(
+		T=$(mktemp -d -p "$T")
+		printf '#!/bin/sh\nexec unshare --net "%s/ballast-fetch" "$@"\n' "$BUILD" >"$T/ballast-fetch"
+		chmod 755 "$T/ballast-fetch"
+		BUILD=$T job "$1"
+		assert_error origin "${@:2}"
+	) 3>&- &
+	OFFLINE+=($!)
+}
+
+all_offline() {
+	local pid
+	for pid in "${OFFLINE[@]}"; do wait "$pid"; done
+}
+
 @test "the stores' own hosts, where the operator names no endpoint" {
 	local want source
 	unshare --net true || skip "no network namespaces here"
 	CONFIG='{}' AUTH=$CUSTOM
 	SECRET='{"aws_access_key_id":"AKIDTEST","aws_secret_access_key":"secret/KEY+1","account_key":"MDEy"}'
 	while read -r source want; do
-		job_offline "$source"
-		assert_error origin "https://$want:443" "looked up"
+		offline "$source" "https://$want:443" "looked up"
 	done <<-'TABLE'
 		s3://models/x models.s3.us-east-1.amazonaws.com
 		s3://dotted.models/x s3.us-east-1.amazonaws.com
@@ -166,19 +183,18 @@ refute_logged() {
 		azure://account/models/x account.blob.core.windows.net
 	TABLE
 	SECRET='{"aws_access_key_id":"AKIDTEST","aws_secret_access_key":"secret/KEY+1","aws_region":"eusc-de-east-1"}'
-	job_offline s3://models/x
-	assert_error origin "https://models.s3.eusc-de-east-1.amazonaws.eu:443"
+	offline s3://models/x "https://models.s3.eusc-de-east-1.amazonaws.eu:443"
 	SECRET='{"aws_access_key_id":"AKIDTEST","aws_secret_access_key":"secret/KEY+1","account_key":"MDEy"}'
 	CONFIG='{"endpoints": {"azure": "https://{account}.blob.core.usgovcloudapi.net",
 		"r2": "https://{account}.eu.r2.cloudflarestorage.com", "cw": "https://{bucket}.cwlota.com"}}'
 	while read -r source want; do
-		job_offline "$source"
-		assert_error origin "https://$want:443" "looked up"
+		offline "$source" "https://$want:443" "looked up"
 	done <<-'TABLE'
 		azure://account/models/x account.blob.core.usgovcloudapi.net
 		r2://abc123.models/x abc123.eu.r2.cloudflarestorage.com
 		cw://models/x models.cwlota.com
 	TABLE
+	all_offline
 }
 
 @test "azure: a SAS token is looked at before it is sent" {
@@ -199,12 +215,4 @@ refute_logged() {
 	SECRET='{"sas_token":"?sv=1&se=2999-01-01&sig=CANARY\n"}'
 	job azure://account/models/x
 	assert_error origin "cannot connect"
-}
-
-# job, where no network is: what is asked for can be seen in the error.
-job_offline() {
-	mkdir -p "$T/offline"
-	printf '#!/bin/sh\nexec unshare --net "%s/ballast-fetch" "$@"\n' "$BUILD" >"$T/offline/ballast-fetch"
-	chmod 755 "$T/offline/ballast-fetch"
-	BUILD=$T/offline job "$1"
 }
