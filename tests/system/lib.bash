@@ -394,9 +394,10 @@ use_shim() {
 	bundle_set '.process.args = ["/run/ballast/shim"] + .process.args'
 }
 
-# A container's id that no other test has; `new_id NAME`.
+# A container's id that no other test has; `new_id NAME`. Files that run at the same time share their cgroups,
+# which have its name, and may have the same pids.
 new_id() {
-	printf 'bl-%s-%s-%s' "${1:-c}" "$$" "$RANDOM"
+	printf 'bl-%s-%s-%s' "${1:-c}" "$$" "$RANDOM$RANDOM"
 }
 
 # run_container [RUNC-OPTIONS...]: runs $BUNDLE in the foreground under bats' run: $status, $output.
