@@ -369,12 +369,13 @@ kill_pull() {
 	until [ "$have" -ge 8000000 ]; do have=$(pull_journal | jq '[.[] | .[1] - .[0]] | add // 0'); done
 	kill -KILL "$pid"
 	wait "$pid" || true
-	have=$(pull_journal | jq '[.[] | .[1] - .[0]] | add')
+	have=$(pull_journal)
 	origin_control "$HUB" faults '[]'
 	origin_control "$HUB" reset
 	fetch pull --quiet hf://owner/model "$T/out"
 	assert_same "$T/model" "$T/out"
-	assert_equal "$(body_bytes /repos/)" $((size - have))
+	# By what was asked for: on a busy machine some of what is missing may come twice.
+	assert_not_asked "$have"
 }
 
 # Neither this origin nor most that fail end TLS before they end the connection.
