@@ -106,8 +106,9 @@ static int receive(struct bl_job *job, struct bl_err *err)
 	ssize_t n = recv(job->process.socket, text, sizeof(text), MSG_TRUNC);
 	int r;
 
+	/* ECONNRESET: it has ended without reading all our answers, which is told once, before what it said. */
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+		return errno == EAGAIN || errno == EINTR || errno == ECONNRESET ? 0 : -EPIPE;
 	if (n == 0)
 		return -EPIPE;
 	bl_loop_after(job->loop, &job->silence, job->has_end ? LEAVE_MS : BL_JOB_SILENCE_MS, silent,

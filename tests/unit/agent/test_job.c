@@ -87,7 +87,8 @@ static int teardown(void **state)
 	struct rig *rig = *state;
 
 	bl_job_free(rig->job);
-	close(rig->far);
+	if (rig->far >= 0)
+		close(rig->far);
 	bl_loop_done(&rig->loop);
 	free(rig);
 	return 0;
@@ -244,6 +245,38 @@ static void a_manifest_agrees_with_its_files(void **state)
 	assert_true(bl_job_is_listed(rig->job));
 }
 
+static void stop_when_heard(struct bl_timer *timer)
+{
+	struct rig *rig = timer->data;
+
+	if (rig->job->has_end || rig->job->socket.fd < 0)
+		bl_loop_stop(&rig->loop);
+	else
+		bl_loop_after(&rig->loop, timer, 0, stop_when_heard, rig);
+}
+
+/* The kernel tells of the unread answer (ECONNRESET) before what was said. */
+static void last_words_are_heard_behind_an_answer_that_nobody_read(void **state)
+{
+	static const char words[] = "{\"type\":\"error\",\"class\":\"not_found\","
+				    "\"detail\":\"my last words\"}";
+	struct rig *rig = *state;
+	struct bl_timer timer = {0};
+
+	bl_loop_unwatch(&rig->loop, &rig->job->socket); /* bl_job_go() does it in earnest */
+	list_two(rig);
+	assert_int_equal(say(rig, "{\"type\":\"open\",\"path\":\"b\"}"), 0);
+	bl_job_send_file(rig->job, rig->opened, -1, &none);
+	assert_int_equal(send(rig->far, words, strlen(words), 0), strlen(words));
+	close(rig->far);
+	rig->far = -1;
+	bl_loop_after(&rig->loop, &timer, 0, stop_when_heard, rig);
+	assert_int_equal(bl_loop_run(&rig->loop, &rig->err), 0);
+	assert_true(rig->job->has_end);
+	assert_string_equal(rig->job->end.class, "not_found");
+	assert_string_equal(rig->job->end.detail, "my last words");
+}
+
 static void a_detail_is_cut_between_characters(void **state)
 {
 	struct rig *rig = *state;
@@ -269,6 +302,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_breaks_the_protocol_is_refused, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_manifest_agrees_with_its_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			last_words_are_heard_behind_an_answer_that_nobody_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_detail_is_cut_between_characters, setup,
 						teardown),
 	};
