@@ -270,6 +270,14 @@ static int take_quota(const bl_json *object, const char *name, uint64_t *ret, st
 	return r;
 }
 
+/* A name that no request can have would bound nobody, and let nobody in. */
+static int want_tenant(const char *name, struct bl_err *err)
+{
+	return bl_weights_is_tenant(name)
+		       ? 0
+		       : bl_err_config(err, "'%.253s' is no tenant's name", name);
+}
+
 static int take_quotas(struct bl_config *config, const bl_json *value, struct bl_err *err)
 {
 	static const char *const keys[] = {"cache", "tenant", "tenants", NULL};
@@ -287,11 +295,16 @@ static int take_quotas(struct bl_config *config, const bl_json *value, struct bl
 	if (r >= 0)
 		r = bl_json_get_object(value, "tenants", &config->tenant_quotas, err);
 	for (at = r > 0 ? bl_json_first(config->tenant_quotas) : NULL; r > 0 && at;
-	     at = bl_json_next(at))
+	     at = bl_json_next(at)) {
+		if (want_tenant(bl_json_key(at), err) < 0) {
+			bl_err_wrap(err, "tenants: ");
+			return -EINVAL;
+		}
 		if (take_size(at, &size, err) < 0) {
 			bl_err_wrap(err, "tenants.%.253s: ", bl_json_key(at));
 			return -EINVAL;
 		}
+	}
 	return r;
 }
 
@@ -355,8 +368,8 @@ static int check_prefetch(const bl_json *entry, struct bl_err *err)
 	r = bl_json_only_keys(entry, keys, err);
 	if (r >= 0)
 		r = bl_json_get_string(entry, "tenant", &tenant, err);
-	if (r >= 0 && tenant && !bl_weights_is_tenant(tenant))
-		r = bl_err_config(err, "tenant: '%.253s' is no tenant's name", tenant);
+	if (r >= 0 && tenant && (r = want_tenant(tenant, err)) < 0)
+		bl_err_wrap(err, "tenant: ");
 	if (r >= 0)
 		r = bl_json_get_array(entry, "weights", &list, err);
 	if (r >= 0 && !list)
@@ -395,8 +408,13 @@ static int take_socket_group(struct bl_config *config, const bl_json *value, str
 
 static int take_group_tenants(struct bl_config *config, const bl_json *value, struct bl_err *err)
 {
+	int r = want_strings(value, err);
+
+	for (const bl_json *at = r == 0 ? bl_json_first(value) : NULL; r == 0 && at;
+	     at = bl_json_next(at))
+		r = want_tenant(bl_json_string(at), err);
 	config->group_tenants = value;
-	return want_strings(value, err);
+	return r;
 }
 
 static const struct key {
