@@ -10,11 +10,12 @@
 #include "common/err.h"
 #include "fetch/transfer_impl.h"
 
-#define HEDGE	    1500	       /* ms without a byte, or to wait for a slow lane */
-#define SLOW	    4		       /* so many times slower than usual */
-#define SHARE_LEAST 250		       /* ms to wait for a range that are worth sharing it, ... */
-#define SPLIT_LEAST (INT64_C(2) << 20) /* ... and bytes: some are under way already */
-#define USUAL	    100		       /* ms that a lane is taken to be like the others */
+#define HEDGE	     1500		/* ms without a byte, or to wait for a slow lane */
+#define SLOW	     4			/* so many times slower than usual */
+#define SHARE_LEAST  250		/* ms to wait for a range that are worth sharing it, ... */
+#define SPLIT_LEAST  (INT64_C(2) << 20) /* ... and bytes: some are under way already */
+#define SHARED_LEAST (SPLIT_LEAST / 4)	/* ... of which so many at least are given away */
+#define USUAL	     100		/* ms that a lane is taken to be like the others */
 
 void bl_transfer_take_off(struct bl_transfer *transfer, struct bl_lane *lane)
 {
@@ -181,6 +182,8 @@ static int split(struct bl_transfer *transfer, struct bl_lane *idle, struct bl_l
 	double rate = rate_of(transfer, lane), usual = transfer->pace.lane_rate;
 
 	lane->to = lane->at + (int64_t)((double)rest * rate / (rate + (usual > 0 ? usual : rate)));
+	if (to - lane->to < SHARED_LEAST)
+		lane->to = to - SHARED_LEAST;
 	int rc = start(transfer, idle, lane->file, lane->to, to, err);
 	return rc < 0 ? rc : 1;
 }

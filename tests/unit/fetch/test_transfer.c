@@ -78,10 +78,46 @@ static void test_twins(void **state)
 	(void)fclose(target);
 }
 
+/* Where nothing has flowed for long, what is usual is nearly nothing, and a lane that has brought something is
+ * ever so fast: what another is given of its rest is a range all the same, since "bytes=9-8" is none. */
+static void test_split_by_a_vanishing_rate(void **state)
+{
+	const struct bl_entry entry = {.path = "model", .size = INT64_C(8) << 20};
+	static struct bl_transfer transfer;
+	FILE *source = tmpfile(), *target = tmpfile();
+	struct bl_err err;
+
+	(void)state;
+	assert_non_null(source);
+	assert_non_null(target);
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++)
+		transfer.lanes[i].sock = -1;
+	assert_int_equal(bl_arrival_new(&entry, &transfer.files[0], &err), 0);
+	transfer.n_files = 1;
+	transfer.files[0]->open = transfer.files[0]->located = true;
+	transfer.files[0]->fd = dup(fileno(target));
+	transfer.files[0]->location.fd = dup(fileno(source));
+	transfer.lanes[1].wire.easy = curl_easy_init();
+	put_lane(&transfer, 0, 0, entry.size / 2)->to = entry.size;
+	transfer.now = transfer.lanes[0].last_byte = 30000;
+	transfer.pace.lanes = 2;
+	transfer.pace.lane_rate = 1e-18;
+	assert_int_equal(bl_transfer_assign(&transfer, &err), 0);
+	assert_int_equal(transfer.busy, 2);
+	assert_int_equal(transfer.lanes[1].from, transfer.lanes[0].to);
+	assert_int_equal(transfer.lanes[1].to, entry.size);
+	assert_true(transfer.lanes[1].from < transfer.lanes[1].to);
+	bl_arrival_free(transfer.files[0]);
+	curl_easy_cleanup(transfer.lanes[1].wire.easy);
+	(void)fclose(source);
+	(void)fclose(target);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_twins),
+		cmocka_unit_test(test_split_by_a_vanishing_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
