@@ -189,7 +189,8 @@ static int split(struct bl_transfer *transfer, struct bl_lane *idle, struct bl_l
 }
 
 /* Nothing is left to ask for: the lane helps the one that would end last, unless that is soon. 1: so it did.
- * One that brings nothing, or little for its time, is not waited for. */
+ * One that brings nothing, or little for its time, is not waited for; of one whose answer's end alone is late
+ * there is nothing to ask for. */
 static int share_work(struct bl_transfer *transfer, struct bl_lane *idle, struct bl_err *err)
 {
 	struct bl_lane *last = NULL;
@@ -199,8 +200,8 @@ static int share_work(struct bl_transfer *transfer, struct bl_lane *idle, struct
 		struct bl_lane *lane = &transfer->lanes[i];
 		double wait;
 
-		if (lane->state != BL_LANE_ON_WIRE || lane->hedge || lane->file->location.whole ||
-		    lane->file->not_before > transfer->now)
+		if (lane->state != BL_LANE_ON_WIRE || lane->hedge || lane->at >= lane->to ||
+		    lane->file->location.whole || lane->file->not_before > transfer->now)
 			continue;
 		if (lane->file->lanes < BL_PACE_MAX_LANES / 2 &&
 		    transfer->now - lane->last_byte > HEDGE)

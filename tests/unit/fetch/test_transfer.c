@@ -113,11 +113,36 @@ static void test_split_by_a_vanishing_rate(void **state)
 	(void)fclose(target);
 }
 
+/* All of a range is here, and the end of its answer is not (that of a chunked one, say): nothing of it is asked for
+ * twice, as "bytes=9-8" is none, and an origin that says so seems to have another file. */
+static void test_late_end_of_an_answer(void **state)
+{
+	const struct bl_entry entry = {.path = "model", .size = HALF};
+	static struct bl_transfer transfer;
+	struct bl_err err;
+
+	(void)state;
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++)
+		transfer.lanes[i].sock = -1;
+	assert_int_equal(bl_arrival_new(&entry, &transfer.files[0], &err), 0);
+	transfer.n_files = 1;
+	transfer.files[0]->open = transfer.files[0]->located = true;
+	transfer.lanes[1].wire.easy = curl_easy_init();
+	(void)put_lane(&transfer, 0, 0, HALF);
+	transfer.now = 30000;
+	transfer.pace.lanes = 2;
+	assert_int_equal(bl_transfer_assign(&transfer, &err), 0);
+	assert_int_equal(transfer.busy, 1);
+	bl_arrival_free(transfer.files[0]);
+	curl_easy_cleanup(transfer.lanes[1].wire.easy);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_twins),
 		cmocka_unit_test(test_split_by_a_vanishing_rate),
+		cmocka_unit_test(test_late_end_of_an_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
