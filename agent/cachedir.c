@@ -134,10 +134,12 @@ static int drop(struct bl_cachedir *dirs, const struct bl_digest *digest, int di
 		return 0;
 	if (r == 0 && aside && S_ISREG(st.st_mode) && st.st_size >= LARGE) {
 		bl_cachedir_name(dirs, "file", aside);
-		r = bl_sys_renameat2(dirfd, path, dirs->partial, aside, 0);
-	} else if (r == 0) {
-		r = bl_sys_unlinkat(dirfd, path, 0);
+		/* A full disk may have no room for one name more, and this is to make room. */
+		if (bl_sys_renameat2(dirfd, path, dirs->partial, aside, 0) < 0)
+			aside[0] = '\0';
 	}
+	if (r == 0 && !(aside && *aside))
+		r = bl_sys_unlinkat(dirfd, path, 0);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	*ret_freed = (uint64_t)st.st_blocks * 512;

@@ -755,6 +755,24 @@ sizes_at_gate() {
 	assert_equal "$(find "$T/cache/blobs" "$T/cache/partial" -type f -size +1M | wc -l)" 0
 }
 
+@test "faults: a large file goes also where a full disk has no room for one name more" {
+	need_faults
+	make_model "$T/large" 20000000
+	start_hub --repo org/large="$T/large"
+	start_with '.lease_grace = "0s"'
+	new_process
+	put c1 default "$(items hf://org/large '{"allow_patterns": ["*.safetensors"]}')"
+	expect_code 200
+	end_container c1 "$PID"
+	stop_agent
+	rm -r "$T/cache/trees/"* "$T/cache/manifests/"*
+	AGENT=$FAULTS/ballastd
+	BL_FAULT=renameat2:ENOSPC:1 start_agent
+	agent POST /v1/cache/gc
+	expect_code 200
+	assert_equal "$(find "$T/cache/blobs" "$T/cache/partial" -type f -size +1M | wc -l)" 0
+}
+
 # What fails behind a tree's name: its directory's sync, its refs. Its bytes are there, so it is listed, and goes.
 @test "faults: a tree whose publication fails behind its name is one of the cache's" {
 	need_faults
