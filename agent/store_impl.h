@@ -48,6 +48,7 @@ struct bl_store {
 	size_t lease_count, lease_room;
 	struct bl_store_lease *lease_buckets[BL_STORE_LEASE_BUCKETS]; /* by pid and start time */
 	bool remains;	   /* damaged trees are kept for who has them mounted */
+	bool let_go;	   /* some tree is leased no more, since the collect began */
 	bool lease_failed; /* the last one could not be written */
 	int spare;	   /* the next lease's file, empty, open; -1: there is none */
 	char spare_name[BL_CACHEDIR_NAME]; /* in partial/ */

@@ -98,6 +98,7 @@ static void keep(struct bl_store *store, struct bl_store_entry *entry)
 	} else if (entry->leases == 0 && entry->kept) {
 		bl_cachedir_unhold(store->dirs, &entry->name);
 		entry->kept = false;
+		store->let_go = true;
 		store->retired += store->remains; /* one of them may go now */
 	}
 }

@@ -329,6 +329,7 @@ void bl_store_gc_options(struct bl_store *store, struct bl_gc_options *ret)
 		.quarantine_before = now - 30 * 24 * 3600,
 	};
 	store->collecting = store->retired;
+	store->let_go = false;
 	ret->count = store->recount || !store->measured || is_due(store);
 	store->recounting = store->recount;
 	store->recount = false;
@@ -362,6 +363,8 @@ void bl_store_collected(struct bl_store *store, const struct bl_gc_result *resul
 		store->bytes = less(store->bytes, result->freed);
 	store->drifted = !result->counted || store->grown > 0;
 	store->remains = result->kept > 0;
+	/* What it passed over may be free by now. */
+	store->retired += store->remains && store->let_go;
 	if (result->counted || is_due(store))
 		store->measured_at = bl_store_now(store, CLOCK_BOOTTIME);
 	store->measured = store->measured || result->counted;

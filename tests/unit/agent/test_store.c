@@ -862,6 +862,33 @@ static void a_damaged_tree_stays_for_who_has_it_mounted(void **state)
 	close(mounted);
 }
 
+static void a_lease_that_ends_while_its_damaged_tree_is_passed_over(void **state)
+{
+	struct cache *cache = *state;
+	struct bl_store_lease lease;
+	struct bl_gc_options options;
+	struct bl_gc_result result;
+	struct bl_digest name;
+
+	cache->options.lease_grace = 0;
+	cache_reopen(cache);
+	assert_ok(cache, publish_tree(cache->store, small, 4, &name, &cache->err));
+	lease = lease_of(cache, "web", 100, &name);
+	assert_ok(cache, bl_store_lease_put(cache->store, &lease, &cache->err));
+	assert_ok(cache, bl_store_tree_condemn(cache->store, &name, &cache->err));
+	bl_store_gc_options(cache->store, &options);
+	assert_ok(cache,
+		  bl_gc_collect(bl_store_dirs(cache->store), &options, &result, &cache->err));
+	assert_int_equal(result.kept, 1);
+	assert_ok(cache, bl_store_lease_end(cache->store, lease.boot_id, 100, 7, &cache->err));
+	assert_int_equal(bl_store_lease_expire(cache->store), 0);
+	bl_store_collected(cache->store, &result);
+	assert_int_equal(bl_store_trim(cache->store, &cache->err), 1);
+	collect(cache);
+	assert_int_equal(entries_in(cache, "partial"), 0);
+	assert_int_equal(bl_store_trim(cache->store, &cache->err), 0);
+}
+
 static int reserve(struct cache *cache, uint64_t bytes)
 {
 	int r;
@@ -1339,6 +1366,7 @@ int main(void)
 		WITH_CACHE(verify_finds_a_flipped_bit),
 		WITH_CACHE(a_lease_survives_a_restart_and_its_grace),
 		WITH_CACHE(a_damaged_tree_stays_for_who_has_it_mounted),
+		WITH_CACHE(a_lease_that_ends_while_its_damaged_tree_is_passed_over),
 		WITH_CACHE(what_is_held_is_not_removed),
 		WITH_CACHE(a_label_used_again_keeps_the_former_ones_grace),
 		WITH_CACHE(a_damaged_tree_is_leased_to_nobody_else),
