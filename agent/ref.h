@@ -69,7 +69,8 @@ typedef int bl_ref_fn(void *context, const struct bl_ref *ref, struct bl_err *er
 int bl_ref_each(struct bl_cachedir *dirs, bl_ref_fn *found, void *context, struct bl_err *err);
 
 /* How many refs without a tree, and how many bytes of them, a tenant keeps: the latest. Sixteen times as much it
- * keeps of those whose tree is there, and all tenants together of the others. */
+ * keeps of those whose tree is there, and in any case the latest of each tree; and all tenants together of the
+ * others. */
 struct bl_ref_bound {
 	uint64_t count, bytes;
 };

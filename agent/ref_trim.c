@@ -3,7 +3,8 @@
  * A ref stands also where its tree has gone. Whoever asks for a source with ever other patterns or revisions
  * would leave refs without end: so each tenant keeps its latest ones of those, within a bound. Tenants come and go
  * as well, and ever other patterns may give the same tree: so there is a larger one for all tenants' together,
- * and for a tenant's whose trees are there.
+ * and for a tenant's whose trees are there. By the latest of each of these trees it is known for the tenant's, and
+ * counts to its quota: that one stays.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -26,8 +27,9 @@ struct known {
 	struct bl_digest tree;
 	int64_t resolved_at;
 	uint64_t bytes;
-	bool there; /* its tree */
-	bool gone;  /* the ref, by now */
+	bool there;  /* its tree */
+	bool latest; /* of its tenant's to that tree */
+	bool gone;   /* the ref, by now */
 };
 
 struct look {
@@ -116,6 +118,17 @@ static int by_age(const struct known *x, const struct known *y)
 	return r ? r : strcmp(x->name, y->name);
 }
 
+/* By tenant and tree, the latest first. */
+static int by_tree(const void *a, const void *b)
+{
+	const struct known *x = a;
+	const struct known *y = b;
+	int r = strcmp(x->tenant, y->tenant);
+
+	r = r ? r : bl_digest_compare(&x->tree, &y->tree);
+	return r ? r : by_age(x, y);
+}
+
 /* By tenant, and whether their trees are there; the latest first. */
 static int by_tenant(const void *a, const void *b)
 {
@@ -137,6 +150,14 @@ static int by_there(const void *a, const void *b)
 	return r ? r : by_age(x, y);
 }
 
+static void find_latest(struct known *list, size_t count)
+{
+	qsort(list, count, sizeof(*list), by_tree);
+	for (size_t i = 0; i < count; i++)
+		list[i].latest = i == 0 || strcmp(list[i].tenant, list[i - 1].tenant) != 0 ||
+				 !bl_digest_equal(&list[i].tree, &list[i - 1].tree);
+}
+
 static bool is_alike(const struct known *x, const struct known *y)
 {
 	return x->there == y->there && strcmp(x->tenant, y->tenant) == 0;
@@ -156,7 +177,8 @@ static int trim(struct bl_cachedir *dirs, struct known *list, size_t count,
 			continue;
 		kept++;
 		bytes += list[i].bytes;
-		if (kept <= bound->count && bytes <= bound->bytes)
+		if ((kept <= bound->count && bytes <= bound->bytes) ||
+		    (list[i].there && list[i].latest))
 			continue;
 		r = bl_ref_remove(dirs, list[i].name, &list[i].tree, list[i].there, err);
 		if (r < 0)
@@ -177,6 +199,7 @@ static int trim_all(const struct look *look, const struct bl_ref_bound *bound, u
 
 	if (look->count == 0)
 		return 0;
+	find_latest(list, look->count);
 	qsort(list, look->count, sizeof(*list), by_tenant);
 	for (size_t i = 1; r == 0 && i <= look->count; i++) {
 		if (i < look->count && is_alike(&list[first], &list[i]))

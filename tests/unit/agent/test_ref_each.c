@@ -176,6 +176,30 @@ static void a_tenant_keeps_its_latest_with_a_tree(void **state)
 		assert_int_equal(has_ref(cache, i), i > 4 && i != 37);
 }
 
+/* By its refs a tenant's trees are known for its own, and count to its quota: none gets lost among others. */
+static void the_latest_ref_of_a_tree_that_is_there_stays(void **state)
+{
+	static const struct text_file more[] = {{"b", "2"}};
+	struct cache *cache = *state;
+	const struct bl_ref_bound bound = {2, 1 << 20};
+	struct bl_digest old;
+	struct bl_digest tree;
+	uint64_t removed = 0;
+
+	assert_ok(cache, publish_tree(cache->store, more, 1, &old, &cache->err));
+	assert_ok(cache, publish_tree(cache->store, files, 1, &tree, &cache->err));
+	give_ref(cache, 1, &old);
+	give_ref(cache, 2, &old);
+	give_ref_of(cache, "two", 3, &old);
+	for (unsigned i = 4; i <= 37; i++)
+		give_ref(cache, i, &tree);
+	assert_ok(cache,
+		  bl_ref_trim(bl_store_dirs(cache->store), &bound, NULL, &removed, &cache->err));
+	assert_int_equal(removed, 3);
+	for (unsigned i = 1; i <= 37; i++)
+		assert_int_equal(has_ref(cache, i), i != 1 && i != 4 && i != 5);
+}
+
 /* So may tenants come and go. */
 static void all_tenants_keep_the_latest_without_a_tree(void **state)
 {
@@ -249,6 +273,7 @@ int main(void)
 		WITH_CACHE(a_tree_that_came_back_keeps_its_refs),
 		WITH_CACHE(each_tenant_keeps_its_latest_without_a_tree),
 		WITH_CACHE(a_tenant_keeps_its_latest_with_a_tree),
+		WITH_CACHE(the_latest_ref_of_a_tree_that_is_there_stays),
 		WITH_CACHE(all_tenants_keep_the_latest_without_a_tree),
 		WITH_CACHE(within_the_bound_nothing_is_removed),
 		WITH_CACHE(a_trim_that_is_stopped_removes_nothing),
