@@ -94,6 +94,20 @@ static int no_length(const struct web *web, struct bl_err *err)
 			  web->shown);
 }
 
+/* Whether the answer is a page of the server's in the file's place: a sign-in, an index, a description. Who sends
+ * files by a program and forgets their type says at least that they are to be saved. */
+static bool is_page(const struct web *web, const struct bl_http_headers *headers)
+{
+	const char *type = bl_http_headers_get(headers, "Content-Type");
+	const char *disposition = bl_http_headers_get(headers, "Content-Disposition");
+	const char *dot = strrchr(web->url.path, '.');
+
+	return type && strncasecmp(type, "text/html", strlen("text/html")) == 0 &&
+	       !(disposition &&
+		 strncasecmp(disposition, "attachment", strlen("attachment")) == 0) &&
+	       !(dot && (strcasecmp(dot, ".html") == 0 || strcasecmp(dot, ".htm") == 0));
+}
+
 static int read_size(struct web *web, const struct bl_http_answer *answer, int64_t *size,
 		     struct bl_err *err)
 {
@@ -107,6 +121,12 @@ static int read_size(struct web *web, const struct bl_http_answer *answer, int64
 				  "%.300s: the server sends it encoded as '%.40s' unasked; switch "
 				  "that off for this file",
 				  web->shown, encoding);
+	if ((answer->status == 200 || answer->status == 206) && is_page(web, &answer->headers))
+		return bl_err_set(
+			err, BL_EX_CONFIG, EINVAL,
+			"%.300s: the server sends a web page (text/html) and no file; check that "
+			"the URL is that of the file itself, and whether it wants a credential",
+			web->shown);
 	switch (answer->status) {
 	case 206:
 		web->whole = false;

@@ -306,6 +306,31 @@ SLOW='[{"match": "model", "kind": "slow", "rate": 400000}, {"match": "model", "k
 	cmp "$T/www/model.bin" "$T/out/file"
 }
 
+@test "https: a web page in the file's place is no file, unless it is one" {
+	local headers
+	https_origin
+	echo '<html>please sign in</html>' >"$T/www/sign-in.html"
+	for headers in '"Content-Type": "text/html; charset=utf-8"' '"Content-Type": "TEXT/HTML", "Content-Disposition": "inline"'; do
+		origin_control "$ORIGIN" faults "[{\"match\": \"model\", \"kind\": \"headers\", \"headers\": {$headers}}]"
+		run fetch pull --quiet "$ORIGIN/model.bin" "$T/page"
+		assert_status 64
+		assert_output "$ORIGIN/model.bin: the server sends a web page"
+		[ ! -e "$T/page/file" ] || fail "taken"
+	done
+	# A sign-in that is redirected to; a page that is asked for; a program that forgets the type of what it sends.
+	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "redirect", "to": "/sign-in.html"},
+		{"match": "sign-in", "kind": "headers", "headers": {"Content-Type": "text/html"}}]'
+	run fetch pull --quiet "$ORIGIN/model.bin" "$T/page"
+	assert_status 64
+	assert_output "the server sends a web page"
+	fetch pull --quiet "$ORIGIN/sign-in.html" "$T/page"
+	cmp "$T/www/sign-in.html" "$T/page/file"
+	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "headers", "headers": {"Content-Type": "text/html",
+		"Content-Disposition": "attachment; filename=model.bin"}}]'
+	fetch pull --quiet "$ORIGIN/model.bin" "$T/saved"
+	cmp "$T/www/model.bin" "$T/saved/file"
+}
+
 @test "pull: a version that comes back finds no journal of its bytes where another was begun" {
 	https_origin
 	touch -d @1700000000 "$T/www/model.bin"
