@@ -169,7 +169,8 @@ static int one_hop(struct bl_http *http, const char *url, const struct bl_url *b
 				  wire->url.origin, body->max);
 	if (receiver.rc < 0)
 		return receiver.rc;
-	if (code != CURLE_OK && !receiver.broken_off) {
+	/* Where the head is all that is wanted, nothing behind it is missed. */
+	if (code != CURLE_OK && !receiver.broken_off && !(receiver.unwanted && wire->complete)) {
 		*passing = bl_wire_is_passing(wire, code);
 		return bl_wire_explain(wire, code, err);
 	}

@@ -45,6 +45,7 @@ static void forget_answer(struct bl_wire *wire)
 	bl_http_headers_done(&wire->answer);
 	wire->answer_bytes = 0;
 	wire->status = 0;
+	wire->complete = false;
 }
 
 static int keep_header(struct bl_wire *wire, char *line)
@@ -86,6 +87,7 @@ bool bl_wire_take_header(struct bl_wire *wire, const char *data, size_t len)
 		wire->status = space ? read_status(space + 1) : 0;
 		return true;
 	}
+	wire->complete = *line == '\0' && wire->status >= 200;
 	return keep_header(wire, line) >= 0;
 }
 

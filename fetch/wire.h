@@ -25,6 +25,7 @@ struct bl_wire {
 	struct bl_http_headers answer; /* of the answer; complete when the body begins */
 	size_t answer_bytes;
 	int status;	 /* 0 until a status line came */
+	bool complete;	 /* all of the answer's head came */
 	bool authorized; /* a credential goes with the request */
 	bool refused;	 /* an address was refused */
 	bool proxied;

@@ -301,6 +301,10 @@ SLOW='[{"match": "model", "kind": "slow", "rate": 400000}, {"match": "model", "k
 	origin_control "$ORIGIN" faults '[{"match": "empty", "kind": "headers", "headers": {"Content-Range": null}}]'
 	fetch pull --quiet "$ORIGIN/empty.bin" "$T/out"
 	cmp "$T/www/empty.bin" "$T/out/file"
+	# One that breaks off behind the head, which was all that was wanted.
+	origin_control "$ORIGIN" faults '[{"match": "empty", "kind": "headers", "headers": {"Content-Length": "7", "Connection": "close"}}]'
+	fetch pull --quiet "$ORIGIN/empty.bin" "$T/out"
+	cmp "$T/www/empty.bin" "$T/out/file"
 	origin_control "$ORIGIN" faults '[{"match": "model", "kind": "headers", "headers": {"Content-Encoding": "Identity"}}]'
 	fetch pull --quiet "$ORIGIN/model.bin" "$T/out"
 	cmp "$T/www/model.bin" "$T/out/file"
