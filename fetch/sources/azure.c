@@ -227,6 +227,9 @@ static const struct {
 	{"PublicAccessNotPermitted", EPERM, "it may not be read without a credential"},
 	{"AccountIsDisabled", EPERM, "the storage account is disabled; ask its owner"},
 	{"BlobArchived", EPERM, "it lies in the archive tier; rehydrate it first"},
+	{"BlobUsesCustomerSpecifiedEncryption", EPERM,
+	 "it is encrypted by a key of the customer's own, which cannot be named here; store it "
+	 "without"},
 	{"ContainerNotFound", ENOENT, "there is no such container; check its spelling"},
 	{"ContainerBeingDeleted", ENOENT, "the container is being deleted"},
 	{"BlobNotFound", ENOENT, "there is no such blob; check the path"},

@@ -116,6 +116,14 @@ static int tell(const struct gs *gs, int status, const char *name, struct bl_err
 	const char *source = gs->input->item->source.text;
 
 	switch (status) {
+	case 400:
+		return bl_cloud_fail(
+			err, EPERM, "%.200s%s%.100s: 400 Bad Request: Google does not give it; %s",
+			source, *name ? ": " : "", name,
+			*name ? "it may be encrypted by a key of the customer's own "
+				"(CSEK), which cannot be named here: store it without"
+			      : "check the bucket's name; or whoever asks has to pay (requester "
+				"pays), which is not supported: switch that off");
 	case 401:
 		return bl_cloud_fail(err, EACCES,
 				     "%.200s: 401 Unauthorized: Google does not accept the access "

@@ -80,6 +80,14 @@ int bl_s3_tell(const struct bl_s3_store *store, int status, const char *code, co
 				     "needs s3:ListBucket on the bucket and s3:GetObject on the "
 				     "path; an object in an archive storage class must be restored",
 				     source, *key ? ": " : "", key, text, *code ? ", " : "", code);
+	/* Of a range's answer no code is known. */
+	if (status == 400 && *key && !*code)
+		return bl_cloud_fail(
+			err, EPERM,
+			"%.200s: %.100s: %s: the store does not give it; it may be encrypted "
+			"by a key of the customer's own (SSE-C), which cannot be named here: "
+			"store it without; or the session token has expired",
+			source, key, text);
 	char what[BL_CLOUD_CODE_MAX + 256];
 
 	snprintf(what, sizeof(what), "%.200s%s%s%s", source, *code ? " (" : "", code,

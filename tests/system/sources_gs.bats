@@ -209,4 +209,10 @@ OIDC="{\"auth_method\":\"GCP_OIDC\",\"gcp_oidc_service_account\":\"reader@projec
 	origin_control "$GS" faults '[{"match":"prefix=","kind":"status","status":200,"body":"<html>login</html>"}]'
 	job gs://models/l
 	assert_error hostile gs://models/l "no listing" "check that the endpoint"
+	origin_control "$GS" faults '[{"match":"prefix=","kind":"status","status":400,"body":"{\"error\":{\"message\":\"TOKEN-x\"}}"}]'
+	job gs://models/l
+	assert_error forbidden gs://models/l "requester pays"
+	origin_control "$GS" faults '[{"match":"alt=media","kind":"status","status":400}]'
+	job gs://models/l
+	assert_error forbidden "gs://models/l: a: 400" CSEK
 }

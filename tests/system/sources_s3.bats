@@ -439,6 +439,16 @@ start_with_sts_once() {
 	done
 }
 
+@test "s3: an object that wants a key of the customer's own is told as that" {
+	start_clouds
+	put '{"bucket":"models","key":"llama/a"}'
+	# S3 lists such an object as any other; HEAD has no body, and of a range's answer none is kept.
+	origin_control "$S3" faults '[{"match":"(GET|HEAD) /models/llama/a","kind":"status","status":400,"body":
+		"<Error><Code>InvalidRequest</Code></Error>"}]'
+	job s3://models/llama
+	assert_error forbidden "s3://models/llama: a: 400" SSE-C
+}
+
 @test "s3: an object that is replaced while it is read is no mixture" {
 	start_clouds
 	put '{"bucket":"models","key":"l/a","size":3000000}'
