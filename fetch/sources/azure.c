@@ -214,9 +214,8 @@ static const struct {
 	 "the storage account takes no account keys; use a SAS token signed by a user "
 	 "delegation key"},
 	{"AuthorizationFailure", EPERM,
-	 "the storage account refuses it; check account_key, and whether its network rules let "
-	 "this "
-	 "machine in"},
+	 "the storage account refuses it; check account_key (or what the SAS token is for: it must "
+	 "be good for the whole container), and whether its network rules let this machine in"},
 	{"AuthorizationSourceIPMismatch", EPERM, "the SAS token is for other addresses"},
 	{"AuthorizationPermissionMismatch", EPERM,
 	 "the SAS token may not do that; it needs the permissions read and list (sp=rl)"},

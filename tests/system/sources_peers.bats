@@ -180,6 +180,10 @@ azure_put() {
 	job azure://$AZURE_ACCOUNT/models/llama
 	assert_error unauthorized "has expired"
 	refute_said sig=
+	SECRET=$(jq -cn --arg sas "$("$FIXTURES/azure_put.py" --sas $AZURE_ACCOUNT "${AZURE_KEY/Eby8/Eby9}" 600)" '{sas_token: $sas}')
+	job azure://$AZURE_ACCOUNT/models/llama
+	assert_error forbidden AuthorizationFailure "SAS token"
+	refute_said sig=
 }
 
 @test "azurite: pages to the end" {
