@@ -11,6 +11,7 @@
 #include "fetch/transfer_impl.h"
 
 #define HEDGE	     1500		/* ms without a byte, or to wait for a slow lane */
+#define MOST_ASKED   4			/* for the same range at once */
 #define SLOW	     4			/* so many times slower than usual */
 #define SHARE_LEAST  250		/* ms to wait for a range that are worth sharing it, ... */
 #define SPLIT_LEAST  (INT64_C(2) << 20) /* ... and bytes: some are under way already */
@@ -164,7 +165,32 @@ static double time_left(const struct bl_transfer *transfer, const struct bl_lane
 	return (double)(lane->to - lane->at) / rate_of(transfer, lane);
 }
 
-/* All that is left of the lane's range is asked for twice; once is enough. */
+/*
+ * Whether all that were asked for what is left of the lane's range bring nothing: the more they are, the longer that
+ * takes. An origin may leave connections unanswered that are too many for it: so a third one is asked only where one
+ * that has answered before is free.
+ */
+static bool is_silent(const struct bl_transfer *transfer, const struct bl_lane *lane)
+{
+	int64_t last = lane->last_byte, most = HEDGE / 2;
+	unsigned asked = 0;
+
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++) {
+		const struct bl_lane *other = &transfer->lanes[i];
+
+		if (other->state != BL_LANE_ON_WIRE || other->file != lane->file ||
+		    other->from > lane->at || other->to < lane->to)
+			continue;
+		if (other->last_byte > last)
+			last = other->last_byte;
+		most *= 2;
+		asked++;
+	}
+	return transfer->now - last > most && asked < MOST_ASKED &&
+	       (asked == 1 || transfer->straight.n_idle > 0);
+}
+
+/* All that is left of the lane's range is asked for twice, or once more. */
 static int hedge(struct bl_transfer *transfer, struct bl_lane *idle, struct bl_lane *lane,
 		 struct bl_err *err)
 {
@@ -200,12 +226,14 @@ static int share_work(struct bl_transfer *transfer, struct bl_lane *idle, struct
 		struct bl_lane *lane = &transfer->lanes[i];
 		double wait;
 
-		if (lane->state != BL_LANE_ON_WIRE || lane->hedge || lane->at >= lane->to ||
+		if (lane->state != BL_LANE_ON_WIRE || lane->at >= lane->to ||
 		    lane->file->location.whole || lane->file->not_before > transfer->now)
 			continue;
 		if (lane->file->lanes < BL_PACE_MAX_LANES / 2 &&
-		    transfer->now - lane->last_byte > HEDGE)
+		    transfer->now - lane->last_byte > HEDGE && is_silent(transfer, lane))
 			return hedge(transfer, idle, lane, err);
+		if (lane->hedge)
+			continue;
 		wait = lane->judged ? time_left(transfer, lane) : 0;
 		if (wait > most) {
 			most = wait;

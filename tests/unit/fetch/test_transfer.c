@@ -137,12 +137,67 @@ static void test_late_end_of_an_answer(void **state)
 	curl_easy_cleanup(transfer.lanes[1].wire.easy);
 }
 
+/* Two connections leave a range unanswered: a third is asked where it is one that has answered before, and no fourth
+ * while that one brings something. */
+static void test_silent_twins(void **state)
+{
+	const struct bl_entry entry = {.path = "model", .size = HALF};
+	static struct bl_transfer transfer;
+	FILE *source = tmpfile(), *target = tmpfile();
+	struct bl_err err;
+
+	(void)state;
+	assert_non_null(source);
+	assert_non_null(target);
+	for (size_t i = 0; i < BL_PACE_MAX_LANES; i++)
+		transfer.lanes[i].sock = -1;
+	assert_int_equal(bl_arrival_new(&entry, &transfer.files[0], &err), 0);
+	transfer.n_files = 1;
+	transfer.files[0]->open = transfer.files[0]->located = true;
+	transfer.files[0]->fd = dup(fileno(target));
+	transfer.files[0]->location.fd = dup(fileno(source));
+	transfer.lanes[1].wire.easy = curl_easy_init();
+	transfer.lanes[3].wire.easy = curl_easy_init();
+	for (size_t i = 0; i <= 2; i += 2) {
+		struct bl_lane *lane = put_lane(&transfer, i, 0, 0);
+
+		lane->judged = false;
+		lane->hedge = true;
+	}
+	transfer.now = 10000;
+	transfer.pace.lanes = 4;
+	assert_int_equal(bl_transfer_assign(&transfer, &err), 0);
+	assert_int_equal(transfer.busy, 2);
+	transfer.straight.n_idle = 1;
+	transfer.lanes[2].last_byte = 9000; /* began after the first */
+	assert_int_equal(bl_transfer_assign(&transfer, &err), 0);
+	assert_int_equal(transfer.busy, 2);
+	transfer.lanes[2].last_byte = 2000;
+	transfer.pace.lanes = 3;
+	assert_int_equal(bl_transfer_assign(&transfer, &err), 0);
+	assert_int_equal(transfer.busy, 3);
+	assert_int_equal(transfer.lanes[1].from, 0);
+	assert_int_equal(transfer.lanes[1].to, HALF);
+	transfer.lanes[1].state = BL_LANE_ON_WIRE;
+	transfer.lanes[1].last_byte = transfer.now;
+	transfer.lanes[1].at = HALF / 2;
+	transfer.pace.lanes = 4;
+	assert_int_equal(bl_transfer_assign(&transfer, &err), 0);
+	assert_int_equal(transfer.busy, 3);
+	bl_arrival_free(transfer.files[0]);
+	curl_easy_cleanup(transfer.lanes[1].wire.easy);
+	curl_easy_cleanup(transfer.lanes[3].wire.easy);
+	(void)fclose(source);
+	(void)fclose(target);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_twins),
 		cmocka_unit_test(test_split_by_a_vanishing_rate),
 		cmocka_unit_test(test_late_end_of_an_answer),
+		cmocka_unit_test(test_silent_twins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
