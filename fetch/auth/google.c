@@ -115,10 +115,11 @@ static int check_private_key(const char *private_key, struct bl_err *err)
 	int r = bl_crypto_rs256(&proof, private_key, "", err);
 
 	if (r == -EINVAL)
-		return bl_cloud_fail(err, EINVAL,
-				     "private_key of " WHAT " is no RSA key in PEM: store the JSON "
-				     "file as it was downloaded; its line breaks are written \\n, "
-				     "once");
+		return bl_cloud_fail(
+			err, EINVAL,
+			"private_key of " WHAT " is no RSA key in PEM: store the JSON "
+			"file as it was downloaded; its line breaks are a backslash and "
+			"an n, once");
 	return r;
 }
 

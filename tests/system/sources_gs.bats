@@ -170,7 +170,8 @@ OIDC="{\"auth_method\":\"GCP_OIDC\",\"gcp_oidc_service_account\":\"reader@projec
 	# as tools write it that escape twice
 	SECRET=$(jq -c '.private_key |= gsub("\n"; "\\n")' "$T/account.json")
 	job gs://models/l
-	assert_error config "no RSA key" "once"
+	# Without the backslash itself, which is shown as two.
+	assert_error config "no RSA key" "a backslash and an n, once"
 	# a key that the server does not know
 	SECRET=$(openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null |
 		jq -cR --slurp --slurpfile a "$T/account.json" '$a[0] + {private_key: .}')
