@@ -725,9 +725,8 @@ sizes_at_gate() {
 	assert_equal "$(trees)" 1
 }
 
-@test "faults: a disk that takes its time to remove a large file keeps nobody else waiting" {
-	need_faults
-	local spare
+# No agent runs; its cache has a tree of one large file, which nobody leases.
+leave_large() {
 	make_model "$T/large" 20000000
 	start_hub --repo org/large="$T/large"
 	start_with '.lease_grace = "0s"'
@@ -736,6 +735,12 @@ sizes_at_gate() {
 	expect_code 200
 	end_container c1 "$PID"
 	stop_agent
+}
+
+@test "faults: a disk that takes its time to remove a large file keeps nobody else waiting" {
+	need_faults
+	local spare
+	leave_large
 	new_process
 	spare=$PID
 	# It evicts at its start: the tree's link goes first, then the blob.
@@ -757,14 +762,7 @@ sizes_at_gate() {
 
 @test "faults: a large file goes also where a full disk has no room for one name more" {
 	need_faults
-	make_model "$T/large" 20000000
-	start_hub --repo org/large="$T/large"
-	start_with '.lease_grace = "0s"'
-	new_process
-	put c1 default "$(items hf://org/large '{"allow_patterns": ["*.safetensors"]}')"
-	expect_code 200
-	end_container c1 "$PID"
-	stop_agent
+	leave_large
 	rm -r "$T/cache/trees/"* "$T/cache/manifests/"*
 	AGENT=$FAULTS/ballastd
 	BL_FAULT=renameat2:ENOSPC:1 start_agent
